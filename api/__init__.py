@@ -1,0 +1,1 @@
+"""BE ASKED: the doors, thin."""

@@ -1,0 +1,219 @@
+"""The HTTP API from the client's side: one method a request, errors as the API tells them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+from urllib.parse import quote
+
+import httpx2
+
+from api.cli.selection import Chosen
+from foundation.clock import SYSTEM, Clock
+from foundation.errors import CODES, Failure
+
+Json = dict[str, Any]
+TERMINAL = frozenset({"succeeded", "partial", "failed", "cancelled"})
+_PATIENCE_SECONDS = 30.0
+"""How long a request that may be repeated waits for an API that restarts."""
+_PASSING = frozenset({429, 502, 503, 504})
+
+
+@dataclass(eq=False)
+class ApiError(Exception):
+    """The API refused, or could not be reached."""
+
+    code: str
+    message: str
+    context: Json = field(default_factory=dict)
+    remedy: str = ""
+    status: int = 0
+    passing: bool = False
+    """Asking again may help."""
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class _Counted:
+    """A file that tells how much of it was read, so that an upload can be watched while it streams."""
+
+    def __init__(self, file: IO[bytes], sent: Callable[[int], None]) -> None:
+        self._file, self._sent = file, sent
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._sent(len(data))
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+
+class Client:
+    """Talks to one API with one key."""
+
+    def __init__(self, url: str, key: str, clock: Clock = SYSTEM) -> None:
+        self._clock, self.url = clock, url.rstrip("/")
+        # trust_env off: a proxy variable of the shell must not catch calls to this machine's own stack
+        self._http = httpx2.Client(
+            base_url=self.url, headers={"X-API-Key": key} if key else {}, timeout=httpx2.Timeout(30.0, read=300.0), trust_env=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._http.close()
+
+    # parts
+
+    def upload(self, batch: Sequence[Chosen], sent: Callable[[int], None] = lambda size: None) -> list[Json]:
+        """Send one batch as one multipart request; the answer has one entry a file, in order: a part or {"name", "error"}."""
+        opened: list[IO[bytes]] = []
+        try:
+            fields: list[tuple[str, Any]] = []
+            for chosen in batch:
+                opened.append(chosen.path.open("rb"))
+                fields.append(("files", (chosen.name, _Counted(opened[-1], sent), "application/octet-stream")))
+            return list(self._ask("POST", "/api/v1/parts", files=fields)["parts"])
+        finally:
+            for file in opened:
+                file.close()
+
+    # jobs
+
+    def submit(self, kind: str, given: Json, idempotency_key: str | None = None, **options: Any) -> Json:
+        """Ask for a job. Safe to repeat, because of the Idempotency-Key; options without a value are not sent."""
+        body = {"kind": kind, "input": given, **{name: value for name, value in options.items() if value}}
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        return self._ask_patiently("POST", "/api/v1/jobs", json=body, headers=headers)
+
+    def job(self, job: str) -> Json:
+        return self._ask_patiently("GET", f"/api/v1/jobs/{_step(job)}")
+
+    def jobs(self, state: str | None, kind: str | None, limit: int) -> list[Json]:
+        wanted = {name: value for name, value in (("state", state), ("kind", kind)) if value}
+        return list(self._pages("/api/v1/jobs", "jobs", wanted, limit))
+
+    def items(self, job: str) -> list[Json]:
+        return list(self._pages(f"/api/v1/jobs/{_step(job)}/items", "items", {}, None))
+
+    def cancel(self, job: str) -> Json:
+        return self._ask("POST", f"/api/v1/jobs/{_step(job)}/cancel")
+
+    def retry(self, job: str) -> Json:
+        return self._ask("POST", f"/api/v1/jobs/{_step(job)}/retry")
+
+    def follow(self, job: str) -> Iterator[Json]:
+        """The job again and again until it has ended: 0.2 s apart at first, 2 s in the end."""
+        pause = 0.2
+        while True:
+            state = self.job(job)
+            yield state
+            if state["state"] in TERMINAL:
+                return
+            self._clock.sleep(pause)
+            pause = min(2.0, pause * 1.2)
+
+    def webhook_secret(self) -> str:
+        return str(self._ask_patiently("GET", "/api/v1/webhooks/secret")["secret"])
+
+    # how
+
+    def _pages(self, path: str, name: str, wanted: Json, most: int | None) -> Iterator[Json]:
+        left, cursor = most, ""
+        while left is None or left > 0:
+            query = {**wanted, "limit": min(left or 200, 200), **({"cursor": cursor} if cursor else {})}
+            page = self._ask_patiently("GET", path, params=query)
+            rows = page[name][:left]
+            yield from rows
+            left = None if left is None else left - len(rows)
+            cursor, before = page.get("next_cursor") or "", cursor
+            if not cursor or cursor == before:
+                return
+
+    def _ask_patiently(self, method: str, path: str, **how: Any) -> Json:
+        """Repeat while the API restarts or is too busy. Only for requests that may be repeated."""
+        deadline, pause = self._clock.tick() + _PATIENCE_SECONDS, 0.2
+        while True:
+            try:
+                return self._ask(method, path, **how)
+            except ApiError as error:
+                if not error.passing or self._clock.tick() + pause > deadline:
+                    raise
+            self._clock.sleep(pause)
+            pause = min(3.0, pause * 2)
+
+    def _ask(self, method: str, path: str, **how: Any) -> Json:
+        try:
+            response = self._http.request(method, path, **how)
+        except (httpx2.TransportError, httpx2.InvalidURL) as error:
+            reason = str(error) or type(error).__name__
+            # Nothing listening at all is a wrong address rather than a restart, so that is told at once.
+            raise ApiError(
+                "API_UNREACHABLE",
+                f"No cadmill answers at {self.url}.",
+                {"reason": reason},
+                "Start one with `cadmill up`, or name its address with --url.",
+                passing=not isinstance(error, httpx2.ConnectError),
+            ) from error
+        if response.is_success:
+            body = response.json()
+            return body if isinstance(body, dict) else {"items": body}
+        raise _told(response)
+
+
+def _told(response: httpx2.Response) -> ApiError:
+    """The error as the API words it; by its status when something in between answered instead."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict) or "code" not in body:
+        return ApiError(
+            "API_UNREACHABLE",
+            f"Something else than cadmill answered with status {response.status_code}.",
+            {"url": str(response.url)},
+            "Check the address given with --url.",
+            response.status_code,
+            response.status_code in _PASSING,
+        )
+    code, message = str(body["code"]), str(body.get("message") or body.get("title") or "")
+    return ApiError(
+        code,
+        message,
+        body.get("context") or {},
+        str(body.get("remedy") or _remedy(code)),
+        response.status_code,
+        response.status_code in _PASSING,
+    )
+
+
+def _remedy(code: str) -> str:
+    """What to do about a code; the server may be newer than this table."""
+    return CODES[code].remedy if code in CODES else ""
+
+
+def _step(name: str) -> str:
+    """An id as one step of a path, whatever was typed."""
+    return quote(name, safe="")
+
+
+def key_of(directory: Path) -> str:
+    """The key `cadmill up` left in a data directory; empty when there is none."""
+    file = directory / "key"
+    try:
+        return file.read_text().strip() if file.is_file() else ""
+    except PermissionError as error:
+        raise Failure("CONFIG_INVALID", {"key": f"{file} belongs to another user"}, "The key file cannot be read.") from error

@@ -1,0 +1,283 @@
+"""`cadmill` on the command line. Thin: each command imports what it needs when it runs, so that `cadmill --help` is fast."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from api.cli.client import Client
+
+app = typer.Typer(
+    name="cadmill",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="""Extracts comparable feature vectors from CAD files and finds the parts you already have.
+
+\b
+  cadmill up                          start everything on this machine
+  cadmill submit drawings/ --wait     upload a folder, compute features, show them
+  cadmill similar bracket.dxf         find parts like this one""",
+)
+
+UrlOption = Annotated[str, typer.Option("--url", help="Address of the API. Default: CADMILL_API_URL, else CADMILL_API_HOST and _PORT.")]
+KeyOption = Annotated[str, typer.Option("--key", help="API key. Default: CADMILL_API_KEY, else the key in --dir.")]
+DirOption = Annotated[Path | None, typer.Option("--dir", help="Data directory of `cadmill up`. Default: CADMILL_STORAGE_DIRECTORY.")]
+JobArgument = Annotated[str, typer.Argument(help="Id of the job.", metavar="ID")]
+
+
+@app.command()
+def up(
+    directory: Annotated[Path | None, typer.Option("--dir", help="Where everything is kept. Default: cadmill-data.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API; 0: any free one. Default: 8000.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address the API listens on. Default: 127.0.0.1, this machine only.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Compute processes. Default: one a CPU.")] = None,
+    flower: Annotated[bool, typer.Option("--flower/--no-flower", help="Run Flower, which shows the workers.")] = True,
+    flower_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of Flower; 0: any free one.")] = 0,
+) -> None:
+    """Start the whole stack; Ctrl-C stops it.
+
+    Redis, database, API, workers, clock and Flower, all in one data directory.
+
+    \b
+    CADMILL_REDIS_URL and CADMILL_DATABASE_URL use servers of yours instead of embedded ones.
+      cadmill up
+      cadmill up --dir /srv/cadmill --port 9000 --concurrency 8 --no-flower
+    """
+    from api.cli.up import up as start
+    from foundation.settings import settings
+
+    known = settings()
+    start(
+        directory or known.storage.directory,
+        host or known.api.host,
+        known.api.port if port is None else port,
+        concurrency or os.cpu_count() or 1,
+        flower_port if flower else None,
+    )
+
+
+@app.command()
+def submit(
+    paths: Annotated[list[Path], typer.Argument(exists=True, help="Files, or folders to search for CAD files.", metavar="FILES")],
+    wait: Annotated[bool, typer.Option("--wait", help="Wait and show the results; exit code 3 when some items failed.")] = False,
+    feature_version: Annotated[str | None, typer.Option(help="v1, v2, v3 or v4. Default: the server's.")] = None,
+    priority: Annotated[str, typer.Option(help="urgent, high, normal or low.")] = "normal",
+    label: Annotated[list[str] | None, typer.Option(help="A label of the job; may be given many times.", metavar="NAME=VALUE")] = None,
+    callback_url: Annotated[str | None, typer.Option(help="Where to send a signed message when the job has ended.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Compute again what is known already.")] = False,
+    idempotency_key: Annotated[str | None, typer.Option(help="Submitting again with the same key and files is the same job.")] = None,
+    url: UrlOption = "",
+    key: KeyOption = "",
+    directory: DirOption = None,
+) -> None:
+    """Upload files and compute their features.
+
+    \b
+      cadmill submit bracket.dxf housing.stl --wait
+      cadmill submit drawings/ --wait --feature-version v4 --label project=apollo
+    """
+    from api.cli import show, work
+    from api.cli.selection import choose
+
+    labels = _labels(label or [])
+    chosen = choose(paths)
+    if not chosen:
+        raise typer.BadParameter("no CAD files found there (known: .dxf .stl .step .stp .iges .igs)")
+    with _client(url, key, directory) as client:
+        parts, refused = work.upload(client, chosen)
+        for answer in refused:
+            show.line(f"refused {show.clean(answer.get('name'))}: {show.clean(show.told(answer.get('error')))}", "red")
+        if not parts:
+            raise typer.Exit(work.SOME_FAILED)
+        job = work.extract(
+            client, parts, feature_version, force, idempotency_key, priority=priority, labels=labels, callback_url=callback_url
+        )
+        show.line(f"job {job['id']} {job['state']}, {len(parts)} part(s)")
+        if not wait:
+            show.line(f"  see it with: cadmill watch {job['id']}")
+            raise typer.Exit(work.SOME_FAILED if refused else 0)
+        ended = work.wait(client, job["id"])
+        work.features_table(client.items(job["id"]), parts, refused)
+    raise typer.Exit(work.exit_code(ended, refused))
+
+
+@app.command()
+def similar(
+    what: Annotated[str, typer.Argument(help="Id of a part, or a file to upload first.", metavar="PART_ID|FILE")],
+    top_k: Annotated[int, typer.Option(min=1, help="At most this many hits.")] = 10,
+    threshold: Annotated[float | None, typer.Option(help="Only hits with at least this score (1 is identical).")] = None,
+    feature_version: Annotated[str | None, typer.Option(help="v1, v2, v3 or v4. Default: the server's.")] = None,
+    url: UrlOption = "",
+    key: KeyOption = "",
+    directory: DirOption = None,
+) -> None:
+    """Find the parts most similar to one.
+
+    \b
+      cadmill similar bracket.dxf --top-k 5
+      cadmill similar part_01hv... --threshold 0.95
+    """
+    from api.cli import work
+    from api.cli.selection import choose
+
+    with _client(url, key, directory) as client:
+        if Path(what).is_file():
+            parts, refused = work.upload(client, choose([Path(what)]))
+            extraction = work.wait(client, work.extract(client, parts, feature_version, False)["id"]) if parts else None
+            if extraction is None or extraction["state"] != "succeeded":
+                work.features_table(client.items(extraction["id"]) if extraction else [], parts, refused)
+                raise typer.Exit(work.SOME_FAILED)
+            what = parts[0]["id"]
+        given = {"queries": [what], "top_k": top_k, "threshold": threshold, "feature_version": feature_version}
+        job = client.submit("similarity", {name: value for name, value in given.items() if value is not None})
+        ended = work.wait(client, job["id"])
+        for item in client.items(job["id"]):
+            work.hits_table(item)
+    raise typer.Exit(work.exit_code(ended))
+
+
+@app.command()
+def jobs(
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state, such as running or failed.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only extraction, similarity, migration or prewarm jobs.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 20,
+    url: UrlOption = "",
+    key: KeyOption = "",
+    directory: DirOption = None,
+) -> None:
+    """List your jobs, the newest first.
+
+    \b
+      cadmill jobs --state running
+    """
+    from api.cli import work
+
+    with _client(url, key, directory) as client:
+        work.jobs_table(client.jobs(state, kind, limit))
+
+
+@app.command()
+def watch(job: JobArgument, url: UrlOption = "", key: KeyOption = "", directory: DirOption = None) -> None:
+    """Follow a job until it has ended.
+
+    Exit code 3 unless it succeeded.
+    """
+    from api.cli import work
+
+    with _client(url, key, directory) as client:
+        raise typer.Exit(work.exit_code(work.wait(client, job)))
+
+
+@app.command()
+def cancel(job: JobArgument, url: UrlOption = "", key: KeyOption = "", directory: DirOption = None) -> None:
+    """Cancel a job.
+
+    What has not been done yet will not be done; finished items keep their results.
+    """
+    from api.cli import show
+
+    with _client(url, key, directory) as client:
+        show.line(f"job {job} {client.cancel(job).get('state', 'is being cancelled')}")
+
+
+@app.command()
+def retry(job: JobArgument, url: UrlOption = "", key: KeyOption = "", directory: DirOption = None) -> None:
+    """Retry the failed items of a job."""
+    from api.cli import show
+
+    with _client(url, key, directory) as client:
+        show.line(f"job {job} {client.retry(job).get('state', 'queued')}")
+
+
+@app.command(name="settings")
+def show_settings() -> None:
+    """List every setting.
+
+    Variable, value and meaning; secrets are masked.
+    """
+    from api.cli import show
+    from foundation.settings import settings
+
+    show.table("Settings", ["variable", "value", "meaning"], list(settings().table()))
+
+
+@app.command()
+def doctor(url: UrlOption = "", key: KeyOption = "", directory: DirOption = None) -> None:
+    """Check this machine, the API and your key."""
+    from api.cli.doctor import examine
+
+    place, address, known_key = _where(url, key, directory)
+    raise typer.Exit(0 if examine(place, address, known_key) else 1)
+
+
+@app.command()
+def demo() -> None:
+    """Show everything once, in under a minute.
+
+    Starts a stack in a temporary folder, uploads sample files, shows features and duplicates,
+    receives a webhook, stops everything and leaves nothing behind.
+    """
+    from api.cli.demo import run as show_all
+
+    raise typer.Exit(show_all())
+
+
+def _labels(pairs: list[str]) -> dict[str, str]:
+    labels = {}
+    for pair in pairs:
+        name, mark, value = pair.partition("=")
+        if not mark or not name:
+            raise typer.BadParameter(f"a label has the form name=value, not {pair!r}")
+        labels[name] = value
+    return labels
+
+
+def _where(url: str, key: str, directory: Path | None) -> tuple[Path, str, str]:
+    """Data directory, address and key: as given, else as set, else as `cadmill up` left them."""
+    from api.cli.client import key_of
+    from api.cli.up import address_to_call
+    from foundation.settings import settings
+
+    known = settings()
+    place = directory or known.storage.directory
+    address = url or known.api.url or f"http://{address_to_call(known.api.host)}:{known.api.port}"
+    return place, address, key or known.api.key.get_secret_value() or key_of(place)
+
+
+def _client(url: str, key: str, directory: Path | None) -> Client:
+    from api.cli.client import Client
+
+    _, address, known_key = _where(url, key, directory)
+    return Client(address, known_key)
+
+
+def run() -> None:
+    """The console script: failures become one readable line and exit code 1."""
+    from foundation.errors import Failure
+
+    try:
+        app()
+    except Failure as failure:
+        from api.cli import show
+
+        show.failure(failure.code, failure.message, failure.context, failure.row.remedy)
+        sys.exit(1)
+    except Exception as error:
+        from api.cli import show
+        from api.cli.client import ApiError
+
+        if not isinstance(error, ApiError):
+            raise
+        show.failure(error.code, error.message, error.context, error.remedy)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run()

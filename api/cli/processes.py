@@ -1,0 +1,146 @@
+"""The table of processes `cadmill up` runs: name, command, what it is for, and when it is stopped."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+
+class Stop(IntEnum):
+    """The order of stopping: who only watches or asks goes first, who does the work later, what they stand on last."""
+
+    WATCHERS = 1
+    DOORS = 2
+    WORKERS = 3
+    REDIS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of the stack. `grace` is how long it may take to end by itself, `keep` the file descriptors it inherits."""
+
+    name: str
+    purpose: str
+    argv: tuple[str, ...]
+    stop: Stop
+    grace: float = 5.0
+    keep: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What one run of the stack is made of."""
+
+    directory: Path
+    listener: int
+    port: int
+    concurrency: int
+    compute_queues: tuple[str, ...]
+    courier_queues: tuple[str, ...]
+    flower_port: int | None
+
+
+def table(shape: Shape) -> tuple[Process, ...]:
+    """All processes above Redis, in the order in which they start."""
+    python = (sys.executable, "-m")
+    # The port is in the node names because two stacks on one machine may share one Redis, where names must differ.
+    # Flower sees tasks only if workers send events, which costs throughput: so only when there is a Flower.
+    events = () if shape.flower_port is None else ("-E",)
+    rows = [
+        Process(
+            "api",
+            "answers HTTP",
+            (
+                *python,
+                "uvicorn",
+                "api.app:create",
+                "--factory",
+                "--fd",
+                str(shape.listener),
+                "--no-access-log",
+                "--timeout-graceful-shutdown",
+                "5",
+            ),
+            Stop.DOORS,
+            grace=8.0,
+            keep=(shape.listener,),
+        ),
+        Process(
+            "compute",
+            "reads files, computes features, searches",
+            (
+                *python,
+                "celery",
+                "-A",
+                "workers",
+                "worker",
+                "-P",
+                "prefork",
+                "-c",
+                str(shape.concurrency),
+                "-Q",
+                ",".join(shape.compute_queues),
+                "-n",
+                f"compute.{shape.port}@%h",
+                "--loglevel",
+                "INFO",
+                *events,
+            ),
+            Stop.WORKERS,
+            grace=15.0,
+        ),
+        Process(
+            "courier",
+            "delivers webhooks and keeps order, never behind long jobs",
+            (
+                *python,
+                "celery",
+                "-A",
+                "workers",
+                "worker",
+                "-P",
+                "threads",
+                "-c",
+                "8",
+                "-Q",
+                ",".join(shape.courier_queues),
+                "-n",
+                f"courier.{shape.port}@%h",
+                "--loglevel",
+                "INFO",
+                *events,
+            ),
+            Stop.WORKERS,
+            grace=15.0,
+        ),
+        Process(
+            "beat",
+            "ticks",
+            (*python, "celery", "-A", "tasks", "beat", "-s", str(shape.directory / "beat-schedule"), "--pidfile="),
+            Stop.WATCHERS,
+        ),
+    ]
+    if shape.flower_port is not None:
+        rows.append(
+            Process(
+                "flower",
+                "shows the Celery workers, read-only",
+                # enable_events: the workers send events already (-E); Flower would order them again every 5 seconds
+                (
+                    *python,
+                    "celery",
+                    "-A",
+                    "tasks",
+                    "flower",
+                    "--address=127.0.0.1",
+                    f"--port={shape.flower_port}",
+                    "--persistent=False",
+                    "--read_only=True",
+                    "--enable_events=False",
+                ),
+                Stop.WATCHERS,
+            )
+        )
+    return tuple(rows)

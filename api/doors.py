@@ -1,0 +1,51 @@
+"""What stands before every route: a request id, a cap on the body, a measure of the answer."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import answer
+from foundation.clock import Clock
+from foundation.errors import Failure
+from foundation.telemetry import RequestAnswered, emit
+
+
+class Doors:
+    """ASGI middleware. Bodies are counted as they arrive: a header may lie. Uploads have a cap of their own."""
+
+    def __init__(self, app: ASGIApp, clock: Clock, max_json_bytes: int, uploads: str) -> None:
+        self._app, self._clock, self._most, self._uploads = app, clock, max_json_bytes, uploads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, request_id = self._clock.tick(), self._clock.new_id("req")
+        scope["cadmill_request_id"] = request_id
+        begun, seen = 0, 0
+
+        async def watched_send(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = int(message["status"])
+                message = {**message, "headers": [*message.get("headers", ()), (b"x-request-id", request_id.encode())]}
+            await send(message)
+
+        async def capped_receive() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._most:
+                raise Failure("BODY_TOO_LARGE", {"limit_bytes": self._most})
+            return message
+
+        capped = scope["path"] != self._uploads
+        try:
+            await self._app(scope, capped_receive if capped else receive, watched_send)
+        except Failure as failure:
+            if begun:
+                raise
+            await answer(failure)(scope, receive, watched_send)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            emit(RequestAnswered(route, scope["method"], begun, self._clock.tick() - started))

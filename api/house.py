@@ -1,0 +1,75 @@
+"""What the API process owns, and how routes get at it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from redis import Redis, RedisError
+
+from foundation import keyspace
+from foundation.clock import SYSTEM, Clock
+from foundation.errors import Failure
+from foundation.settings import Settings
+from foundation.telemetry import logger
+from ledger.files import FileStore
+from ledger.session import Ledger, open_ledger
+from tasks import upkeep
+from tasks.celery import app as celery_app
+from tasks.ring import BackgroundDoorbell, Doorbell
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    settings: Settings
+    ledger: Ledger
+    files: FileStore
+    doorbell: Doorbell
+    redis: Redis
+    clock: Clock = SYSTEM
+
+
+def build(settings: Settings) -> House:
+    # A request may wait for Redis much less long than a worker may.
+    celery_app.conf.broker_transport_options = celery_app.conf.broker_transport_options | {"socket_timeout": settings.redis.publish_seconds}
+    return House(
+        settings,
+        open_ledger(settings),
+        FileStore(settings.storage.directory),
+        BackgroundDoorbell(celery_app),
+        keyspace.client(settings.redis),
+    )
+
+
+class Caretaker:
+    """A thread that mends like beat's tick does, so that repair never waits for Redis to deliver its own repair message."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._doorbell = Doorbell(celery_app)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="caretaker", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(5)
+
+    def _work(self) -> None:
+        house = self._house
+        while not self._stop.wait(house.settings.queue.tick_seconds):
+            try:
+                upkeep.mend(house.ledger, self._doorbell, house.redis, house.settings)
+            except (Failure, RedisError) as error:
+                logger.warning("upkeep did not get through: %s", error)
+
+
+def house_of(request: Request) -> House:
+    return request.app.state.house  # type: ignore[no-any-return]
+
+
+TheHouse = Annotated[House, Depends(house_of)]

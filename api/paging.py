@@ -1,0 +1,44 @@
+"""Cursors: opaque to clients, the last key of a page to us."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from fastapi import Query
+
+from foundation.errors import Failure
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="most entries on a page")]
+Cursor = Annotated[str | None, Query(max_length=256, description="next_cursor of the last page")]
+
+
+def encode(key: str | int) -> str:
+    return base64.urlsafe_b64encode(str(key).encode()).decode().rstrip("=")
+
+
+def decode(cursor: str | None) -> str | None:
+    """Raises CURSOR_INVALID."""
+    if cursor is None:
+        return None
+    try:
+        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+        raise Failure("CURSOR_INVALID") from error
+
+
+def decode_number(cursor: str | None, default: int) -> int:
+    """Raises CURSOR_INVALID."""
+    text = decode(cursor)
+    if text is None:
+        return default
+    if not text.isdigit() or len(text) > 18:
+        raise Failure("CURSOR_INVALID")
+    return int(text)
+
+
+def page(name: str, entries: list[dict[str, Any]], limit: int, key: str = "id") -> dict[str, Any]:
+    """A page of `limit` entries at most, of which one more was asked for, to know whether there is a next page."""
+    shown = entries[:limit]
+    return {name: shown, "next_cursor": encode(shown[-1][key]) if len(entries) > limit else None}

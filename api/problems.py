@@ -1,0 +1,74 @@
+"""`Failure` to HTTP: one shape for every error, also valid RFC 9457."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from foundation.clock import SYSTEM, iso
+from foundation.errors import Failure
+from foundation.telemetry import logger
+from tasks.submit import told
+
+_RETRY_AFTER = {"IDEMPOTENCY_KEY_IN_FLIGHT": "1", "DATABASE_UNAVAILABLE": "2", "STORAGE_FULL": "60"}
+_OF_STATUS = {404: "ROUTE_NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
+
+SHAPE = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "stage", "message", "context", "timestamp"],
+    "properties": {
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "code": {"type": "string"},
+        "stage": {"type": "string"}, "message": {"type": "string"}, "remedy": {"type": "string"}, "context": {"type": "object"},
+        "timestamp": {"type": "string", "format": "date-time"},
+    },
+}  # fmt: skip
+
+
+def problem(failure: Failure) -> dict[str, Any]:
+    """The one error shape."""
+    row = failure.row
+    return {
+        "type": f"urn:cadmill:error:{failure.code.lower()}",
+        "title": row.sentence,
+        "status": row.status,
+        "code": failure.code,
+        "stage": row.stage.value,
+        "message": failure.message,
+        "remedy": row.remedy,
+        "context": failure.context,
+        "timestamp": iso(SYSTEM.now()),
+    }
+
+
+def answer(failure: Failure) -> JSONResponse:
+    headers = {"Retry-After": _RETRY_AFTER[failure.code]} if failure.code in _RETRY_AFTER else None
+    return JSONResponse(problem(failure), failure.row.status, headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Let every way of failing end in the one shape."""
+
+    @app.exception_handler(Failure)
+    def _failure(_request: Request, failure: Failure) -> JSONResponse:
+        return answer(failure)
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return answer(Failure("REQUEST_INVALID", {"fields": told(error.errors())}))
+
+    @app.exception_handler(HTTPException)
+    def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, Failure):  # raised while the body was read, and wrapped by the framework
+            return answer(error.__cause__)
+        return answer(
+            Failure(_OF_STATUS.get(error.status_code, "REQUEST_INVALID"), {"status": error.status_code, "detail": str(error.detail)})
+        )
+
+    @app.exception_handler(Exception)
+    def _defect(request: Request, error: Exception) -> JSONResponse:
+        logger.error("request %s failed", request.scope.get("cadmill_request_id"), exc_info=error)
+        return answer(Failure("INTERNAL", {"request_id": request.scope.get("cadmill_request_id")}))

@@ -1,0 +1,1 @@
+"""One file a resource. Bodies are the task types themselves."""

@@ -1,0 +1,58 @@
+"""Is it alive, can it work, and what do the numbers say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from redis import RedisError
+
+from api.house import House, TheHouse
+from foundation import metrics
+from foundation.errors import Failure
+from ledger import job_views
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health/live")
+def live() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "live"}
+
+
+@router.get("/health/ready")
+def ready(house: TheHouse) -> JSONResponse:
+    """Whether jobs can be accepted. That takes the database alone; without Redis they are kept and start later."""
+    told: dict[str, Any] = {"database": _database(house), "redis": _redis(house)}
+    accepting = told["database"] == "up"
+    status = "ready" if accepting and told["redis"] == "up" else "degraded" if accepting else "unavailable"
+    return JSONResponse({"status": status} | told, 200 if accepting else 503)
+
+
+def _database(house: House) -> str:
+    try:
+        with house.ledger.read() as tx:
+            job_views.alive(tx)
+    except Failure as failure:
+        return failure.code
+    return "up"
+
+
+def _redis(house: House) -> str:
+    try:
+        house.redis.ping()
+    except RedisError:
+        return "BROKER_UNAVAILABLE"
+    return "up"
+
+
+@router.get("/metrics")
+def get_metrics(house: TheHouse) -> Response:
+    """Prometheus text: the counters of every process of this machine, and the ledger's truth about queues."""
+    with house.ledger.read() as tx:
+        states = job_views.states(tx)
+    lines = ["# HELP cadmill_chunks Chunks that have not ended, by the ledger", "# TYPE cadmill_chunks gauge"]
+    lines += [f'cadmill_chunks{{queue="{queue}",state="{state}"}} {count}' for (queue, state), count in sorted(states.items())]
+    return Response(metrics.exposition() + ("\n".join(lines) + "\n").encode(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,184 @@
+"""Jobs: submit, watch, read results, change one's mind."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from api import paging
+from api.auth import TheTenant
+from api.house import House, TheHouse
+from api.paging import Cursor, Limit
+from ledger import job_views, jobs, outbox
+from tasks import ring, submit
+from tasks.submit import JobRequest
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+
+JobState = Literal["queued", "running", "succeeded", "partial", "failed", "cancelled"]
+ItemState = Literal["pending", "succeeded", "failed", "cancelled"]
+
+_PAGE = 500
+
+
+def _linked(job: dict[str, Any]) -> dict[str, Any]:
+    here = f"/api/v1/jobs/{job['id']}"
+    return job | {"links": {"self": here} | {name: f"{here}/{name}" for name in ("items", "result", "deliveries", "cancel", "retry")}}
+
+
+@router.post("", status_code=202)
+def submit_job(
+    request: JobRequest,
+    house: TheHouse,
+    tenant: TheTenant,
+    idempotency_key: Annotated[str | None, Header(description="the same key and body: the same job")] = None,
+) -> JSONResponse:
+    """Accept a job. A 202 is a promise: the job is written down and will reach an end, whatever dies meanwhile."""
+    job = submit.submit(house.ledger, house.doorbell, house.settings, tenant.id, request, idempotency_key)
+    return JSONResponse(_linked(job), 202, {"Location": f"/api/v1/jobs/{job['id']}"})
+
+
+@router.get("")
+def list_jobs(
+    house: TheHouse, tenant: TheTenant, limit: Limit = 100, cursor: Cursor = None, state: JobState | None = None, kind: str | None = None
+) -> dict[str, Any]:
+    """Your jobs, newest first."""
+    with house.ledger.read() as tx:
+        found = job_views.page(tx, tenant.id, limit + 1, paging.decode(cursor), state, kind)
+    return paging.page("jobs", found, limit)
+
+
+@router.get("/{job_id}")
+def get_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """A job with its counts."""
+    with house.ledger.read() as tx:
+        return _linked(job_views.get(tx, tenant.id, job_id))
+
+
+@router.get("/{job_id}/items")
+def list_items(
+    job_id: str, house: TheHouse, tenant: TheTenant, limit: Limit = 100, cursor: Cursor = None, state: ItemState | None = None
+) -> dict[str, Any]:
+    """Items of a job in the order they were asked for, each with its own outcome."""
+    after = paging.decode_number(cursor, -1)
+    with house.ledger.read() as tx:
+        job_views.get(tx, tenant.id, job_id)
+        found = job_views.page_items(tx, job_id, limit + 1, after, state)
+    return paging.page("items", found, limit, key="index")
+
+
+@router.get("/{job_id}/result")
+def get_result(job_id: str, house: TheHouse, tenant: TheTenant) -> StreamingResponse:
+    """The job and all of its items as one JSON document. While the job runs: what there is so far."""
+    job = get_job(job_id, house, tenant)
+
+    def text() -> Iterator[str]:
+        yield '{"job": ' + json.dumps(job) + ', "items": ['
+        for at, item in enumerate(_every_item(house, job_id)):
+            yield (", " if at else "") + json.dumps(item)
+        yield "]}\n"
+
+    return StreamingResponse(text(), media_type="application/json")
+
+
+@router.get("/{job_id}/result.jsonl")
+def get_result_lines(job_id: str, house: TheHouse, tenant: TheTenant) -> StreamingResponse:
+    """Every item as one line of JSON."""
+    get_job(job_id, house, tenant)
+    return StreamingResponse((json.dumps(item) + "\n" for item in _every_item(house, job_id)), media_type="application/jsonl")
+
+
+@router.get("/{job_id}/result.csv")
+def get_result_table(job_id: str, house: TheHouse, tenant: TheTenant) -> StreamingResponse:
+    """Every item as one line of a table; hits of a similarity job one line each."""
+    get_job(job_id, house, tenant)
+    return StreamingResponse(_table(_every_item(house, job_id)), media_type="text/csv")
+
+
+def _every_item(house: House, job_id: str) -> Iterator[dict[str, Any]]:
+    after = -1
+    while True:
+        with house.ledger.read() as tx:
+            bite = job_views.page_items(tx, job_id, _PAGE, after, None)
+        yield from bite
+        if len(bite) < _PAGE:
+            return
+        after = bite[-1]["index"]
+
+
+_COLUMNS = ("index", "part_id", "name", "state", "attempts", "code", "message")
+
+
+def _table(items: Iterator[dict[str, Any]]) -> Iterator[str]:
+    """CSV text. The columns behind the fixed ones are those of the first result: one job has one kind of result."""
+    columns: list[str] | None = None
+    waiting: list[dict[str, Any]] = []
+    for item in items:
+        if columns is None and item["result"]:
+            columns = list(_flat(item["result"])[0])
+            yield _line([*_COLUMNS, *columns]) + "".join(_lines(each, columns) for each in waiting)
+        if columns is None:
+            waiting.append(item)
+        else:
+            yield _lines(item, columns)
+    if columns is None:
+        yield _line(_COLUMNS) + "".join(_lines(each, []) for each in waiting)
+
+
+def _lines(item: dict[str, Any], columns: list[str]) -> str:
+    error = item["error"] or {}
+    head = [item[name] for name in _COLUMNS[:5]] + [error.get("code"), error.get("message")]
+    return "".join(_line([*head, *(row.get(name) for name in columns)]) for row in _flat(item["result"] or {}))
+
+
+def _flat(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """A result as rows of plain values: its slots become columns, its hits become rows."""
+    plain = {name: value for name, value in result.items() if isinstance(value, str | int | float | bool)}
+    plain |= result.get("slots", {})
+    hits = result.get("hits")
+    if hits is None:
+        return [plain]
+    empty = dict.fromkeys(("hit_part_id", "hit_name", "score", "label"))
+    rows = [{"hit_part_id": h["part_id"], "hit_name": h["name"], "score": h["score"], "label": h["label"]} for h in hits]
+    return [row | plain for row in rows or [empty]]
+
+
+def _line(values: Any) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow([_safe(value) for value in values])
+    return text.getvalue()
+
+
+def _safe(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula is told as text."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+@router.get("/{job_id}/deliveries")
+def list_deliveries(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """Webhooks owed for a job, with every try."""
+    with house.ledger.read() as tx:
+        job_views.get(tx, tenant.id, job_id)
+        return {"deliveries": outbox.of_job(tx, tenant.id, job_id)}
+
+
+@router.post("/{job_id}/cancel")
+def cancel_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """End a job now. What is done is kept; the rest never becomes done."""
+    with house.ledger.write() as tx:
+        settled = jobs.cancel(tx, tenant.id, job_id)
+        job = job_views.get(tx, tenant.id, job_id)
+    house.doorbell.ring(ring.of_deliveries(settled.deliveries))
+    return _linked(job)
+
+
+@router.post("/{job_id}/retry", status_code=202)
+def retry_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """Do the failed items of an ended job again."""
+    return _linked(submit.retry(house.ledger, house.doorbell, house.settings, tenant.id, job_id))

@@ -1,0 +1,95 @@
+"""Parts: files under the names their tenant gave them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+
+from api import paging, uploads
+from api.auth import TheTenant
+from api.house import TheHouse
+from api.paging import Cursor, Limit
+from foundation.errors import Failure
+from ledger import parts
+from ledger.parts import NewPart
+from tasks.vocabulary import Format
+
+router = APIRouter(prefix="/api/v1/parts", tags=["parts"])
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                        "labels": {"type": "string", "description": "JSON object of texts, given to every part of the request"},
+                    },
+                }
+            },
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
+
+@router.post("", status_code=201, openapi_extra=_BODY)
+async def upload(
+    request: Request,
+    house: TheHouse,
+    tenant: TheTenant,
+    name: Annotated[str, Query(max_length=1000, description="name of the file when the body is the file itself")] = "",
+) -> JSONResponse:
+    """Upload many files at once. Answers one entry a file, in order: the part, or why the file was refused."""
+    received = await uploads.receive(
+        request.stream(), request.headers.get("content-type", ""), name, house.files, house.settings.upload, house.clock
+    )
+    if not received.answers:
+        raise Failure("UPLOAD_INVALID", {"reason": "no file in the request"})
+
+    def add() -> None:
+        with house.ledger.write() as tx:
+            parts.add(tx, tenant.id, received.parts, received.labels)
+
+    await run_sync(add)
+    return JSONResponse({"parts": [_told(each) for each in received.answers]}, 201 if received.parts else 422)
+
+
+def _told(each: NewPart | dict[str, Any]) -> dict[str, Any]:
+    if isinstance(each, dict):
+        return each
+    return {"id": each.id, "name": each.name, "sha256": each.sha256, "format": each.format, "bytes": each.bytes}
+
+
+@router.get("")
+def list_parts(
+    house: TheHouse,
+    tenant: TheTenant,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    name: Annotated[str | None, Query(max_length=255, description="only parts whose name contains this")] = None,
+    format: Annotated[Format | None, Query(description="only parts of this format")] = None,
+) -> dict[str, Any]:
+    """Your parts, newest first."""
+    with house.ledger.read() as tx:
+        found = parts.page(tx, tenant.id, limit + 1, paging.decode(cursor), name, format)
+    return paging.page("parts", found, limit)
+
+
+@router.get("/{part_id}")
+def get_part(part_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """A part with what is known of its vectors."""
+    with house.ledger.read() as tx:
+        return parts.get(tx, tenant.id, part_id)
+
+
+@router.delete("/{part_id}", status_code=204)
+def delete_part(part_id: str, house: TheHouse, tenant: TheTenant) -> None:
+    """Forget a part. It no longer appears in any list or search."""
+    with house.ledger.write() as tx:
+        parts.delete(tx, tenant.id, part_id)

@@ -1,0 +1,1 @@
+"""STAND: what any process here needs. Imports nothing of ours."""

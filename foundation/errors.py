@@ -1,0 +1,203 @@
+"""Every failure a user can see: `Failure` and the one table of codes.
+
+A code is never renumbered or reused. The table says who caused it, how bad it is, whether asking again can help,
+which HTTP status it wears, what was wrong (public sentence) and what to do about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Source(StrEnum):
+    INPUT = "input"
+    CONFIG = "config"
+    NETWORK = "network"
+    RESOURCE = "resource"
+    SECURITY = "security"
+    SYSTEM = "system"
+    PROVIDER = "provider"
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
+class Stage(StrEnum):
+    """Where on the straight line it happened."""
+
+    AUTH = "auth"
+    UPLOAD = "upload"
+    SUBMIT = "submit"
+    QUEUE = "queue"
+    READ = "read"
+    FEATURES = "features"
+    SEARCH = "search"
+    STORE = "store"
+    DELIVER = "deliver"
+    REQUEST = "request"
+    START = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One row of the table."""
+
+    name: str
+    source: Source
+    severity: Severity
+    stage: Stage
+    status: int
+    retryable: bool
+    sentence: str
+    remedy: str
+
+
+def _rows(*rows: Code) -> dict[str, Code]:
+    return {row.name: row for row in rows}
+
+
+_I, _W, _E, _C = Severity.INFO, Severity.WARNING, Severity.ERROR, Severity.CRITICAL
+
+# fmt: off
+CODES: dict[str, Code] = _rows(
+    # who asks
+    Code("API_KEY_MISSING", Source.SECURITY, _W, Stage.AUTH, 401, False,
+         "The request names no API key.", "Send your key in the X-API-Key header."),
+    Code("API_KEY_UNKNOWN", Source.SECURITY, _W, Stage.AUTH, 401, False,
+         "The API key is not known here.", "Check the key for typing errors, or ask your administrator for a new one."),
+    # what is asked
+    Code("REQUEST_INVALID", Source.INPUT, _W, Stage.REQUEST, 422, False,
+         "The request does not have the expected form.", "Correct the fields named in the context; /docs shows the form."),
+    Code("ROUTE_NOT_FOUND", Source.INPUT, _I, Stage.REQUEST, 404, False,
+         "There is nothing at this address.", "See /docs for the addresses this server answers."),
+    Code("METHOD_NOT_ALLOWED", Source.INPUT, _I, Stage.REQUEST, 405, False,
+         "This address does not answer that method.", "See /docs for the methods of each address."),
+    Code("CURSOR_INVALID", Source.INPUT, _W, Stage.REQUEST, 400, False,
+         "The cursor is not one this list gave out.", "Take next_cursor from the last page as it is, or start without a cursor."),
+    Code("BODY_TOO_LARGE", Source.RESOURCE, _W, Stage.UPLOAD, 413, False,
+         "The request is larger than this server accepts.", "Send fewer or smaller files in one request."),
+    Code("UPLOAD_INVALID", Source.INPUT, _W, Stage.UPLOAD, 400, False,
+         "The upload could not be read as files.", "Send multipart/form-data with fields named 'files', or one raw body with ?name=."),
+    Code("FILE_TOO_LARGE", Source.RESOURCE, _W, Stage.UPLOAD, 413, False,
+         "The file is larger than this server accepts.", "Split the file, or have CADMILL_UPLOAD_MAX_FILE_BYTES raised."),
+    Code("STORAGE_FULL", Source.RESOURCE, _C, Stage.STORE, 507, True,
+         "There is no room left to store the file.", "Free space on the storage volume, then send the file again."),
+    Code("PART_NOT_FOUND", Source.INPUT, _W, Stage.REQUEST, 404, False,
+         "No part with this id belongs to you.", "List your parts with GET /api/v1/parts."),
+    Code("JOB_NOT_FOUND", Source.INPUT, _W, Stage.REQUEST, 404, False,
+         "No job with this id belongs to you.", "List your jobs with GET /api/v1/jobs."),
+    Code("JOB_FINISHED", Source.INPUT, _W, Stage.REQUEST, 409, False,
+         "The job has already ended; an ended job stays as it is.", "Submit a new job, or retry the failed items."),
+    Code("JOB_NOT_RETRYABLE", Source.INPUT, _W, Stage.REQUEST, 409, False,
+         "Only a job that ended failed or partial can be retried.", "Wait for the job to end, or submit a new one."),
+    Code("JOB_CANCELLED", Source.INPUT, _I, Stage.QUEUE, 409, False,
+         "The job was cancelled before this item was done.", "Submit the item again if it is still wanted."),
+    Code("IDEMPOTENCY_KEY_INVALID", Source.INPUT, _W, Stage.SUBMIT, 400, False,
+         "The Idempotency-Key must be 1 to 255 printable characters.", "Send a UUID, for example."),
+    Code("IDEMPOTENCY_KEY_REUSED", Source.INPUT, _W, Stage.SUBMIT, 422, False,
+         "This Idempotency-Key was used before with another request body.", "Use a new key for a new request."),
+    Code("IDEMPOTENCY_KEY_IN_FLIGHT", Source.INPUT, _W, Stage.SUBMIT, 409, True,
+         "A request with this Idempotency-Key is being handled right now.", "Ask again in a moment with the same key and body."),
+    Code("WEBHOOK_URL_FORBIDDEN", Source.SECURITY, _W, Stage.SUBMIT, 422, False,
+         "The callback address is not one this server may call.",
+         "Give an https address of a public host; CADMILL_WEBHOOK_ALLOW_PRIVATE=1 admits private ones on a machine of your own."),
+    Code("KIND_UNKNOWN", Source.INPUT, _W, Stage.SUBMIT, 422, False,
+         "There is no such kind of job here.", "Use extraction, similarity, migration or prewarm."),
+    # what a file can be
+    Code("FILE_EMPTY", Source.INPUT, _W, Stage.READ, 422, False,
+         "The file holds nothing.", "Export the file again and send that."),
+    Code("FORMAT_MISMATCH", Source.INPUT, _W, Stage.READ, 422, False,
+         "The content is not what the name says.", "Export the file again from your CAD system, or give it its true name."),
+    Code("FORMAT_UNSUPPORTED", Source.INPUT, _W, Stage.READ, 422, False,
+         "The format of this file is not one cadmill reads.", "Save it as DXF or STL."),
+    Code("ENCODING_UNSUPPORTED", Source.INPUT, _W, Stage.READ, 422, False,
+         "The text encoding of this file is not one cadmill reads.", "Save it as UTF-8 or with an ANSI code page."),
+    Code("FILE_CORRUPT", Source.INPUT, _W, Stage.READ, 422, False,
+         "The file is damaged: it cannot be read as what it claims to be.",
+         "Open and save it again in your CAD system, or send an intact copy."),
+    Code("GEOMETRY_MISSING", Source.INPUT, _W, Stage.READ, 422, False,
+         "The file can be read, but holds no geometry to compute features from.",
+         "Check that the drawing or body was exported with the file."),
+    Code("GEOMETRY_INVALID", Source.INPUT, _W, Stage.READ, 422, False,
+         "The geometry makes no sense: numbers are not finite, overflow, or have no extent.", "Check units and scale, and export again."),
+    Code("CAD_EXPANSION_LIMIT", Source.RESOURCE, _W, Stage.READ, 422, False,
+         "The block references of this file expand to more entities than allowed.",
+         "Explode or purge blocks, or have CADMILL_CAD_MAX_ENTITIES raised."),
+    Code("CAD_CYCLIC_REFERENCE", Source.INPUT, _W, Stage.READ, 422, False,
+         "A block of this file contains itself.", "Audit the drawing in your CAD system and save it again."),
+    Code("CAD_LIMIT", Source.RESOURCE, _W, Stage.READ, 422, False,
+         "The file is larger than the engine's limits.", "Split the file, or have the CADMILL_CAD_* limit named in the context raised."),
+    # what the engine can do
+    Code("FILE_MISSING", Source.SYSTEM, _C, Stage.READ, 500, False,
+         "The stored bytes of this part are gone.", "Upload the file again; tell your administrator that storage lost it."),
+    Code("ENGINE_DEFECT", Source.SYSTEM, _E, Stage.FEATURES, 500, False,
+         "The engine failed on this file in a way it should not.", "Report the file; other items are not affected."),
+    Code("ENGINE_CRASH", Source.SYSTEM, _E, Stage.FEATURES, 500, False,
+         "The worker died each time it touched this item.", "Report the file; retry the job if the machine was at fault."),
+    Code("DATA_NOT_FOUND", Source.INPUT, _W, Stage.SEARCH, 404, False,
+         "There is no vector for this part in the wanted feature version.", "Run an extraction job for the part first."),
+    Code("RETRIES_EXHAUSTED", Source.SYSTEM, _E, Stage.QUEUE, 503, True,
+         "The work failed for a passing reason as often as it may be tried.", "See the context for the last reason, then retry the job."),
+    Code("PROBE_FAILED", Source.SYSTEM, _E, Stage.FEATURES, 500, False,
+         "The probe failed, as it was told to.", "Nothing: the probe is for tests."),
+    Code("PROBE_UNSTEADY", Source.SYSTEM, _W, Stage.FEATURES, 503, True,
+         "The probe failed for a passing reason, as it was told to.", "Nothing: the probe is for tests."),
+    # what stands below
+    Code("DATABASE_UNAVAILABLE", Source.PROVIDER, _C, Stage.STORE, 503, True,
+         "The database does not answer.", "Ask again in a moment."),
+    Code("BROKER_UNAVAILABLE", Source.PROVIDER, _E, Stage.QUEUE, 503, True,
+         "Redis does not answer; accepted jobs are kept and start when it is back.", "Nothing is lost. Restore Redis."),
+    Code("CONFIG_INVALID", Source.CONFIG, _C, Stage.START, 500, False,
+         "A setting is not usable.", "Correct the setting named in the context; `cadmill settings` lists them all."),
+    Code("PORT_TAKEN", Source.CONFIG, _E, Stage.START, 500, False,
+         "The port is used by another program.", "Choose another with --port, or 0 for any free one."),
+    Code("DIRECTORY_IN_USE", Source.CONFIG, _E, Stage.START, 500, False,
+         "Another `cadmill up` is working in this folder.", "Stop it, or give each its own folder with --dir."),
+    Code("API_UNREACHABLE", Source.NETWORK, _E, Stage.REQUEST, 503, True,
+         "The cadmill server does not answer.", "Start one with `cadmill up`, or name another with --url."),
+    Code("PROCESS_FAILED", Source.SYSTEM, _C, Stage.START, 500, False,
+         "A process of the stack did not start.", "See its log file named in the context."),
+    Code("RECEIVER_REFUSED", Source.NETWORK, _W, Stage.DELIVER, 502, True,
+         "The webhook receiver did not accept the delivery.", "Answer with a 2xx status within the time limit."),
+    Code("RECEIVER_UNREACHABLE", Source.NETWORK, _W, Stage.DELIVER, 502, True,
+         "The webhook receiver could not be reached.", "Check that the callback address is up and answers in time."),
+    Code("INTERNAL", Source.SYSTEM, _C, Stage.REQUEST, 500, False,
+         "Something went wrong on our side.", "Ask again; if it stays, report the request id."),
+)
+# fmt: on
+
+
+@dataclass(eq=False)
+class Failure(Exception):
+    """An expected failure, by code. `context` is public: never a path of the server, a secret or a stack trace."""
+
+    code: str
+    context: dict[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        row = CODES[self.code]
+        self.message = self.message or row.sentence
+        super().__init__(f"{self.code}: {self.message}")
+
+    @property
+    def row(self) -> Code:
+        return CODES[self.code]
+
+    def public(self) -> dict[str, Any]:
+        """The form in which an item, a job or an answer carries the failure."""
+        row = self.row
+        return {
+            "code": self.code,
+            "stage": row.stage.value,
+            "message": self.message,
+            "remedy": row.remedy,
+            "retryable": row.retryable,
+            "context": self.context,
+        }

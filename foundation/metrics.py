@@ -1,0 +1,64 @@
+"""Events to Prometheus. Label values come from closed sets: never a tenant, a job or a name."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY as OWN
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
+
+from foundation import telemetry
+from foundation.settings import settings
+from foundation.telemetry import Event
+
+_JOBS = Counter("cadmill_jobs_accepted", "Jobs accepted", ["kind"])
+_ITEMS = Counter("cadmill_items", "Items that ended", ["kind", "outcome"])
+_CHUNKS = Histogram("cadmill_chunk_seconds", "Work on one chunk", ["kind", "way"], buckets=(0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300))
+_STALE = Counter("stale_commit", "Commits of overtaken attempts, refused")
+_RINGS_FAILED = Counter("cadmill_rings_failed", "Doorbells that Redis did not take (they are rung again)")
+_RINGS_DROPPED = Counter("cadmill_rings_dropped", "Doorbells for chunks that did not wait for one")
+_REPAIRS = Counter("cadmill_repairs", "What upkeep repaired", ["what"])
+_EXTRACTION = Histogram("feature_extraction_latency_seconds", "Reading one file and computing its vector", ["version"])
+_DELIVERIES = Counter("cadmill_delivery_tries", "Tries to deliver a webhook, by what came of them", ["state"])
+_REQUESTS = Histogram("cadmill_http_seconds", "HTTP requests", ["method", "route", "status"])
+
+
+def count(event: Event) -> None:
+    """The metrics sink."""
+    match event:
+        case telemetry.JobAccepted(kind=kind):
+            _JOBS.labels(kind).inc()
+        case telemetry.ChunkSettled():
+            _ITEMS.labels(event.kind, "succeeded").inc(event.succeeded)
+            _ITEMS.labels(event.kind, "failed").inc(event.failed)
+            _CHUNKS.labels(event.kind, event.way).observe(event.seconds)
+        case telemetry.CommitStale():
+            _STALE.inc()
+        case telemetry.RingFailed(rings=rings):
+            _RINGS_FAILED.inc(rings)
+        case telemetry.RingDropped():
+            _RINGS_DROPPED.inc()
+        case telemetry.Repaired():
+            _REPAIRS.labels("rescued").inc(event.rescued)
+            _REPAIRS.labels("due").inc(event.due)
+            _REPAIRS.labels("rung_again").inc(event.rung_again)
+            _REPAIRS.labels("deliveries_rescued").inc(event.deliveries_rescued)
+        case telemetry.FeaturesExtracted():
+            _EXTRACTION.labels(event.version).observe(event.seconds)
+        case telemetry.DeliveryTried(state=state):
+            _DELIVERIES.labels(state).inc()
+        case telemetry.RequestAnswered():
+            _REQUESTS.labels(event.method, event.route, str(event.status)).observe(event.seconds)
+        case _:
+            pass
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus text form; those of every process of this machine where they share a folder."""
+    return generate_latest(_everyone())
+
+
+def _everyone() -> CollectorRegistry:
+    if not settings().process.metrics_directory:
+        return OWN
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry

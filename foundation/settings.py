@@ -1,0 +1,205 @@
+"""Settings: one frozen tree of sections, read once from the environment; the only file that reads it.
+
+Every variable is `CADMILL_<SECTION>_<FIELD>` unless its field names another (those the product's user fixed).
+`Settings.load()` raises `Failure("CONFIG_INVALID")` in sentences; `Settings.table()` lists name, value and meaning.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from foundation.errors import Failure
+
+Url = Annotated[str, PlainSerializer(lambda value: _without_password(value))]
+
+
+def _without_password(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    scheme, mark, rest = head.partition("://")
+    return f"{scheme}{mark}{rest.split(':')[0]}:***@{tail}" if at and ":" in rest else url
+
+
+class _Section(BaseSettings):
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+def _section(prefix: str) -> SettingsConfigDict:
+    return SettingsConfigDict(frozen=True, extra="ignore", env_prefix=f"CADMILL_{prefix}_", populate_by_name=True)
+
+
+class StorageSettings(_Section):
+    model_config = _section("STORAGE")
+    directory: Path = Field(Path("cadmill-data"), description="folder of files, database and logs of this machine")
+
+
+class DatabaseSettings(_Section):
+    model_config = _section("DATABASE")
+    url: Url = Field("", description="PostgreSQL or SQLite address; empty: SQLite in the storage directory")
+    busy_seconds: float = Field(15.0, gt=0, description="how long a writer waits for another one (SQLite)")
+    pool_size: int = Field(10, ge=1, description="connections a process may hold")
+    connect_seconds: float = Field(5.0, gt=0, description="how long connecting may take (PostgreSQL)")
+
+
+class RedisSettings(_Section):
+    model_config = _section("REDIS")
+    url: Url = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey address (redis://, rediss://, redis+socket://)")
+    publish_seconds: float = Field(2.0, gt=0, description="how long the API may wait for Redis before it answers without it")
+    worker_seconds: float = Field(5.0, gt=1, description="socket timeout of workers; more than 1, because they block 1 s on an empty queue")
+
+
+class QueueSettings(_Section):
+    model_config = _section("QUEUE")
+    lease_seconds: float = Field(60.0, gt=0, description="how long a claimed chunk stays claimed without a sign of life")
+    tick_seconds: float = Field(2.0, gt=0, description="how often upkeep looks for lost and due work")
+    ring_grace_seconds: float = Field(3.0, ge=0, description="how old a ring must be before it can count as lost")
+    ring_stuck_seconds: float = Field(30.0, ge=0, description="how long a fetched message may stay unclaimed")
+    ring_window: int = Field(64, ge=1, description="chunks rung but not yet claimed, per queue and priority")
+    chunk_max_items: int = Field(100, ge=1, description="most items in one chunk")
+    chunk_target_bytes: int = Field(1_000_000, ge=1, description="input bytes at which a chunk is full")
+    chunk_per_job_min: int = Field(8, ge=1, description="a job is cut into at least this many chunks, if it has the items")
+    claim_seconds: float = Field(30.0, gt=0, description="how long an Idempotency-Key stays in flight when its request died")
+
+
+class RetentionSettings(_Section):
+    model_config = _section("RETENTION")
+    job_days: float = Field(90, gt=0, description="ended jobs, their items and deliveries are pruned after this")
+    idempotency_days: float = Field(2, ge=1, description="Idempotency-Keys are remembered this long")
+
+
+class UploadSettings(_Section):
+    model_config = _section("UPLOAD")
+    max_file_bytes: int = Field(256_000_000, ge=1, description="largest single file")
+    max_body_bytes: int = Field(2_000_000_000, ge=1, description="largest upload request")
+    max_files: int = Field(5_000, ge=1, description="most files in one upload request")
+    max_json_bytes: int = Field(16_000_000, ge=1, description="largest JSON request")
+    max_items: int = Field(100_000, ge=1, description="most items of one job")
+
+
+class CadSettings(_Section):
+    model_config = _section("CAD")
+    max_bytes: int = Field(256_000_000, ge=1, description="largest file the engine opens")
+    max_entities: int = Field(1_000_000, ge=1, description="most DXF entities after block references are expanded")
+    max_nesting: int = Field(32, ge=1, description="deepest nesting of DXF blocks")
+    max_triangles: int = Field(5_000_000, ge=1, description="most triangles of a mesh")
+
+
+class FeatureSettings(_Section):
+    version: Literal["v1", "v2", "v3", "v4"] = Field(
+        "v3", validation_alias=AliasChoices("FEATURE_VERSION", "version"), description="feature version when a request names none"
+    )
+    prewarm_max: int = Field(
+        500, ge=1, validation_alias=AliasChoices("PREWARM_MAX", "prewarm_max"), description="most vectors one prewarm job loads"
+    )
+
+
+class CacheSettings(_Section):
+    model_config = _section("CACHE")
+    max_vectors: int = Field(200_000, ge=1, description="vectors a worker process keeps in memory (about 250 bytes each)")
+
+
+class WebhookSettings(_Section):
+    model_config = _section("WEBHOOK")
+    allow_private: bool = Field(False, description="1: callbacks may go to private and loopback addresses, and by http")
+    timeout_seconds: float = Field(15.0, gt=0, description="how long a receiver may take")
+    schedule_seconds: tuple[float, ...] = Field(
+        (0, 5, 300, 1800, 7200, 18000, 36000, 36000), min_length=1, description="waits before each try of a delivery (JSON list)"
+    )
+
+
+class ApiSettings(_Section):
+    model_config = _section("API")
+    host: str = Field("127.0.0.1", description="address the API listens on")
+    port: int = Field(8000, ge=0, le=65535, description="port of the API; 0: any free one")
+    threads: int = Field(16, ge=1, description="requests handled at once")
+    key: SecretStr = Field(SecretStr(""), description="the key the command line sends (CADMILL_API_KEY)")
+    url: str = Field("", description="where the command line finds the API; empty: the host and port above")
+
+
+class ProcessSettings(_Section):
+    name: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}",
+        validation_alias=AliasChoices("CADMILL_PROCESS_NAME", "name"),
+        description="name of this process in leases",
+    )
+    probe: bool = Field(
+        False, validation_alias=AliasChoices("CADMILL_PROBE", "probe"), description="1: the probe task of benchmarks and fault tests exists"
+    )
+    metrics_directory: str = Field(
+        "",
+        validation_alias=AliasChoices("PROMETHEUS_MULTIPROC_DIR", "metrics_directory"),
+        description="folder in which the processes of a machine add up their metrics (prometheus-client reads the same variable)",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", validation_alias=AliasChoices("CADMILL_LOG_LEVEL", "log_level"), description="how much is logged"
+    )
+
+
+class Settings(BaseModel):
+    """The whole tree. Each component receives its own section."""
+
+    model_config = ConfigDict(frozen=True)
+
+    storage: StorageSettings = Field(default_factory=StorageSettings)
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    redis: RedisSettings = Field(default_factory=RedisSettings)
+    queue: QueueSettings = Field(default_factory=QueueSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    upload: UploadSettings = Field(default_factory=UploadSettings)
+    cad: CadSettings = Field(default_factory=CadSettings)
+    features: FeatureSettings = Field(default_factory=FeatureSettings)
+    cache: CacheSettings = Field(default_factory=CacheSettings)
+    webhook: WebhookSettings = Field(default_factory=WebhookSettings)
+    api: ApiSettings = Field(default_factory=ApiSettings)
+    process: ProcessSettings = Field(default_factory=ProcessSettings)
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Read the environment. Raises `Failure` CONFIG_INVALID that names each unusable variable."""
+        try:
+            return cls()
+        except ValidationError as error:
+            wrong = {
+                ".".join(str(step) for step in fault["loc"]) or error.title: f"{fault['msg']} (given: {fault['input']!r})"
+                for fault in error.errors()
+            }
+            raise Failure("CONFIG_INVALID", {"section": error.title, "settings": wrong}) from error
+
+    @property
+    def database_url(self) -> str:
+        return self.database.url or f"sqlite:///{self.storage.directory.absolute() / 'cadmill.db'}"
+
+    def table(self) -> Iterator[tuple[str, str, str]]:
+        """Rows of (variable, value, meaning), secrets and passwords masked."""
+        for name in type(self).model_fields:
+            section = getattr(self, name)
+            values = section.model_dump(mode="json")
+            for field, info in type(section).model_fields.items():
+                alias = info.validation_alias
+                first = alias.choices[0] if isinstance(alias, AliasChoices) else alias
+                variable = first or f"{type(section).model_config['env_prefix']}{field}".upper()
+                yield str(variable), str(values[field]), info.description or ""
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read at the first call."""
+    return Settings.load()
+
+
+def environment(changes: Mapping[str, Any]) -> dict[str, str]:
+    """The environment of a process we start: ours with `changes` (None removes)."""
+    merged = dict(os.environ)
+    for name, value in changes.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = str(value)
+    return merged

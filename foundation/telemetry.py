@@ -1,0 +1,121 @@
+"""What happened, as frozen events: code emits, sinks render. Code that emits knows no sink; a sink never changes what happens."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+logger = logging.getLogger("cadmill")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; its class name is its kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobAccepted(Event):
+    job_id: str
+    kind: str
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class RingFailed(Event):
+    rings: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RingDropped(Event):
+    """A doorbell for a chunk that is not waiting for one: a double ring, harmless."""
+
+    chunk_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSettled(Event):
+    chunk_id: str
+    kind: str
+    attempt: int
+    succeeded: int
+    failed: int
+    seconds: float
+    way: str  # done, waiting or dead
+
+
+@dataclass(frozen=True, slots=True)
+class CommitStale(Event):
+    """An attempt that was overtaken came back; what it brought was discarded."""
+
+    chunk_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired(Event):
+    rescued: int
+    due: int
+    rung_again: int
+    deliveries_rescued: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturesExtracted(Event):
+    version: str
+    format: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryTried(Event):
+    delivery_id: str
+    attempt: int
+    state: str
+    status: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAnswered(Event):
+    route: str
+    method: str
+    status: int
+    seconds: float
+
+
+Sink = Callable[[Event], None]
+_sinks: list[Sink] = []
+
+
+def attach(sink: Sink) -> None:
+    """Let a sink hear every event of this process from now on."""
+    if sink not in _sinks:
+        _sinks.append(sink)
+
+
+def emit(event: Event) -> None:
+    """Tell every sink. A sink that fails is reported and does not disturb the work it watches."""
+    for sink in _sinks:
+        try:
+            sink(event)
+        except Exception:
+            logger.exception("a telemetry sink failed on %s", type(event).__name__)
+
+
+_QUIET = (RequestAnswered, FeaturesExtracted, RingDropped)
+
+
+def log(event: Event) -> None:
+    """The log sink: one line an event."""
+    level = logging.DEBUG if isinstance(event, _QUIET) else logging.WARNING if isinstance(event, RingFailed | CommitStale) else logging.INFO
+    logger.log(level, "%s %s", type(event).__name__, " ".join(f"{name}={value}" for name, value in asdict(event).items()))
+
+
+def start_logging(level: str) -> None:
+    """Log to standard error, once a process."""
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for chatter in ("celery.app.trace", "celery.worker.strategy"):  # two lines a message; our own events say more in one
+        logging.getLogger(chatter).setLevel(logging.WARNING)

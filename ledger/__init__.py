@@ -1,0 +1,1 @@
+"""REMEMBER: rows and files. The only importer of SQLAlchemy."""

@@ -1,0 +1,108 @@
+"""Bytes by their SHA-256, on disk. A file is there whole or not at all: written beside, synced, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+from foundation.errors import Failure
+
+_HEAD = 4096  # bytes kept for recognising the format
+_ABANDONED_SECONDS = 24 * 3600.0
+
+
+class Incoming:
+    """A file on its way in: write, then `keep()`; whatever is not kept is removed."""
+
+    def __init__(self, store: FileStore, max_bytes: int) -> None:
+        self._store = store
+        self._max_bytes = max_bytes
+        self._digest = hashlib.sha256()
+        handle, name = tempfile.mkstemp(dir=store.incoming)
+        self._file = os.fdopen(handle, "wb", buffering=1 << 18)
+        self._path = Path(name)
+        self.bytes = 0
+        self.head = b""
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Raises FILE_TOO_LARGE as soon as the limit is passed, STORAGE_FULL."""
+        self.bytes += len(data)
+        if self.bytes > self._max_bytes:
+            raise Failure("FILE_TOO_LARGE", {"limit_bytes": self._max_bytes})
+        if len(self.head) < _HEAD:
+            self.head += bytes(data[: _HEAD - len(self.head)])
+        self._digest.update(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise _full(error) from error
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def keep(self) -> str:
+        """Make the file durable under its hash, which is returned. Raises STORAGE_FULL."""
+        target = self._store.path(self.sha256)
+        try:
+            self._file.flush()
+            if not target.exists():
+                os.fsync(self._file.fileno())
+                target.parent.mkdir(exist_ok=True)
+                os.replace(self._path, target)
+                _sync_folder(target.parent)
+        except OSError as error:
+            raise _full(error) from error
+        self._close()
+        return self.sha256
+
+    def _close(self) -> None:
+        if not self._file.closed:
+            self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Incoming:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._close()
+
+
+class FileStore:
+    """The folder of files of this machine."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "files"
+        self.incoming = self.directory / "incoming"
+        self.incoming.mkdir(parents=True, exist_ok=True)
+
+    def path(self, sha256: str) -> Path:
+        return self.directory / sha256[:2] / sha256
+
+    def receive(self, max_bytes: int) -> Incoming:
+        return Incoming(self, max_bytes)
+
+    def sweep(self, older_than_seconds: float = _ABANDONED_SECONDS) -> int:
+        """Remove uploads that a dead process left half-way."""
+        limit = time.time() - older_than_seconds
+        old = [path for path in self.incoming.iterdir() if path.stat().st_mtime < limit]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _full(error: OSError) -> OSError | Failure:
+    return Failure("STORAGE_FULL") if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else error

@@ -1,0 +1,93 @@
+"""Jobs and items as clients see them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, func, select
+
+from foundation.clock import iso
+from foundation.errors import Failure
+from ledger.rows import chunks, items, jobs, parts
+from ledger.session import Tx
+
+
+def view(job: Row[Any]) -> dict[str, Any]:
+    """A job as clients see it."""
+    counts = {name: getattr(job, name) for name in ("total", "succeeded", "failed", "cancelled")}
+    counts["pending"] = counts["total"] - counts["succeeded"] - counts["failed"] - counts["cancelled"]
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "state": job.state,
+        "priority": job.priority,
+        "generation": job.generation,
+        "counts": counts,
+        "labels": job.labels,
+        "input": job.input,
+        "callback_url": job.callback_url,
+        "max_concurrency": job.max_concurrency,
+        "run_after": iso(job.run_after),
+        "created_at": iso(job.created_at),
+        "started_at": iso(job.started_at),
+        "finished_at": iso(job.finished_at),
+        "error": job.error,
+    }
+
+
+def get(tx: Tx, tenant_id: str, job_id: str) -> dict[str, Any]:
+    """Raises JOB_NOT_FOUND, also for a job of another tenant."""
+    job = tx.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.tenant_id == tenant_id)).one_or_none()
+    if job is None:
+        raise Failure("JOB_NOT_FOUND", {"id": job_id[:64]})
+    return view(job)
+
+
+def page(tx: Tx, tenant_id: str, limit: int, after: str | None, state: str | None, kind: str | None) -> list[dict[str, Any]]:
+    """Jobs of a tenant, newest first, starting behind the job id `after`."""
+    query = select(jobs).where(jobs.c.tenant_id == tenant_id).order_by(jobs.c.id.desc()).limit(limit)
+    for column, value in ((jobs.c.state, state), (jobs.c.kind, kind)):
+        query = query.where(column == value) if value else query
+    query = query.where(jobs.c.id < after) if after else query
+    return [view(row) for row in tx.execute(query)]
+
+
+def page_items(tx: Tx, job_id: str, limit: int, after: int, state: str | None) -> list[dict[str, Any]]:
+    """Items of a job with an index above `after`, in order. The caller has checked whose job it is."""
+    query = (
+        select(items, parts.c.name)
+        .outerjoin(parts, parts.c.id == items.c.part_id)
+        .where(items.c.job_id == job_id, items.c.index > after)
+        .order_by(items.c.index)
+        .limit(limit)
+    )
+    query = query.where(items.c.state == state) if state else query
+    return [
+        {
+            "index": row.index,
+            "part_id": row.part_id,
+            "name": row.name,
+            "state": row.state,
+            "attempts": row.attempts,
+            "error": row.error,
+            "result": row.result,
+            "finished_at": iso(row.finished_at),
+        }
+        for row in tx.execute(query)
+    ]
+
+
+def states(tx: Tx) -> dict[tuple[str, str], int]:
+    """How many chunks are in each (queue, state) that is not final, for metrics."""
+    rows = tx.execute(
+        select(chunks.c.queue, chunks.c.state, func.count().label("n"))
+        .where(chunks.c.state.in_(("queued", "waiting", "running")))
+        .group_by(chunks.c.queue, chunks.c.state)
+    )
+    return {(row.queue, row.state): row.n for row in rows}
+
+
+def alive(tx: Tx) -> bool:
+    """Whether the tables are there to be read."""
+    tx.execute(select(jobs.c.id).limit(1)).all()
+    return True

@@ -1,0 +1,412 @@
+"""The life of a job in verbs: add, ring, claim, beat, finish, fail, cancel, retry (`repair.py` has those of upkeep).
+
+Each verb is one guarded move inside the caller's transaction; a move that hits no row has been overtaken and is
+dropped. Where a verb touches a job and its chunks it locks the job first, so that no two verbs wait for each other.
+Verbs that make chunks ready return nothing to publish by themselves: `ring` picks what to publish after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Row, bindparam, case, func, insert, literal, or_, select, update
+
+from foundation.clock import iso
+from foundation.errors import Failure
+from ledger import audit, outbox
+from ledger.chunking import ChunkSize, cut
+from ledger.job_views import view
+from ledger.rows import chunks, items, jobs, parts
+from ledger.session import Tx
+from ledger.states import ended
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """One input: a part, or a payload of the kind's own; `bytes` is what it weighs in a chunk."""
+
+    part_id: str | None = None
+    payload: dict[str, Any] | None = None
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    id: str
+    tenant_id: str
+    kind: str
+    queue: str
+    priority: str
+    step: int
+    input: dict[str, Any]
+    items: Sequence[NewItem]
+    size: ChunkSize
+    labels: dict[str, str] = field(default_factory=dict)
+    callback_url: str | None = None
+    max_concurrency: int | None = None
+    run_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedItem:
+    index: int
+    part_id: str | None
+    payload: dict[str, Any] | None
+    name: str | None
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A chunk that is ours until its lease ends. Every later write names `attempt`."""
+
+    chunk_id: str
+    attempt: int
+    crashes: int
+    job_id: str
+    tenant_id: str
+    kind: str
+    queue: str
+    step: int
+    input: dict[str, Any]
+    items: tuple[ClaimedItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one item: exactly one of `result` and `error`."""
+
+    index: int
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a finish led to: the deliveries to ring, and the job's state if it ended."""
+
+    job_state: str
+    deliveries: tuple[str, ...] = ()
+
+
+# -- asking ------------------------------------------------------------------------------------------------------------
+
+
+def add(tx: Tx, job: NewJob) -> None:
+    """Write a job, its chunks and its items: a handful of statements, however many items."""
+    runs = cut([item.bytes for item in job.items], job.size)
+    tx.execute(
+        insert(jobs).values(
+            id=job.id,
+            tenant_id=job.tenant_id,
+            kind=job.kind,
+            queue=job.queue,
+            state="queued",
+            generation=1,
+            priority=job.priority,
+            step=job.step,
+            input=job.input,
+            labels=job.labels,
+            callback_url=job.callback_url,
+            max_concurrency=job.max_concurrency,
+            run_after=job.run_after,
+            chunks_made=len(runs),
+            total=len(job.items),
+            created_at=tx.now,
+        )
+    )
+    tx.execute(insert(chunks), [new_chunk(tx, job, ordinal, job.run_after, _beyond(job, ordinal)) for ordinal in range(len(runs))])
+    tx.execute(
+        insert(items),
+        [
+            {
+                "job_id": job.id,
+                "index": index,
+                "chunk_id": f"{job.id}.{ordinal}",
+                "part_id": job.items[index].part_id,
+                "payload": job.items[index].payload,
+                "bytes": job.items[index].bytes,
+                "state": "pending",
+            }
+            for ordinal, run in enumerate(runs)
+            for index in run
+        ],
+    )
+    audit.record(tx, job.tenant_id, "api", "job.accepted", job.id, kind=job.kind, items=len(job.items), chunks=len(runs))
+
+
+def new_chunk(tx: Tx, job: NewJob | Row[Any], ordinal: int, run_after: float | None = None, held: bool = False) -> dict[str, Any]:
+    """A chunk beyond the job's `max_concurrency` is held: it waits for a place, not for a time."""
+    later = run_after is not None and run_after > tx.now
+    return {
+        "id": f"{job.id}.{ordinal}",
+        "job_id": job.id,
+        "ordinal": ordinal,
+        "queue": job.queue,
+        "step": job.step,
+        "created_at": tx.now,
+        "state": "waiting" if held or later else "queued",
+        "run_after": run_after if later and not held else None,
+        "crashes": 0,
+    }
+
+
+def _beyond(job: NewJob | Row[Any], place: int) -> bool:
+    return job.max_concurrency is not None and place >= job.max_concurrency
+
+
+def ring(tx: Tx, queue: str, step: int, window: int) -> list[str]:
+    """Mark the next best chunks of a queue and step as rung, so that at most `window` are rung and unclaimed."""
+    here = (chunks.c.queue == queue, chunks.c.step == step, chunks.c.state == "queued")
+    outstanding = tx.number(select(func.count()).select_from(chunks).where(*here, chunks.c.rung_at.is_not(None)))
+    if outstanding >= window:
+        return []
+    best = (
+        select(chunks.c.id)
+        .where(*here, chunks.c.rung_at.is_(None))
+        .order_by(chunks.c.created_at, chunks.c.ordinal)
+        .limit(window - outstanding)
+        .with_for_update(skip_locked=True)
+    )
+    rows = tx.execute(
+        update(chunks)
+        .where(chunks.c.id.in_(best))
+        .values(rung_at=tx.now, rings=chunks.c.rings + 1)
+        .returning(chunks.c.id, chunks.c.created_at, chunks.c.ordinal)
+    )
+    return [row.id for row in sorted(rows, key=lambda row: (row.created_at, row.ordinal))]
+
+
+# -- doing -------------------------------------------------------------------------------------------------------------
+
+
+def lock(tx: Tx, chunk_id: str) -> Row[Any] | None:
+    """The job of a chunk, locked until the commit."""
+    job_id = chunk_id.rpartition(".")[0]
+    return tx.first(select(jobs).where(jobs.c.id == job_id).with_for_update())
+
+
+def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float) -> Claimed | None:
+    """Take a queued chunk for this attempt, or None: a double ring, a cancelled or a finished chunk."""
+    job = lock(tx, chunk_id)
+    if job is None:
+        return None
+    row = tx.execute(
+        update(chunks)
+        .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
+        .values(state="running", attempt=chunks.c.attempt + 1, owner=owner, lease_until=tx.now + lease_seconds, rung_at=None)
+        .returning(chunks.c.attempt, chunks.c.crashes, chunks.c.queue, chunks.c.step)
+    ).one_or_none()
+    if row is None:
+        return None
+    if job.state == "queued":
+        tx.execute(
+            update(jobs)
+            .where(jobs.c.id == job.id, jobs.c.state == "queued")
+            .values(state="running", started_at=func.coalesce(jobs.c.started_at, tx.now))
+        )
+    found = tx.execute(
+        select(items.c.index, items.c.part_id, items.c.payload, parts.c.name, parts.c.sha256)
+        .outerjoin(parts, (parts.c.id == items.c.part_id) & parts.c.deleted_at.is_(None))
+        .where(items.c.chunk_id == chunk_id, items.c.state == "pending")
+        .order_by(items.c.index)
+    )
+    return Claimed(
+        chunk_id=chunk_id,
+        attempt=row.attempt,
+        crashes=row.crashes,
+        job_id=job.id,
+        tenant_id=job.tenant_id,
+        kind=job.kind,
+        queue=row.queue,
+        step=row.step,
+        input=job.input,
+        items=tuple(ClaimedItem(*each) for each in found),
+    )
+
+
+def ours(chunk_id: str, attempt: int) -> tuple[Any, ...]:
+    return (chunks.c.id == chunk_id, chunks.c.attempt == attempt, chunks.c.state == "running")
+
+
+def beat(tx: Tx, chunk_id: str, attempt: int, lease_seconds: float) -> bool:
+    """Extend the lease. False: the chunk is no longer ours (rescued, cancelled), stop working on it."""
+    return bool(tx.execute(update(chunks).where(*ours(chunk_id, attempt)).values(lease_until=tx.now + lease_seconds)).rowcount == 1)
+
+
+def hand_back(tx: Tx, claimed: Claimed) -> bool:
+    """Give a chunk back untouched, because this process has to stop: somebody else may start it at once."""
+    return bool(
+        tx.execute(
+            update(chunks)
+            .where(*ours(claimed.chunk_id, claimed.attempt))
+            .values(state="queued", owner=None, lease_until=None, rung_at=None)
+        ).rowcount
+        == 1
+    )
+
+
+def finish(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome]) -> Settled | None:
+    """Record every outcome of a chunk and end it. None: a stale attempt; nothing was written."""
+    job = lock(tx, claimed.chunk_id)
+    done = tx.execute(update(chunks).where(*ours(claimed.chunk_id, claimed.attempt)).values(state="done", lease_until=None))
+    if job is None or done.rowcount != 1:
+        return None
+    settle_items(tx, job, claimed, outcomes)
+    audit.record(tx, job.tenant_id, claimed.chunk_id, "chunk.done", job.id, attempt=claimed.attempt, items=len(outcomes))
+    fill_places(tx, job)
+    return close(tx, job)
+
+
+def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str, Any], retry_at: float | None) -> Settled | None:
+    """End an attempt that did not get through: keep its outcomes; the rest waits until `retry_at`, or fails with `error`.
+
+    None: a stale attempt; nothing was written."""
+    job = lock(tx, claimed.chunk_id)
+    state = "dead" if retry_at is None else "waiting"
+    moved = tx.execute(
+        update(chunks)
+        .where(*ours(claimed.chunk_id, claimed.attempt))
+        .values(state=state, lease_until=None, run_after=retry_at, rung_at=None)
+    )
+    if job is None or moved.rowcount != 1:
+        return None
+    settled = {outcome.index for outcome in outcomes}
+    rest = [Outcome(item.index, error=error) for item in claimed.items if item.index not in settled] if retry_at is None else []
+    settle_items(tx, job, claimed, [*outcomes, *rest])
+    audit.record(
+        tx, job.tenant_id, claimed.chunk_id, f"chunk.{state}", job.id, attempt=claimed.attempt, code=error["code"], retry_at=iso(retry_at)
+    )
+    fill_places(tx, job)
+    return close(tx, job)
+
+
+def settle_items(tx: Tx, job: Row[Any], claimed: Claimed, outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        return
+    tx.execute(
+        update(items)
+        .where(items.c.job_id == job.id, items.c.index == bindparam("i"), items.c.state == "pending")
+        .values(state=bindparam("s"), attempts=claimed.attempt, error=bindparam("e"), result=bindparam("r"), finished_at=tx.now),
+        [
+            {"i": outcome.index, "s": "failed" if outcome.error else "succeeded", "e": outcome.error, "r": outcome.result}
+            for outcome in outcomes
+        ],
+    )
+    bad = sum(1 for outcome in outcomes if outcome.error)
+    tx.execute(
+        update(jobs).where(jobs.c.id == job.id).values(succeeded=jobs.c.succeeded + (len(outcomes) - bad), failed=jobs.c.failed + bad)
+    )
+
+
+def fill_places(tx: Tx, job: Row[Any]) -> None:
+    """Let chunks that wait for a place move up, as many as the job may now run at once."""
+    if job.max_concurrency is None:
+        return
+    busy = tx.number(
+        select(func.count())
+        .select_from(chunks)
+        .where(
+            chunks.c.job_id == job.id,
+            or_(chunks.c.state.in_(("queued", "running")), (chunks.c.state == "waiting") & chunks.c.run_after.is_not(None)),
+        )
+    )
+    if busy < job.max_concurrency:
+        held = (
+            select(chunks.c.id)
+            .where(chunks.c.job_id == job.id, chunks.c.state == "waiting", chunks.c.run_after.is_(None))
+            .order_by(chunks.c.ordinal)
+            .limit(job.max_concurrency - busy)
+        )
+        tx.execute(update(chunks).where(chunks.c.id.in_(held)).values(state="queued", rung_at=None))
+
+
+def close(tx: Tx, job: Row[Any]) -> Settled:
+    """End the job when its last item has ended, and owe its webhook."""
+    open_items = jobs.c.total - jobs.c.succeeded - jobs.c.failed - jobs.c.cancelled
+    row = tx.execute(
+        update(jobs)
+        .where(jobs.c.id == job.id, jobs.c.state == "running", open_items == 0)
+        .values(
+            state=case((jobs.c.failed == 0, literal("succeeded")), (jobs.c.succeeded == 0, literal("failed")), else_=literal("partial")),
+            finished_at=tx.now,
+        )
+        .returning(*jobs.c)
+    ).one_or_none()
+    return Settled("running") if row is None else _ended(tx, row)
+
+
+def _ended(tx: Tx, job: Row[Any]) -> Settled:
+    counts = {"succeeded": job.succeeded, "failed": job.failed, "cancelled": job.cancelled}
+    audit.record(tx, job.tenant_id, "ledger", f"job.{job.state}", job.id, **counts)
+    if not job.callback_url:
+        return Settled(job.state)
+    return Settled(job.state, (outbox.owe(tx, job.tenant_id, job.id, job.callback_url, f"job.{job.state}", view(job)),))
+
+
+# -- changing one's mind -----------------------------------------------------------------------------------------------
+
+
+def cancel(tx: Tx, tenant_id: str, job_id: str) -> Settled:
+    """End a job now: what is done stays, the rest is cancelled, and running attempts can no longer commit.
+
+    Raises JOB_NOT_FOUND, JOB_FINISHED."""
+    job = _of_tenant(tx, tenant_id, job_id)
+    if job.state in ended("jobs"):
+        raise Failure("JOB_FINISHED", {"state": job.state})
+    tx.execute(
+        update(chunks)
+        .where(chunks.c.job_id == job_id, chunks.c.state.in_(("queued", "waiting", "running")))
+        .values(state="cancelled", lease_until=None, rung_at=None)
+    )
+    stopped = tx.execute(
+        update(items)
+        .where(items.c.job_id == job_id, items.c.state == "pending")
+        .values(state="cancelled", error=Failure("JOB_CANCELLED").public(), finished_at=tx.now)
+    ).rowcount
+    row = tx.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.state.in_(("queued", "running")))
+        .values(state="cancelled", cancelled=jobs.c.cancelled + stopped, finished_at=tx.now)
+        .returning(*jobs.c)
+    ).one()
+    return _ended(tx, row)
+
+
+def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize) -> None:
+    """Queue the failed items of an ended job again, as a new generation. Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE."""
+    job = _of_tenant(tx, tenant_id, job_id)
+    if job.state not in ("failed", "partial"):
+        raise Failure("JOB_NOT_RETRYABLE", {"state": job.state})
+    again = tx.execute(
+        select(items.c.index, items.c.bytes).where(items.c.job_id == job_id, items.c.state == "failed").order_by(items.c.index)
+    ).all()
+    runs = cut([row.bytes for row in again], size)
+    tx.execute(insert(chunks), [new_chunk(tx, job, job.chunks_made + place, held=_beyond(job, place)) for place in range(len(runs))])
+    tx.execute(
+        update(items)
+        .where(items.c.job_id == job_id, items.c.index == bindparam("i"), items.c.state == "failed")
+        .values(state="pending", chunk_id=bindparam("c"), error=None, finished_at=None),
+        [{"i": again[at].index, "c": f"{job_id}.{job.chunks_made + place}"} for place, run in enumerate(runs) for at in run],
+    )
+    tx.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.state == job.state)
+        .values(
+            state="queued",
+            generation=jobs.c.generation + 1,
+            failed=jobs.c.failed - len(again),
+            chunks_made=jobs.c.chunks_made + len(runs),
+            finished_at=None,
+        )
+    )
+    audit.record(tx, tenant_id, "api", "job.retried", job_id, items=len(again), generation=job.generation + 1)
+
+
+def _of_tenant(tx: Tx, tenant_id: str, job_id: str) -> Row[Any]:
+    job = tx.first(select(jobs).where(jobs.c.id == job_id, jobs.c.tenant_id == tenant_id).with_for_update())
+    if job is None:
+        raise Failure("JOB_NOT_FOUND", {"id": job_id[:64]})
+    return job

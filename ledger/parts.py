@@ -1,0 +1,124 @@
+"""A tenant's named references to files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from foundation.clock import iso
+from foundation.errors import Failure
+from ledger import audit
+from ledger.rows import files, parts, vectors
+from ledger.session import Tx
+
+_BITE = 900  # values of an IN list that every database takes
+
+
+@dataclass(frozen=True, slots=True)
+class NewPart:
+    """A stored file under a name. `format` is what its content was recognised as."""
+
+    id: str
+    name: str
+    sha256: str
+    bytes: int
+    format: str
+
+
+def add(tx: Tx, tenant_id: str, new: Sequence[NewPart], labels: dict[str, str]) -> None:
+    """Write parts and the files they name, in three statements however many there are."""
+    if not new:
+        return
+    dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
+    once = {part.sha256: part for part in new}
+    tx.execute(
+        dialect.insert(files).on_conflict_do_nothing(index_elements=["sha256"]),
+        [{"sha256": p.sha256, "bytes": p.bytes, "format": p.format, "created_at": tx.now} for p in once.values()],
+    )
+    tx.execute(
+        insert(parts),
+        [{"id": p.id, "tenant_id": tenant_id, "name": p.name, "sha256": p.sha256, "labels": labels, "created_at": tx.now} for p in new],
+    )
+    audit.record(tx, tenant_id, "api", "parts.added", new[0].id, parts=len(new))
+
+
+def _mine(tenant_id: str) -> Any:
+    return (
+        select(parts, files.c.bytes, files.c.format)
+        .join(files, files.c.sha256 == parts.c.sha256)
+        .where(parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None))
+    )
+
+
+def view(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "sha256": row.sha256,
+        "format": row.format,
+        "bytes": row.bytes,
+        "labels": row.labels,
+        "created_at": iso(row.created_at),
+    }
+
+
+def get(tx: Tx, tenant_id: str, part_id: str) -> dict[str, Any]:
+    """A part with what is known of its vectors. Raises PART_NOT_FOUND, also for a part of another tenant."""
+    row = tx.execute(_mine(tenant_id).where(parts.c.id == part_id)).one_or_none()
+    if row is None:
+        raise Failure("PART_NOT_FOUND", {"id": part_id[:64]})
+    found = tx.execute(
+        select(vectors.c.feature_version, vectors.c.engine_build, vectors.c.result, vectors.c.created_at)
+        .where(vectors.c.tenant_id == tenant_id, vectors.c.sha256 == row.sha256)
+        .order_by(vectors.c.feature_version, vectors.c.created_at)
+    )
+    return view(row) | {
+        "vectors": [
+            {"feature_version": v.feature_version, "engine_build": v.engine_build, "result": v.result, "created_at": iso(v.created_at)}
+            for v in found
+        ]
+    }
+
+
+def page(tx: Tx, tenant_id: str, limit: int, after: str | None, name: str | None, format: str | None) -> list[dict[str, Any]]:
+    """Parts of a tenant, newest first, starting behind the part id `after`."""
+    query = _mine(tenant_id).order_by(parts.c.id.desc()).limit(limit)
+    query = query.where(parts.c.id < after) if after else query
+    query = query.where(parts.c.name.contains(name, autoescape=True)) if name else query
+    query = query.where(files.c.format == format) if format else query
+    return [view(row) for row in tx.execute(query)]
+
+
+def delete(tx: Tx, tenant_id: str, part_id: str) -> None:
+    """Forget a part. Raises PART_NOT_FOUND."""
+    gone = tx.execute(
+        update(parts).where(parts.c.id == part_id, parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None)).values(deleted_at=tx.now)
+    )
+    if gone.rowcount != 1:
+        raise Failure("PART_NOT_FOUND", {"id": part_id[:64]})
+    audit.record(tx, tenant_id, "api", "part.deleted", part_id)
+
+
+def in_bites(tx: Tx, values: Sequence[str], query: Callable[[Sequence[str]], Any]) -> list[Any]:
+    """Rows of a query with an IN list, asked in bites that every database takes."""
+    return [row for start in range(0, len(values), _BITE) for row in tx.execute(query(values[start : start + _BITE]))]
+
+
+def sizes(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, int]:
+    """Bytes of those of the named parts that are the tenant's."""
+    return {row.id: row.bytes for row in in_bites(tx, part_ids, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
+
+
+def select_ids(tx: Tx, tenant_id: str, selector: dict[str, Any], limit: int) -> dict[str, int]:
+    """Ids and bytes of the tenant's parts that match a selector: {"parts": [ids]}, {"labels": {...}}, {"format": ...} or {}."""
+    if selector.get("parts"):
+        return sizes(tx, tenant_id, selector["parts"])
+    query = _mine(tenant_id).order_by(parts.c.id).limit(limit)
+    query = query.where(files.c.format == selector["format"]) if selector.get("format") else query
+    for name, value in (selector.get("labels") or {}).items():
+        query = query.where(parts.c.labels[name].as_string() == value)
+    return {row.id: row.bytes for row in tx.execute(query)}

@@ -1,0 +1,243 @@
+"""The tables. Times are seconds since the epoch (float, UTC); `state` columns are guarded by `guards.py`."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Json = JSON(none_as_null=True)  # on PostgreSQL too: JSONB would sort the keys that we give out in order
+Count = BigInteger().with_variant(Integer, "sqlite")
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("webhook_secret", String, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("revoked_at", Double),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("bytes", Count, nullable=False),
+    Column("format", String, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+parts = Table(
+    "parts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("name", String, nullable=False),
+    Column("sha256", ForeignKey("files.sha256"), nullable=False),
+    Column("labels", Json, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("deleted_at", Double),
+    Index("ix_parts_page", "tenant_id", "id"),
+    Index("ix_parts_sha256", "sha256"),
+)
+
+vectors = Table(
+    "vectors",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("sha256", ForeignKey("files.sha256"), nullable=False),
+    Column("feature_version", String, nullable=False),
+    Column("engine_build", String, nullable=False),
+    Column("family", String, nullable=False),
+    Column("vector", LargeBinary, nullable=False),  # float32, little endian
+    Column("result", Json, nullable=False),
+    Column("hits", Count, nullable=False, server_default="0"),
+    Column("created_at", Double, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "sha256", "feature_version", "engine_build"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("kind", String, nullable=False),
+    Column("queue", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("generation", Integer, nullable=False),  # raised by each explicit retry
+    Column("priority", String, nullable=False),
+    Column("step", Integer, nullable=False),  # the Redis step of the priority
+    Column("input", Json, nullable=False),
+    Column("labels", Json, nullable=False),
+    Column("callback_url", String),
+    Column("max_concurrency", Integer),
+    Column("run_after", Double),
+    Column("chunks_made", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("succeeded", Integer, nullable=False, server_default="0"),
+    Column("failed", Integer, nullable=False, server_default="0"),
+    Column("cancelled", Integer, nullable=False, server_default="0"),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("error", Json),
+    Index("ix_jobs_page", "tenant_id", "id"),
+    Index("ix_jobs_finished_at", "finished_at"),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("queue", String, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),  # the fencing token
+    Column("crashes", Integer, nullable=False, server_default="0"),  # attempts whose process died
+    Column("owner", String),
+    Column("lease_until", Double),
+    Column("run_after", Double),
+    Column("rung_at", Double),  # when the doorbell was last sent; null: not since it became queued
+    Column("rings", Integer, nullable=False, server_default="0"),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("job_id", "ordinal"),
+    Index(
+        "ix_chunks_next",
+        "queue",
+        "step",
+        "created_at",
+        "ordinal",
+        sqlite_where=text("state = 'queued'"),
+        postgresql_where=text("state = 'queued'"),
+    ),
+    Index("ix_chunks_lease", "lease_until", sqlite_where=text("state = 'running'"), postgresql_where=text("state = 'running'")),
+    Index("ix_chunks_due", "run_after", sqlite_where=text("state = 'waiting'"), postgresql_where=text("state = 'waiting'")),
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("index", Integer, nullable=False),
+    Column("chunk_id", String, nullable=False),
+    Column("part_id", String),
+    Column("payload", Json),
+    Column("bytes", Count, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("error", Json),
+    Column("result", Json),
+    Column("finished_at", Double),
+    PrimaryKeyConstraint("job_id", "index"),
+    Index("ix_items_chunk_id", "chunk_id"),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("key", String(255), nullable=False),
+    Column("body_hash", String(64), nullable=False),
+    Column("job_id", String),  # null: the request is in flight
+    Column("claim", String, nullable=False),
+    Column("claimed_until", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "key"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Count, primary_key=True, autoincrement=True),
+    Column("tenant_id", String, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("detail", Json, nullable=False),
+    Index("ix_audit_page", "tenant_id", "seq"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("event", String, nullable=False),
+    Column("url", String, nullable=False),
+    Column("payload", Json, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("lease_until", Double),
+    Column("run_after", Double, nullable=False),
+    Column("rung_at", Double),
+    Column("created_at", Double, nullable=False),
+    Column("finished_at", Double),
+    Index("ix_deliveries_job_id", "job_id"),
+    Index(
+        "ix_deliveries_due",
+        "run_after",
+        sqlite_where=text("state IN ('owed', 'waiting')"),
+        postgresql_where=text("state IN ('owed', 'waiting')"),
+    ),
+    Index("ix_deliveries_lease", "lease_until", sqlite_where=text("state = 'sending'"), postgresql_where=text("state = 'sending'")),
+)
+
+tries = Table(
+    "tries",
+    metadata,
+    Column("delivery_id", ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("accepted", Boolean, nullable=False),
+    Column("status", Integer),
+    Column("error_code", String),
+    Column("detail", String, nullable=False),
+    PrimaryKeyConstraint("delivery_id", "attempt"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("token", Count, nullable=False),  # raised by each change of owner
+    Column("until", Double, nullable=False),
+)

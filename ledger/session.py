@@ -1,0 +1,134 @@
+"""The engine and the one commit: `Ledger.write()` is a transaction, `Ledger.read()` a snapshot. Nobody else commits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from foundation.clock import SYSTEM, Clock
+from foundation.errors import Failure
+from foundation.settings import DatabaseSettings, Settings
+
+_WRITES = {"cadmill_begin": "BEGIN IMMEDIATE"}  # a deferred SQLite writer loses updates or fails half-way
+
+
+@dataclass(slots=True)
+class Tx:
+    """One transaction. `now` is the database's time where it is shared (PostgreSQL), else the clock's."""
+
+    connection: Connection
+    clock: Clock
+    _now: float = field(default=0.0)
+
+    @property
+    def now(self) -> float:
+        if not self._now:
+            if self.connection.dialect.name == "postgresql" and self.clock is SYSTEM:
+                self._now = float(self.connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())")))
+            else:
+                self._now = self.clock.now()
+        return self._now
+
+    def execute(self, statement: Any, rows: Any = None) -> Any:
+        return self.connection.execute(statement, rows) if rows is not None else self.connection.execute(statement)
+
+    def first(self, statement: Any) -> Row[Any] | None:
+        """The one row of a statement, or None."""
+        return self.connection.execute(statement).one_or_none()
+
+    def number(self, statement: Any) -> int:
+        """The one number of a counting statement."""
+        return int(self.connection.execute(statement).scalar_one())
+
+
+class Ledger:
+    """The database of one process. Never share one across a fork: make it after."""
+
+    def __init__(self, url: str, database: DatabaseSettings, clock: Clock = SYSTEM) -> None:
+        self.clock = clock
+        self.engine = _engine(url, database)
+
+    @contextmanager
+    def write(self) -> Iterator[Tx]:
+        """A transaction that commits at the end of the block, or leaves no trace. Raises DATABASE_UNAVAILABLE."""
+        with _translated(), self.engine.connect() as connection:
+            connection = connection.execution_options(**_WRITES)
+            with connection.begin():
+                yield Tx(connection, self.clock)
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """A consistent view that changes nothing. Raises DATABASE_UNAVAILABLE."""
+        with _translated(), self.engine.connect() as connection, connection.begin():
+            yield Tx(connection, self.clock)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise Failure("DATABASE_UNAVAILABLE", {"reason": type(getattr(error, "orig", error)).__name__}) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Failure("DATABASE_UNAVAILABLE", {"reason": "connection lost"}) from error
+        raise
+
+
+def _engine(address: str, database: DatabaseSettings) -> Engine:
+    url = make_url(address)
+    if url.get_backend_name() == "sqlite":
+        if url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url, pool_size=database.pool_size, max_overflow=20, connect_args={"timeout": database.busy_seconds})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if url.get_backend_name() == "postgresql":
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_size=database.pool_size,
+            max_overflow=20,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": max(1, round(database.connect_seconds)), "application_name": "cadmill"},
+        )
+    raise Failure("CONFIG_INVALID", {"settings": {"CADMILL_DATABASE_URL": f"no such database here: {url.get_backend_name()}"}})
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we begin ourselves
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")  # NORMAL may lose an accepted job in a power cut
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("cadmill_begin", "BEGIN"))
+
+
+def open_ledger(settings: Settings, clock: Clock = SYSTEM) -> Ledger:
+    return Ledger(settings.database_url, settings.database, clock)
+
+
+@lru_cache(maxsize=1)
+def _process_ledger(_pid: int, url: str, database: DatabaseSettings) -> Ledger:
+    return Ledger(url, database)
+
+
+def process_ledger(settings: Settings) -> Ledger:
+    """The ledger of this process; the pid makes a forked child open its own."""
+    return _process_ledger(os.getpid(), settings.database_url, settings.database)

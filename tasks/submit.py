@@ -1,0 +1,189 @@
+"""The one way in: validate, write row and audit, commit, ring."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from foundation.errors import Failure
+from foundation.settings import Settings
+from foundation.telemetry import JobAccepted, emit
+from ledger import idempotency, job_views, jobs, parts
+from ledger.chunking import ChunkSize
+from ledger.jobs import NewItem
+from ledger.session import Ledger, Tx
+from tasks import ring
+from tasks.addresses import check_url
+from tasks.catalogue import catalogue
+from tasks.contract import Request, Task
+from tasks.extraction import ExtractionRequest
+from tasks.migration import MigrationRequest
+from tasks.prewarm import PrewarmRequest
+from tasks.probe import ProbeRequest
+from tasks.ring import Doorbell
+from tasks.similarity import SimilarityRequest
+from tasks.vocabulary import Priority
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+class JobRequest(BaseModel):
+    """What `POST /jobs` takes: the kind, its input, and how to run it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str = Field(description="extraction, similarity, migration or prewarm")
+    input: dict[str, Any] = Field(description="what the kind asks for")
+    priority: Priority = Priority.NORMAL
+    callback_url: str | None = Field(None, max_length=2048, description="told by a signed webhook when the job has ended")
+    run_after: float | None = Field(None, ge=0, description="not before this time (seconds since the epoch)")
+    labels: dict[str, str] = Field(default_factory=dict, max_length=50, description="your own words, to find the job by")
+    max_concurrency: int | None = Field(None, ge=1, description="how many chunks of the job may run at once")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request turned into rows: the items, and the input without the lists that have become items."""
+
+    items: list[NewItem]
+    input: dict[str, Any] = field(default_factory=dict)
+
+
+def submit(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str, request: JobRequest, key: str | None) -> dict[str, Any]:
+    """Accept a job and answer it as clients see it. Raises the failures of a request that cannot be accepted."""
+    if key is None:
+        return _accept(ledger, doorbell, settings, tenant_id, request, None)
+    if not _KEY.fullmatch(key):
+        raise Failure("IDEMPOTENCY_KEY_INVALID")
+    body_hash = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    with ledger.write() as tx:
+        claimed = idempotency.claim(tx, tenant_id, key, body_hash, settings.queue.claim_seconds)
+    if claimed.job_id is not None:
+        with ledger.read() as tx:
+            return job_views.get(tx, tenant_id, claimed.job_id)
+    try:
+        return _accept(ledger, doorbell, settings, tenant_id, request, claimed)
+    except Failure:
+        with ledger.write() as tx:
+            idempotency.release(tx, tenant_id, claimed)
+        raise
+
+
+def _accept(
+    ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str, request: JobRequest, claimed: idempotency.Claim | None
+) -> dict[str, Any]:
+    task = catalogue().get(request.kind)
+    if task is None:
+        raise Failure("KIND_UNKNOWN", {"kind": request.kind[:64], "kinds": list(catalogue())})
+    if request.callback_url is not None:
+        check_url(request.callback_url, settings.webhook.allow_private)
+    asked_for = _checked(task, request.input)
+    job_id = ledger.clock.new_id("job")
+    with ledger.write() as tx:
+        asked = _ASKS[task.asks](tx, tenant_id, asked_for, settings)
+        if not 0 < len(asked.items) <= settings.upload.max_items:
+            raise Failure("REQUEST_INVALID", {"items": len(asked.items), "allowed": [1, settings.upload.max_items]})
+        jobs.add(
+            tx,
+            jobs.NewJob(
+                id=job_id,
+                tenant_id=tenant_id,
+                kind=task.name,
+                queue=task.queue,
+                priority=request.priority.value,
+                step=request.priority.step,
+                input=asked.input,
+                items=asked.items,
+                size=chunk_size(task, settings),
+                labels=request.labels,
+                callback_url=request.callback_url,
+                max_concurrency=request.max_concurrency,
+                run_after=request.run_after,
+            ),
+        )
+        if claimed is not None:
+            idempotency.tie(tx, tenant_id, claimed, job_id)
+        ready = jobs.ring(tx, task.queue, request.priority.step, settings.queue.ring_window)
+        answer = job_views.get(tx, tenant_id, job_id)
+    doorbell.ring(ring.of_chunks(ready, task.queue, request.priority.step))
+    emit(JobAccepted(job_id, task.name, len(asked.items)))
+    return answer
+
+
+def _checked(task: Task, given: dict[str, Any]) -> Request:
+    try:
+        return task.asks.model_validate(given)
+    except ValidationError as error:
+        raise Failure("REQUEST_INVALID", {"kind": task.name, "fields": told(error.errors())}) from error
+
+
+def told(faults: Sequence[Any]) -> dict[str, str]:
+    """Validation faults as field -> sentence, at most 20 of them."""
+    return {".".join(str(step) for step in fault["loc"]): str(fault["msg"]) for fault in faults[:20]}
+
+
+def retry(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str, job_id: str) -> dict[str, Any]:
+    """Queue the failed items of an ended job again. Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE."""
+    with ledger.write() as tx:
+        job = job_views.get(tx, tenant_id, job_id)
+        task, step = catalogue()[job["kind"]], Priority(job["priority"]).step
+        jobs.retry(tx, tenant_id, job_id, chunk_size(task, settings))
+        ready = jobs.ring(tx, task.queue, step, settings.queue.ring_window)
+        answer = job_views.get(tx, tenant_id, job_id)
+    doorbell.ring(ring.of_chunks(ready, task.queue, step))
+    return answer
+
+
+def chunk_size(task: Task, settings: Settings) -> ChunkSize:
+    queue = settings.queue
+    return ChunkSize(min(task.chunk_items, queue.chunk_max_items), queue.chunk_target_bytes, queue.chunk_per_job_min)
+
+
+def _of_parts(sizes: dict[str, int], part_ids: tuple[str, ...]) -> list[NewItem]:
+    """One item a part, in the order asked. An id that is nobody's fails by itself later and disturbs no other item."""
+    return [NewItem(part_id=part_id, bytes=sizes.get(part_id, 0)) for part_id in part_ids]
+
+
+def _extraction(tx: Tx, tenant_id: str, request: ExtractionRequest, settings: Settings) -> Asked:
+    version = request.feature_version or settings.features.version
+    return Asked(_of_parts(parts.sizes(tx, tenant_id, request.parts), request.parts), {"feature_version": version, "force": request.force})
+
+
+def _similarity(tx: Tx, tenant_id: str, request: SimilarityRequest, settings: Settings) -> Asked:
+    everything = request.queries == "all"
+    queries = parts.select_ids(tx, tenant_id, {}, settings.upload.max_items + 1) if everything else request.queries
+    asked = request.model_dump(mode="json", exclude={"queries"}) | {"feature_version": request.feature_version or settings.features.version}
+    return Asked([NewItem(part_id=part_id) for part_id in queries], asked)
+
+
+def _migration(tx: Tx, tenant_id: str, request: MigrationRequest, settings: Settings) -> Asked:
+    sizes = parts.select_ids(tx, tenant_id, request.selector.model_dump(mode="json"), settings.upload.max_items + 1)
+    chosen = request.selector.parts or tuple(sizes)
+    return Asked(_of_parts(sizes, chosen), {"from": request.from_version, "to": request.to_version, "dry_run": request.dry_run})
+
+
+def _prewarm(_tx: Tx, _tenant_id: str, request: PrewarmRequest, settings: Settings) -> Asked:
+    most = min(request.max or settings.features.prewarm_max, settings.features.prewarm_max)
+    version = request.selector.feature_version or settings.features.version
+    return Asked([NewItem(payload={"feature_version": version, "max": most})], {"target": request.target})
+
+
+def _probe(_tx: Tx, _tenant_id: str, request: ProbeRequest, _settings: Settings) -> Asked:
+    return Asked(
+        [NewItem(payload={"fault": request.faults.get(index)}, bytes=request.bytes) for index in range(request.items)],
+        {"ms": request.ms, "act": request.act},
+    )
+
+
+_ASKS: dict[type[Request], Callable[[Tx, str, Any, Settings], Asked]] = {
+    ExtractionRequest: _extraction,
+    SimilarityRequest: _similarity,
+    MigrationRequest: _migration,
+    PrewarmRequest: _prewarm,
+    ProbeRequest: _probe,
+}

@@ -1,0 +1,81 @@
+"""What the clock asks: rescue, ring again, deliver, prune. Called by beat's tick and by a thread of the API alike,
+in any number: a lease in the ledger lets one act at a time, and every move is guarded all the same."""
+
+from __future__ import annotations
+
+from redis import Redis, RedisError
+
+from foundation.settings import Settings
+from foundation.telemetry import Repaired, RingFailed, emit
+from ledger import jobs, leases, outbox, repair
+from ledger.files import FileStore
+from ledger.session import Ledger
+from tasks import ring
+from tasks.catalogue import all_queues
+from tasks.ring import Doorbell, Ring
+
+_DAY = 86_400.0
+
+
+def mend(ledger: Ledger, doorbell: Doorbell, client: Redis, settings: Settings) -> bool:
+    """Rescue what lost its worker, queue what is due, ring what nobody will hear otherwise. False: another one is at it."""
+    patience = settings.queue
+    with ledger.write() as tx:
+        if leases.acquire(tx, "upkeep", settings.process.name, 3 * patience.tick_seconds) is None:
+            return False
+    with ledger.write() as tx:
+        rescued = repair.rescue(tx)
+    with ledger.write() as tx:
+        due, deliveries_rescued = repair.due(tx), outbox.rescue(tx)
+    again = _ring_lost(ledger, client, settings)
+    doorbell.ring([*again, *_ring_ready(ledger, settings)])
+    if rescued or due or again or deliveries_rescued:
+        emit(Repaired(rescued, due, len(again), deliveries_rescued))
+    return True
+
+
+def _ring_ready(ledger: Ledger, settings: Settings) -> list[Ring]:
+    """Rings of what is ready and was never rung, as far as the window has room."""
+    with ledger.read() as tx:
+        ready = repair.unrung(tx)
+    rings: list[Ring] = []
+    with ledger.write() as tx:
+        for queue, step in ready:
+            rings += ring.of_chunks(jobs.ring(tx, queue, step, settings.queue.ring_window), queue, step)
+        rings += ring.of_deliveries(outbox.ring(tx, settings.queue.ring_window))
+    return rings
+
+
+def _ring_lost(ledger: Ledger, client: Redis, settings: Settings) -> list[Ring]:
+    """Rings that the broker no longer holds, found by comparing ids: a count could hide a loss behind a double."""
+    with ledger.read() as tx:
+        before = tx.now - settings.queue.ring_grace_seconds
+        stuck = tx.now - settings.queue.ring_stuck_seconds
+        chunks, deliveries = repair.rung(tx, before), outbox.rung(tx, before)
+    if not chunks and not deliveries:
+        return []
+    try:
+        held = ring.held(client, all_queues())
+    except RedisError as error:
+        emit(RingFailed(0, type(error).__name__))
+        return []
+
+    def lost(rung: list[tuple[str, float]]) -> list[str]:
+        return [name for name, at in rung if name not in held.listed and (name not in held.fetched or at < stuck)]
+
+    with ledger.write() as tx:
+        again = [Ring(queue, name, queue, step) for name, queue, step in repair.rering(tx, lost(chunks))]
+        return again + ring.of_deliveries(outbox.rering(tx, lost(deliveries)))
+
+
+def prune(ledger: Ledger, files: FileStore, settings: Settings) -> int:
+    """Forget what is older than its retention, in bites; answers how many jobs."""
+    gone = 0
+    for _ in range(100):
+        with ledger.write() as tx:
+            bite = repair.prune(tx, tx.now - settings.retention.job_days * _DAY, tx.now - settings.retention.idempotency_days * _DAY)
+        gone += bite
+        if not bite:
+            break
+    files.sweep()
+    return gone

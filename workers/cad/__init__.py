@@ -1,0 +1,1 @@
+"""Readers: a CAD file in, a `Shape` or a `Failure` out."""

@@ -1,0 +1,141 @@
+"""What every reader yields: a `Shape`, flat (`Paths`) or solid (`Mesh`), with its units, findings and facts.
+
+All coordinates and lengths are millimetres in float64; arrays are finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.vocabulary import Family, Format
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+# beyond this a coordinate is an overflow or an accident: 10^12 mm is a million kilometres, its sixth power is still finite
+LARGEST = 1e12
+
+
+class FindingCode(StrEnum):
+    """What a reader repaired, lost or assumed, without failing."""
+
+    UNITS_ASSUMED = "UNITS_ASSUMED"
+    FILE_REPAIRED = "FILE_REPAIRED"
+    TEXT_REPAIRED = "TEXT_REPAIRED"
+    ENTITIES_SKIPPED = "ENTITIES_SKIPPED"
+    ENTITIES_INVALID = "ENTITIES_INVALID"
+    NUMBERS_DROPPED = "NUMBERS_DROPPED"
+    BLOCKS_MISSING = "BLOCKS_MISSING"
+    REFERENCES_IGNORED = "REFERENCES_IGNORED"
+    DEPTH_DROPPED = "DEPTH_DROPPED"
+    BYTES_IGNORED = "BYTES_IGNORED"
+    MESH_OPEN = "MESH_OPEN"
+    MESH_BRANCHING = "MESH_BRANCHING"
+    MESH_TURNED = "MESH_TURNED"
+    TRIANGLES_DROPPED = "TRIANGLES_DROPPED"
+
+
+_SENTENCES = {
+    FindingCode.UNITS_ASSUMED: "The file names no unit of length; millimetres are assumed.",
+    FindingCode.FILE_REPAIRED: "The file breaks the rules of its format and was read with repairs.",
+    FindingCode.TEXT_REPAIRED: "Some characters of names or texts could not be decoded and were replaced.",
+    FindingCode.ENTITIES_SKIPPED: "Entities of kinds that have no outline to measure were skipped.",
+    FindingCode.ENTITIES_INVALID: "Entities without a sensible definition were left out.",
+    FindingCode.NUMBERS_DROPPED: "Pieces with numbers that are not finite or absurdly large were left out.",
+    FindingCode.BLOCKS_MISSING: "References to blocks that do not exist were left out.",
+    FindingCode.REFERENCES_IGNORED: "References to other files were not followed.",
+    FindingCode.DEPTH_DROPPED: "The drawing leaves its plane; it is measured as seen from above.",
+    FindingCode.BYTES_IGNORED: "Bytes after the end of the data were ignored.",
+    FindingCode.MESH_OPEN: "The mesh is not closed; its volume is not trustworthy.",
+    FindingCode.MESH_BRANCHING: "More than two triangles meet at some edges.",
+    FindingCode.MESH_TURNED: "The triangles face inwards; the magnitude of the volume is used.",
+    FindingCode.TRIANGLES_DROPPED: "Triangles without extent were left out.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One kind of repair, loss or assumption, and how often it was needed."""
+
+    code: FindingCode
+    message: str
+    count: int = 1
+
+    @classmethod
+    def of(cls, code: FindingCode, count: int = 1) -> Finding:
+        return cls(code, _SENTENCES[code], count)
+
+    def public(self) -> dict[str, Any]:
+        return {"code": self.code.value, "message": self.message, "count": self.count}
+
+
+class Origin(StrEnum):
+    """Where a unit of length comes from."""
+
+    FILE = "file"
+    GIVEN = "given"
+    ASSUMED = "assumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """The unit of the file; the shape itself is already in millimetres. `confidence` is 0..1."""
+
+    name: str
+    millimetres_per_unit: float
+    origin: Origin
+    confidence: float
+
+    def public(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "millimetres_per_unit": self.millimetres_per_unit,
+            "origin": self.origin.value, "confidence": self.confidence,
+        }
+
+
+# how sure a bare number is to mean millimetres: most exchanged parts are metric, not all
+MILLIMETRES_ASSUMED = Units("mm", 1.0, Origin.ASSUMED, 0.5)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Paths:
+    """Flattened outlines of a drawing in its XY plane, as s straight pieces, and what is known about it beyond them."""
+
+    tails: Floats            # (s, 2) where each piece begins
+    heads: Floats            # (s, 2) where it ends
+    lengths: Floats          # (s,) true length along the curve, > 0
+    curved: Flags            # (s,) the piece belongs to an arc or a spline
+    inner: Flags             # (s, 2) tail or head is an inner point of a curve, so no corner
+    paths: int               # how many outlines the pieces form
+    radii: Floats            # (a,) radius of each circular arc
+    arc_lengths: Floats      # (a,) and its length
+    box: Floats              # (2, 2) exact lowest and highest corner
+    expanded: Mapping[str, int]  # entities by type after block references are expanded
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mesh:
+    """Triangles over welded vertices."""
+
+    vertices: Floats         # (n, 3)
+    triangles: Integers      # (m, 3), each with three different vertices
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """One file as the feature code sees it."""
+
+    format: Format
+    family: Family
+    geometry: Paths | Mesh
+    units: Units
+    findings: tuple[Finding, ...]
+    types: Mapping[str, int]  # entities by type for drawings; empty for meshes, whose regions are found later
+    facts: Mapping[str, Any] = field(default_factory=dict)

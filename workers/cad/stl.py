@@ -1,0 +1,135 @@
+"""STL, binary and text. Units are never in the file; the stored normals are ignored, because many writers leave them zero."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foundation.errors import Failure
+from foundation.settings import CadSettings
+from tasks.recognition import HEAD_BYTES, binary_stl
+from tasks.vocabulary import Family, Format
+from workers.cad.shape import LARGEST, MILLIMETRES_ASSUMED, Finding, FindingCode, Floats, Integers, Mesh, Shape
+
+_RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+_HEADER = 84
+
+
+def read_stl(path: Path, limits: CadSettings) -> Shape:
+    """Read an STL file. Raises `Failure` FILE_CORRUPT, GEOMETRY_MISSING, GEOMETRY_INVALID, CAD_LIMIT."""
+    data = path.read_bytes()
+    findings = [Finding.of(FindingCode.UNITS_ASSUMED)]
+    if binary_stl(data[:HEAD_BYTES], len(data)):
+        corners, facts = _binary(data, limits, findings)
+    else:
+        corners, facts = _text(data, limits, findings)
+    if not len(corners):
+        raise Failure("GEOMETRY_MISSING", {"triangles": 0})
+    if not (np.abs(corners) <= LARGEST).all():  # the comparison is false for NaN as well
+        wrong = int((~(np.abs(corners) <= LARGEST)).any(axis=(1, 2)).sum())
+        raise Failure("GEOMETRY_INVALID", {"reason": "coordinates are not finite or absurdly large", "triangles": wrong})
+    mesh, collapsed = weld(corners)
+    if collapsed:
+        findings.append(Finding.of(FindingCode.TRIANGLES_DROPPED, collapsed))
+    if not _has_area(corners):
+        raise Failure("GEOMETRY_INVALID", {"reason": "no triangle has an extent", "triangles": len(corners)})
+    facts["triangles"] = len(corners)
+    facts["vertices"] = len(mesh.vertices)
+    return Shape(Format.STL, Family.SOLID, mesh, MILLIMETRES_ASSUMED, tuple(findings), {}, facts)
+
+
+def weld(corners: Floats) -> tuple[Mesh, int]:
+    """Join corners (m, 3, 3) of equal float bits; also how many triangles collapsed to a line or a point by that.
+
+    A tolerance would need a scale, and every scale fails for some small part far from the origin.
+    """
+    points = corners.reshape(-1, 3) + 0.0  # -0.0 becomes 0.0: one place, two bit patterns
+    order = np.lexsort(points.T)
+    ranked = points[order]
+    fresh = np.empty(len(points), dtype=bool)
+    fresh[:1] = True
+    np.any(ranked[1:] != ranked[:-1], axis=1, out=fresh[1:])
+    names: Integers = np.empty(len(points), dtype=np.int64)
+    names[order] = np.cumsum(fresh) - 1
+    triangles = names.reshape(-1, 3)
+    a, b, c = triangles.T
+    sound = (a != b) & (b != c) & (c != a)
+    return Mesh(ranked[fresh], triangles[sound]), int(len(triangles) - sound.sum())
+
+
+def _binary(data: bytes, limits: CadSettings, findings: list[Finding]) -> tuple[Floats, dict[str, Any]]:
+    claim = int.from_bytes(data[80:84], "little")
+    present, _ = divmod(len(data) - _HEADER, _RECORD.itemsize)
+    # the claim is only compared, never used to allocate
+    if claim > present:
+        raise Failure("FILE_CORRUPT", {"reason": "the file ends early", "triangles_claimed": claim, "triangles_present": present})
+    _within(claim, limits)
+    surplus = len(data) - _HEADER - claim * _RECORD.itemsize
+    if surplus:
+        findings.append(Finding.of(FindingCode.BYTES_IGNORED, surplus))
+    corners = np.frombuffer(data, dtype=_RECORD, count=claim, offset=_HEADER)["corners"].astype(np.float64)
+    return corners, {"encoding": "binary", "header": _printable(data[:80])}
+
+
+def _text(data: bytes, limits: CadSettings, findings: list[Finding]) -> tuple[Floats, dict[str, Any]]:
+    """Text: the names after `solid` are cut out, then all words vanish at once and numbers are left."""
+    words = data.lower()
+    solids = len(re.findall(rb"(?m)^[ \t]*solid\b", words.replace(b"\r", b"\n")))
+    name = data.split(b"\n", 1)[0].split(b"\r", 1)[0].strip()[5:].strip()
+    # names may hold anything, even the words we count
+    body = re.sub(rb"(?m)^[ \t]*(end)?solid\b[^\r\n]*", b"", words.replace(b"\r", b"\n"))
+    facets, vertices = body.count(b"facet") - body.count(b"endfacet"), body.count(b"vertex")
+    if facets == 0 and not body.strip():
+        if b"endsolid" in words:
+            raise Failure("GEOMETRY_MISSING", {"triangles": 0})
+        raise Failure("FILE_CORRUPT", {"reason": "there is no facet and no end"})
+    _within(facets, limits)
+    if vertices != 3 * facets or body.count(b"endfacet") != facets:
+        raise Failure("FILE_CORRUPT", {"reason": "facets are not whole triangles", "facets": facets, "vertices": vertices})
+    corners = _numbers(body, facets)
+    if not re.search(rb"(?m)^[ \t]*endsolid\b", words.replace(b"\r", b"\n")):
+        findings.append(Finding.of(FindingCode.FILE_REPAIRED))
+    return corners, {"encoding": "text", "header": _printable(name[:80]), "solids": solids}
+
+
+def _numbers(body: bytes, facets: int) -> Floats:
+    """Corners (facets, 3, 3) of facets in their full form of 21 words each; anything else is corrupt."""
+    tokens = body.split()
+    if len(tokens) != 21 * facets:
+        raise Failure("FILE_CORRUPT", {"reason": "facets are not of the expected form", "facets": facets})
+    table = [tokens[at::21] for at in (8, 9, 10, 12, 13, 14, 16, 17, 18)]
+    keywords = ((0, b"facet"), (1, b"normal"), (5, b"outer"), (6, b"loop"), (7, b"vertex"), (11, b"vertex"), (15, b"vertex"),
+                (19, b"endloop"), (20, b"endfacet"))
+    if any(tokens[at::21].count(word) != facets for at, word in keywords):
+        raise Failure("FILE_CORRUPT", {"reason": "facets are not of the expected form", "facets": facets})
+    try:
+        columns = np.array([[float(token) for token in column] for column in table], dtype=np.float64)
+    except ValueError as error:
+        raise Failure("FILE_CORRUPT", {"reason": "a coordinate is not a number"}) from error
+    # both encodings of one part must give one vector: round to what a binary file could hold
+    with np.errstate(over="ignore"):
+        single = columns.T.astype(np.float32)
+    return single.astype(np.float64).reshape(-1, 3, 3)
+
+
+def _has_area(corners: Floats) -> bool:
+    """Whether the surface has an area worth naming beside the square of its largest side: lines and points have none."""
+    extent = float(np.ptp(corners.reshape(-1, 3), axis=0).max())
+    if not extent > 0:
+        return False
+    edges = (corners[:, 1:] - corners[:, :1]) / extent
+    cross = np.cross(edges[:, 0], edges[:, 1])
+    return float(np.sqrt((cross * cross).sum(axis=1)).sum()) > 1e-9
+
+
+def _within(triangles: int, limits: CadSettings) -> None:
+    if triangles > limits.max_triangles:
+        raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_TRIANGLES", "allowed": limits.max_triangles, "found": triangles})
+
+
+def _printable(raw: bytes) -> str:
+    text = raw.replace(b"\0", b" ").decode("utf-8", errors="replace")
+    return "".join(letter if letter.isprintable() else " " for letter in text).strip()

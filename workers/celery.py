@@ -1,0 +1,58 @@
+"""The entry of worker processes: binds every task of the catalogue to its handler. Imports nothing native: children do, after the fork."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.signals import setup_logging, worker_process_init
+
+from foundation.settings import settings
+from foundation.telemetry import start_logging
+from tasks import upkeep
+from tasks.catalogue import DELIVER, PRUNE, REPAIR, catalogue
+from tasks.celery import app
+from workers.worker import this_worker
+
+
+def _bind(name: str) -> None:
+    def ring(chunk_id: str) -> None:
+        from workers.run import run
+
+        run(chunk_id, this_worker(app))
+
+    app.task(ring, name=name)
+
+
+for _name in catalogue():
+    _bind(_name)
+
+
+@app.task(name=REPAIR)  # type: ignore[untyped-decorator]
+def repair() -> None:
+    worker = this_worker(app)
+    upkeep.mend(worker.ledger, worker.doorbell, worker.redis, worker.settings)
+
+
+@app.task(name=PRUNE)  # type: ignore[untyped-decorator]
+def prune() -> None:
+    worker = this_worker(app)
+    upkeep.prune(worker.ledger, worker.files, worker.settings)
+
+
+@app.task(name=DELIVER)  # type: ignore[untyped-decorator]
+def deliver(delivery_id: str) -> None:
+    from workers.webhooks.delivery import deliver as deliver_now
+
+    deliver_now(delivery_id, this_worker(app))
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _log(**_told: Any) -> None:
+    start_logging(settings().process.log_level)
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _warm(**_told: Any) -> None:
+    """Load the engine in the child before its first chunk, so that no user waits for imports."""
+    this_worker(app)
+    import workers.handlers  # noqa: F401

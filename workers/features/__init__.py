@@ -1,0 +1,1 @@
+"""Features: a `Shape` in, one comparable vector out."""

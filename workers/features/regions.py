@@ -1,0 +1,95 @@
+"""Regions of a mesh: triangles grown into the faces a designer would name, and what kind each of them is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workers.cad.shape import Flags, Floats, Integers
+
+# triangles belong to one flat patch below this turn, radians
+_SAME_PLANE = 0.01
+# patches may belong to one curved face below this turn, if they are of like width
+_SMOOTH = 0.5
+_LIKE_WIDTH = 3.0
+# an eigenvalue of the normals' covariance below this is zero: normals within some 0.03 radians of a plane, a cone, a point
+_ZERO = 1e-3
+
+PLANE, CYLINDER, CONE, OTHER = 0, 1, 2, 3
+KINDS = ("plane", "cylinder", "cone", "other")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regions:
+    """r regions; areas in the unit of the triangles' areas."""
+
+    areas: Floats     # (r,)
+    vectors: Floats   # (r, 3) sum of area times normal: as long as the area for a plane, 0 for a full cylinder
+    kinds: Integers   # (r,) index into KINDS
+    convex: Floats    # (r,) sum of turn times length of the edges inside; > 0 where the region bulges outwards
+
+    def counts(self) -> dict[str, int]:
+        """Number of regions of each kind that occurs."""
+        found = np.bincount(self.kinds, minlength=len(KINDS))
+        return {name: int(count) for name, count in zip(KINDS, found, strict=True) if count}
+
+
+def regions(areas: Floats, normals: Floats, left: Integers, right: Integers, lengths: Floats, angles: Floats) -> Regions:
+    """Merge m triangles over e edges (see `Edges`). Triangles without area form no region."""
+    turn = np.abs(angles)
+    solid = (areas[left] > 0) & (areas[right] > 0)
+    count = len(areas)
+    patch = components(count, left, right, solid & (turn < _SAME_PLANE))
+    # over their common edge the strips of one cylinder or cone are equally wide, a fillet and the plane beside it are not;
+    # the edge being the same, widths compare as areas do
+    size = np.bincount(patch, areas, count)
+    single = np.bincount(patch, minlength=count) == 1
+    one, two = patch[left], patch[right]
+    alike = (np.maximum(size[one], size[two]) <= _LIKE_WIDTH * np.minimum(size[one], size[two])) | single[one] | single[two]
+    face = components(count, one, two, solid & (one != two) & (turn < _SMOOTH) & alike)[patch]
+    used, name = np.unique(face[areas > 0], return_inverse=True)
+    return _described(len(used), name, areas[areas > 0], normals[areas > 0], face, used, left, right, lengths, angles)
+
+
+def _described(
+    count: int, name: Integers, areas: Floats, normals: Floats,
+    face: Integers, used: Integers, left: Integers, right: Integers, lengths: Floats, angles: Floats,
+) -> Regions:
+    total: Floats = np.bincount(name, areas, count).astype(np.float64)
+    vectors: Floats = np.stack([np.bincount(name, areas * normals[:, axis], count) for axis in range(3)], axis=1).astype(np.float64)
+    spread = np.empty((count, 3, 3))
+    for i in range(3):
+        for j in range(i, 3):
+            spread[:, i, j] = spread[:, j, i] = np.bincount(name, areas * normals[:, i] * normals[:, j], count) / total
+    mean = vectors / total[:, None]
+    about_mean = np.linalg.eigvalsh(spread - mean[:, :, None] * mean[:, None, :])
+    about_zero = np.linalg.eigvalsh(spread)
+    # one direction: plane; all across one axis: cylinder; all at one angle to an axis: cone
+    kinds = np.select([about_mean[:, 2] < _ZERO, about_zero[:, 0] < _ZERO, about_mean[:, 0] < _ZERO], [PLANE, CYLINDER, CONE], OTHER)
+    inside = face[left] == face[right]
+    at = np.minimum(np.searchsorted(used, face[left[inside]]), count - 1)
+    convex: Floats = np.bincount(at, (lengths * angles)[inside], count).astype(np.float64)
+    return Regions(total, vectors, kinds.astype(np.int64), convex)
+
+
+def components(count: int, one: Integers, two: Integers, linked: Flags) -> Integers:
+    """Name of the connected component of each of `count` nodes (its smallest member), given links one - two where `linked`.
+
+    Label propagation with pointer jumping: each round halves the distance to the smallest member.
+    """
+    label = np.arange(count, dtype=np.int64)
+    one, two = one[linked], two[linked]
+    while len(one):
+        a, b = label[one], label[two]
+        apart = a != b
+        if not apart.any():
+            break
+        one, two, a, b = one[apart], two[apart], a[apart], b[apart]
+        np.minimum.at(label, np.maximum(a, b), np.minimum(a, b))
+        while True:
+            jumped = label[label]
+            if (jumped == label).all():
+                break
+            label = jumped
+    return label

@@ -1,0 +1,48 @@
+"""Version 3: slots 16-21, how faces stand to each other; radii and kinds of entities. Numbers without unit."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from workers.cad.shape import Floats
+from workers.features.flat import FlatStudy
+from workers.features.regions import CYLINDER, OTHER
+from workers.features.solid import SolidStudy
+
+_BANDS = ((0.1, 0.5), (0.5, 0.8), (-0.5, -0.1), (-0.8, -0.5))
+# the largest regions that are paired: what is smaller hardly weighs, and pairs grow with the square
+_PAIRED = 1000
+
+
+def solid(study: SolidStudy) -> list[float]:
+    """normal_pair_near, _close, _far, _opposed share of pairs of regions, weighted by their directed areas, whose mean normals
+    have a scalar product in (.1, .5), (.5, .8), (-.5, -.1), (-.8, -.5); freeform_regions ln(1 + number of regions that are no
+    plane, cylinder or cone); convex_cyl_frac area of cylinders that bulge outwards / A.
+    """
+    found = study.regions
+    shafts = (found.kinds == CYLINDER) & (found.convex > 0)
+    return [
+        *_pairs(found.vectors, study.area),
+        math.log1p(int((found.kinds == OTHER).sum())),
+        min(float(found.areas[shafts].sum()) / study.area, 1.0),
+    ]
+
+
+def _pairs(vectors: Floats, area: float) -> list[float]:
+    """Weight: product of the lengths of the area vectors by A^2, so a full cylinder, which has no direction, has no say."""
+    weights = np.linalg.norm(vectors, axis=1)
+    largest = np.argsort(-weights, kind="stable")[:_PAIRED]
+    # rounding noise must not become a direction
+    largest = largest[weights[largest] > 1e-9 * area]
+    normals = vectors[largest] / weights[largest, None]
+    products, shares = normals @ normals.T, np.outer(weights[largest], weights[largest]) / area**2
+    return [float(shares[(products > low) & (products < high)].sum()) for low, high in _BANDS]
+
+
+def flat(study: FlatStudy) -> list[float]:
+    """distinct_radii ln(1 + number of different radii); mean_radius_ratio mean radius of arcs, by length, / rms radius, 0
+    without; path_count ln(1 + number of outlines); line_share, polyline_share, text_share of all entities after expansion.
+    """
+    return [math.log1p(study.distinct_radii), study.mean_radius, math.log1p(study.paths.paths), *study.shares]

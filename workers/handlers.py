@@ -1,0 +1,167 @@
+"""One short function a task: the facing page of `tasks/catalogue.py`. A handler records an outcome for every item it is given."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Sequence
+
+from foundation.errors import Failure
+from foundation.telemetry import FeaturesExtracted, emit
+from ledger import vectors
+from ledger.jobs import ClaimedItem
+from ledger.vectors import Vector
+from tasks.recognition import claimed as claimed_format
+from tasks.vocabulary import FeatureVersion, Kind
+from workers.cache.store import VectorKey
+from workers.features.extraction import ENGINE_BUILD, extract
+from workers.features.packing import packed
+from workers.index.exact import Gallery
+from workers.migration import Plan, plan
+from workers.run import Work
+
+
+def extraction(work: Work) -> None:
+    """Features of each part; a file already known in this version is answered from the ledger unless forced."""
+    told = work.claimed.input
+    version = FeatureVersion(told["feature_version"])
+    known = {} if told["force"] else _known(work, version)
+    for item in work.items():
+        try:
+            work.succeed(item, _features(work, item, version, known))
+        except Failure as failure:
+            work.fail(item, failure)
+
+
+def _known(work: Work, version: FeatureVersion) -> dict[str, dict[str, object]]:
+    sha256s = sorted({item.sha256 for item in work.claimed.items if item.sha256})
+    with work.worker.ledger.read() as tx:
+        return vectors.results(tx, work.claimed.tenant_id, sha256s, version, ENGINE_BUILD)
+
+
+def _features(work: Work, item: ClaimedItem, version: FeatureVersion, known: dict[str, dict[str, object]]) -> dict[str, object]:
+    sha256, name = _file_of(item)
+    stored = known.get(sha256)
+    # The name takes part in the answer only by what it claims: a mistaken claim must fail here as it would on its own.
+    if stored is not None and claimed_format(name) in (None, stored["format"]):
+        return stored
+    path = work.worker.files.path(sha256)
+    if not path.exists():
+        raise Failure("FILE_MISSING", {"sha256": sha256})
+    extracted = extract(path, name, version, work.worker.settings.cad)
+    emit(FeaturesExtracted(version.value, str(extracted.result["format"]), float(extracted.result["seconds"])))
+    work.vectors.append(Vector(sha256, version, ENGINE_BUILD, extracted.family, packed(extracted.vector), extracted.result))
+    return extracted.result
+
+
+def _file_of(item: ClaimedItem) -> tuple[str, str]:
+    if item.sha256 is None or item.name is None:
+        raise Failure("PART_NOT_FOUND", {"id": str(item.part_id)[:64]})
+    return item.sha256, item.name
+
+
+def similarity(work: Work) -> None:
+    """Nearest parts of each query, by exact search over all vectors of the tenant."""
+    told, tenant_id = work.claimed.input, work.claimed.tenant_id
+    version = FeatureVersion(told["feature_version"])
+    with work.worker.ledger.read() as tx:
+        shown = vectors.gallery(tx, tenant_id, version, ENGINE_BUILD)
+    wanted = {part.sha256 for part in shown} | {item.sha256 for item in work.claimed.items if item.sha256}
+    held = _vectors(work, sorted(wanted), version)
+    gallery = Gallery(shown, held, told["scale_invariant"])
+    for item in work.items():
+        try:
+            sha256, _ = _file_of(item)
+            if sha256 not in held:
+                raise Failure("DATA_NOT_FOUND", {"part_id": str(item.part_id), "feature_version": version.value})
+            hits = gallery.search(str(item.part_id), sha256, told["top_k"], told["threshold"], told["filters"]["format"])
+            work.hits.add(VectorKey(tenant_id, sha256, version, ENGINE_BUILD))
+            work.succeed(item, {"hits": hits, "engine": "exact", "epoch": len(shown)})
+        except Failure as failure:
+            work.fail(item, failure)
+
+
+def _vectors(work: Work, sha256s: Sequence[str], version: FeatureVersion) -> dict[str, bytes]:
+    tenant_id = work.claimed.tenant_id
+
+    def fetch(missing: Sequence[VectorKey]) -> Iterable[tuple[VectorKey, bytes]]:
+        with work.worker.ledger.read() as tx:
+            found = vectors.load(tx, tenant_id, [key.sha256 for key in missing], version, ENGINE_BUILD)
+        return [(VectorKey(tenant_id, sha256, version, ENGINE_BUILD), vector) for sha256, vector in found.items()]
+
+    keys = [VectorKey(tenant_id, sha256, version, ENGINE_BUILD) for sha256 in sha256s]
+    return {key.sha256: vector for key, vector in work.worker.vectors.get(keys, fetch).items()}
+
+
+def migration(work: Work) -> None:
+    """Each part's vector in another feature version: kept, cut from a longer one, or extracted from the file."""
+    told, tenant_id = work.claimed.input, work.claimed.tenant_id
+    source, target = FeatureVersion(told["from"]), FeatureVersion(told["to"])
+    sha256s = sorted({item.sha256 for item in work.claimed.items if item.sha256})
+    with work.worker.ledger.read() as tx:
+        present = vectors.results(tx, tenant_id, sha256s, target, ENGINE_BUILD)
+        longer = vectors.results(tx, tenant_id, sha256s, source, ENGINE_BUILD)
+    for item in work.items():
+        try:
+            sha256, _ = _file_of(item)
+            chosen = plan(source, target, present.get(sha256), longer.get(sha256))
+            if not told["dry_run"]:
+                _carry_out(work, item, target, chosen)
+            stored = not told["dry_run"] and chosen.way != "present"
+            answer = {"way": chosen.way, "delta": target.width - source.width, "stored": stored}
+            work.succeed(item, answer | {"feature_version": target.value, "engine_build": ENGINE_BUILD})
+        except Failure as failure:
+            work.fail(item, failure)
+
+
+def _carry_out(work: Work, item: ClaimedItem, target: FeatureVersion, chosen: Plan) -> None:
+    if chosen.way == "extraction":
+        _features(work, item, target, {})
+    elif chosen.result is not None and chosen.way == "prefix":
+        sha256, _ = _file_of(item)
+        family = str(chosen.result["family"])
+        work.vectors.append(Vector(sha256, target, ENGINE_BUILD, family, packed(chosen.result["vector"]), chosen.result))
+
+
+def prewarm(work: Work) -> None:
+    """Load the hottest vectors into this process's cache."""
+    for item in work.items():
+        told = item.payload or {}
+        version, tenant_id = FeatureVersion(told["feature_version"]), work.claimed.tenant_id
+        with work.worker.ledger.read() as tx:
+            hottest = vectors.hottest(tx, tenant_id, version, ENGINE_BUILD, told["max"])
+        cache = work.worker.vectors
+        loaded = cache.put((VectorKey(tenant_id, sha256, version, ENGINE_BUILD), vector) for sha256, vector in hottest.items())
+        work.succeed(item, {"loaded": loaded, "cached": len(cache), "worker": work.worker.settings.process.name})
+
+
+def probe(work: Work) -> None:
+    """Spend time, and fail or die where told."""
+    clock, told = work.worker.clock, work.claimed.input
+    for item in work.items():
+        fault = (item.payload or {}).get("fault")
+        if fault == "die" or (fault == "die_once" and work.claimed.crashes == 0):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "raise":
+            raise RuntimeError("the probe was told to raise")
+        if told["act"] == "spin":
+            end = clock.tick() + told["ms"] / 1000
+            while clock.tick() < end:
+                pass
+        else:
+            clock.sleep(told["ms"] / 1000)
+        if fault == "fail":
+            work.fail(item, Failure("PROBE_FAILED", {"index": item.index}))
+        elif fault == "unsteady" and work.claimed.attempt == 1:
+            work.fail(item, Failure("PROBE_UNSTEADY", {"index": item.index}))
+        else:
+            work.succeed(item, {"index": item.index, "pid": os.getpid(), "attempt": work.claimed.attempt})
+
+
+HANDLERS: dict[str, Callable[[Work], None]] = {
+    Kind.EXTRACTION: extraction,
+    Kind.SIMILARITY: similarity,
+    Kind.MIGRATION: migration,
+    Kind.PREWARM: prewarm,
+    Kind.PROBE: probe,
+}

@@ -1,0 +1,1 @@
+"""Rebuildable search structures over vectors."""

@@ -1,0 +1,69 @@
+"""Exact search: slow and always right.
+
+Ranking is the squared distance over all scaled slots, gated by the distance over the slots that survive a change of
+format or pose: d² · min(1, (d_stable / GATE)²). Two forms of one part agree in the stable slots to a few thousandths, so
+the gate closes for them, while the order of merely similar parts stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ledger.vectors import PartVector
+from tasks.vocabulary import Family
+from workers.features.packing import unpacked
+from workers.features.scaling import scaled, stable_slots
+
+GATE = 0.15
+SAME_PART = 0.02  # stable distance below which two files are called the same part
+
+Floats = npt.NDArray[np.float64]
+
+
+class Gallery:
+    """The vectors of a tenant in one feature version. `held` gives the float32 bytes of every file that is needed."""
+
+    def __init__(self, parts: Sequence[PartVector], held: Mapping[str, bytes], scale_invariant: bool) -> None:
+        self._held = held
+        self._scale_invariant = scale_invariant
+        self._parts: dict[Family, list[PartVector]] = {family: [] for family in Family}
+        self._family = {part.sha256: Family(part.family) for part in parts}
+        for part in parts:
+            if part.sha256 in held:
+                self._parts[Family(part.family)].append(part)
+        self._matrix = {family: self._scaled([part.sha256 for part in members], family) for family, members in self._parts.items()}
+
+    def _scaled(self, sha256s: Sequence[str], family: Family) -> Floats:
+        """Scaled vectors, (n, slots)."""
+        if not sha256s:
+            return np.empty((0, 0))
+        matrix: Floats = scaled(np.stack([unpacked(self._held[sha256]) for sha256 in sha256s]).astype(np.float64), family)
+        if self._scale_invariant:
+            matrix[:, 0] = 0.0
+        return matrix
+
+    def search(self, part_id: str, sha256: str, top_k: int, threshold: float, format: str | None = None) -> list[dict[str, Any]]:
+        """Hits of a query part, best first, itself left out. Scores are 1 / (1 + gated distance)."""
+        family = self._family.get(sha256)
+        if family is None:
+            return []
+        query = self._scaled([sha256], family)[0]
+        members, matrix = self._parts[family], self._matrix[family]
+        stable = [slot for slot in stable_slots(family) if slot < matrix.shape[1]]
+        difference = matrix - query
+        near = np.sqrt(np.square(difference[:, stable]).sum(axis=1))
+        gated = np.sqrt(np.square(difference).sum(axis=1) * np.minimum(1.0, np.square(near / GATE)))
+        scores = 1.0 / (1.0 + gated)
+        hits: list[dict[str, Any]] = []
+        for at in np.argsort(-scores, kind="stable"):
+            part = members[at]
+            if scores[at] < threshold or len(hits) == top_k:
+                break
+            if part.part_id != part_id and format in (None, part.format):
+                label = "exact" if part.sha256 == sha256 else "same" if near[at] < SAME_PART else "near"
+                hits.append({"part_id": part.part_id, "name": part.name, "score": round(float(scores[at]), 6), "label": label})
+        return hits

@@ -1,0 +1,1 @@
+"""TELL: deliveries of webhooks to receivers nobody here controls."""
