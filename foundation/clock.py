@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import secrets
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+_sequence = itertools.count()
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -23,8 +25,8 @@ class Clock:
     entropy: Callable[[int], int] = field(default=secrets.randbits)
 
     def new_id(self, word: str) -> str:
-        """A new id such as `job_01hv…`: 48 bits of time (so that ids sort by age), then 80 bits of chance."""
-        number = (int(self.now() * 1000) & ((1 << 48) - 1)) << 80 | self.entropy(80)
+        """A new id such as `job_01hv…`: 48 bits of time and 20 of sequence, so that ids sort by age, then 60 bits of chance."""
+        number = (int(self.now() * 1000) & ((1 << 48) - 1)) << 80 | (next(_sequence) & ((1 << 20) - 1)) << 60 | self.entropy(60)
         text = "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
         return f"{word}_{text}"
 

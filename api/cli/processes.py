@@ -44,103 +44,27 @@ class Shape:
 
 def table(shape: Shape) -> tuple[Process, ...]:
     """All processes above Redis, in the order in which they start."""
-    python = (sys.executable, "-m")
     # The port is in the node names because two stacks on one machine may share one Redis, where names must differ.
     # Flower sees tasks only if workers send events, which costs throughput: so only when there is a Flower.
-    events = () if shape.flower_port is None else ("-E",)
+    events = "" if shape.flower_port is None else " -E"
+    worker = "celery -A workers worker --loglevel INFO" + events
+    api = f"uvicorn api.app:create --factory --fd {shape.listener} --no-access-log --timeout-graceful-shutdown 5"
+    compute = f"{worker} -P prefork -c {shape.concurrency} -Q {','.join(shape.compute_queues)} -n compute.{shape.port}@%h"
+    courier = f"{worker} -P threads -c 8 -Q {','.join(shape.courier_queues)} -n courier.{shape.port}@%h"
+    # enable_events off: the workers send events already (-E); Flower would order them again every 5 seconds.
+    flower = (
+        f"celery -A tasks flower --address=127.0.0.1 --port={shape.flower_port} --persistent=False --read_only=True --enable_events=False"
+    )
     rows = [
-        Process(
-            "api",
-            "answers HTTP",
-            (
-                *python,
-                "uvicorn",
-                "api.app:create",
-                "--factory",
-                "--fd",
-                str(shape.listener),
-                "--no-access-log",
-                "--timeout-graceful-shutdown",
-                "5",
-            ),
-            Stop.DOORS,
-            grace=8.0,
-            keep=(shape.listener,),
-        ),
-        Process(
-            "compute",
-            "reads files, computes features, searches",
-            (
-                *python,
-                "celery",
-                "-A",
-                "workers",
-                "worker",
-                "-P",
-                "prefork",
-                "-c",
-                str(shape.concurrency),
-                "-Q",
-                ",".join(shape.compute_queues),
-                "-n",
-                f"compute.{shape.port}@%h",
-                "--loglevel",
-                "INFO",
-                *events,
-            ),
-            Stop.WORKERS,
-            grace=15.0,
-        ),
-        Process(
-            "courier",
-            "delivers webhooks and keeps order, never behind long jobs",
-            (
-                *python,
-                "celery",
-                "-A",
-                "workers",
-                "worker",
-                "-P",
-                "threads",
-                "-c",
-                "8",
-                "-Q",
-                ",".join(shape.courier_queues),
-                "-n",
-                f"courier.{shape.port}@%h",
-                "--loglevel",
-                "INFO",
-                *events,
-            ),
-            Stop.WORKERS,
-            grace=15.0,
-        ),
-        Process(
-            "beat",
-            "ticks",
-            (*python, "celery", "-A", "tasks", "beat", "-s", str(shape.directory / "beat-schedule"), "--pidfile="),
-            Stop.WATCHERS,
-        ),
+        Process("api", "answers HTTP", _python(api), Stop.DOORS, grace=8.0, keep=(shape.listener,)),
+        Process("compute", "reads files, computes features, searches", _python(compute), Stop.WORKERS, grace=15.0),
+        Process("courier", "delivers webhooks and keeps order, never behind long jobs", _python(courier), Stop.WORKERS, grace=15.0),
+        Process("beat", "ticks", (*_python("celery -A tasks beat --pidfile= -s"), str(shape.directory / "beat-schedule")), Stop.WATCHERS),
     ]
     if shape.flower_port is not None:
-        rows.append(
-            Process(
-                "flower",
-                "shows the Celery workers, read-only",
-                # enable_events: the workers send events already (-E); Flower would order them again every 5 seconds
-                (
-                    *python,
-                    "celery",
-                    "-A",
-                    "tasks",
-                    "flower",
-                    "--address=127.0.0.1",
-                    f"--port={shape.flower_port}",
-                    "--persistent=False",
-                    "--read_only=True",
-                    "--enable_events=False",
-                ),
-                Stop.WATCHERS,
-            )
-        )
+        rows.append(Process("flower", "shows the Celery workers, read-only", _python(flower), Stop.WATCHERS))
     return tuple(rows)
+
+
+def _python(command: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", *command.split())

@@ -19,7 +19,7 @@ from foundation.settings import CadSettings
 from tasks.recognition import BINARY_DXF, HEAD_BYTES, encoding
 from tasks.vocabulary import Family, Format
 from workers.cad.dxf_blocks import Expansion, expanded
-from workers.cad.dxf_repair import with_markers
+from workers.cad.dxf_repair import SUBCLASS, modernised
 from workers.cad.shape import MILLIMETRES_ASSUMED, Finding, FindingCode, Origin, Shape, Units
 from workers.cad.strokes import flattened
 
@@ -33,8 +33,8 @@ _UNITS: dict[int, tuple[str, float]] = {
     14: ("dm", 100.0), 15: ("dam", 1e4), 16: ("hm", 1e5), 17: ("Gm", 1e12), 21: ("us-ft", 1_200_000 / 3937),
     22: ("us-in", 100_000 / 3937), 23: ("us-yd", 3_600_000 / 3937), 24: ("us-mi", 6_336_000_000 / 3937),
 }
-# besides its own errors, what ezdxf was seen to raise for damaged files
-_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, StopIteration, struct.error)
+# besides its own errors, what ezdxf was seen to raise for damaged files; it also asserts what a file can break
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, StopIteration, struct.error)
 # templates set the unit unasked, so even a named one may be wrong
 _FILE_CONFIDENCE = 0.9
 
@@ -87,8 +87,13 @@ def _open(path: Path, findings: Counter[FindingCode]) -> tuple[Any, bool]:
         raise Failure("ENCODING_UNSUPPORTED", {"encoding": mark})
     try:
         if mark:
-            return _whole(read(io.StringIO(path.read_text(encoding=mark, errors="surrogateescape")))), binary
-        return _whole(readfile(str(path))), binary
+            document = _whole(read(io.StringIO(path.read_text(encoding=mark, errors="surrogateescape"))))
+        else:
+            document = _whole(readfile(str(path)))
+        # R12 with entities of R2000: read, but without half of their attributes
+        mixed = document.dxfversion <= "AC1009" and any(entity.dxftype() in SUBCLASS for entity in document.entitydb.values())
+        if binary or not mixed:
+            return document, binary
     except (DXFError, *_DAMAGE, OSError) as error:
         # an OSError with a number comes from the disk instead
         if isinstance(error, OSError) and error.errno is not None:
@@ -102,15 +107,15 @@ def _open(path: Path, findings: Counter[FindingCode]) -> tuple[Any, bool]:
 def _recovered(path: Path, mark: str | None) -> Any:
     """The last resort, for text only. Raises `Failure` FILE_CORRUPT where the repair had to invent numbers."""
     from ezdxf import recover
-    from ezdxf.filemanagement import read
+    from ezdxf.filemanagement import dxf_file_info, read
     from ezdxf.lldxf.const import DXFError
 
-    marked = with_markers(path.read_text(encoding=mark or "utf-8", errors="surrogateescape"))
-    if marked is not None:
-        try:
-            return _whole(read(io.StringIO(marked)))
-        except (DXFError, *_DAMAGE) as error:
-            logging.getLogger(__name__).debug("markers alone do not help: %s", type(error).__name__)
+    try:
+        modern = modernised(path.read_text(encoding=mark or dxf_file_info(str(path)).encoding, errors="surrogateescape"))
+        if modern is not None:
+            return _whole(read(io.StringIO(modern)))
+    except (DXFError, *_DAMAGE) as error:
+        logging.getLogger(__name__).debug("markers alone do not help: %s", type(error).__name__)
     try:
         document, auditor = recover.readfile(str(path))
         _whole(document)

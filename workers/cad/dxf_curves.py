@@ -197,15 +197,14 @@ def _polyline(to: Collector, entity: Any) -> bool:
 
 
 def _spline(to: Collector, entity: Any) -> bool:
-    order = len(entity.knots) - len(entity.control_points)
-    # some writers leave the degree out, or where ezdxf does not look for it; the knots tell
-    if 2 <= order <= len(entity.control_points):
-        entity.dxf.degree = order - 1
     curve = entity.construction_tool()
     knots = curve.knots()
     pieces = min(max(len(set(knots)) - 1, 1) * _SPAN_PIECES, _SPLINE_PIECES)
+    first, last = knots[curve.order - 1], knots[-curve.order]
+    if not (math.isfinite(first) and math.isfinite(last)):
+        return False
     # even steps of the parameter, not of the distance: the same points in every pose and size
-    return to.chain(curve.points(np.linspace(knots[curve.order - 1], knots[-curve.order], pieces + 1).tolist()), curved=True)
+    return to.chain(curve.points(np.linspace(first, last, pieces + 1).tolist()), curved=True)
 
 
 def _face(to: Collector, entity: Any) -> bool:

@@ -70,7 +70,8 @@ def _binary(data: bytes, limits: CadSettings, findings: list[Finding]) -> tuple[
     surplus = len(data) - _HEADER - claim * _RECORD.itemsize
     if surplus:
         findings.append(Finding.of(FindingCode.BYTES_IGNORED, surplus))
-    corners = np.frombuffer(data, dtype=_RECORD, count=claim, offset=_HEADER)["corners"].astype(np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaNs are found later, with all others
+        corners = np.frombuffer(data, dtype=_RECORD, count=claim, offset=_HEADER)["corners"].astype(np.float64)
     return corners, {"encoding": "binary", "header": _printable(data[:80])}
 
 

@@ -45,7 +45,7 @@ def test_a_second_up_in_one_directory_is_refused_and_names_the_first(tmp_path: P
     with one_run(tmp_path):
         ended = cadmill("up", "--dir", str(tmp_path), "--port", "0")
     assert ended.returncode == 1
-    assert "Another `cadmill up` is running in this directory." in ended.stderr
+    assert ended.stderr.startswith("DIRECTORY_IN_USE: ")
     assert f"process: {os.getpid()}" in ended.stderr
     assert ended.stderr.count("\n") == 1
     with one_run(tmp_path):

