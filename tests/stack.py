@@ -148,6 +148,9 @@ class Stack:
             return httpx2.get(f"{self.url}/health/live", timeout=2).is_success
         return False
 
+    def pid(self, name: str) -> int:
+        return self._running[name].pid
+
     def kill(self, name: str) -> None:
         """kill -9 of a process and of all its children, at once: the machine under it is gone."""
         process = self._running.pop(name)

@@ -46,7 +46,9 @@ def test_the_api_is_composed_without_anything_that_computes(tmp_path: Path) -> N
 
 
 def test_the_celery_parent_loads_no_native_engine() -> None:
-    program = "import sys, workers.celery; print(sorted({name.partition('.')[0] for name in sys.modules} & {'numpy', 'faiss', 'ezdxf', 'OCP'}))"
+    program = (
+        "import sys, workers.celery; print(sorted({name.partition('.')[0] for name in sys.modules} & {'numpy', 'faiss', 'ezdxf', 'OCP'}))"
+    )
     told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     assert told.stdout.strip() == "[]"
 

@@ -140,7 +140,7 @@ def _lines(item: dict[str, Any], columns: list[str]) -> str:
 def _flat(result: dict[str, Any]) -> list[dict[str, Any]]:
     """A result as rows of plain values: its slots become columns, its hits become rows."""
     plain = {name: value for name, value in result.items() if isinstance(value, str | int | float | bool)}
-    plain |= result.get("slots", {})
+    plain |= {f"slot_{name}": value for name, value in result.get("slots", {}).items()}
     hits = result.get("hits")
     if hits is None:
         return [plain]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from foundation.settings import DatabaseSettings
+from api.setup import prepare
+from foundation.settings import DatabaseSettings, Settings, StorageSettings
 from ledger.session import Ledger
 from tests.faults.evidence import Evidence
 from tests.faults.receiver import Receiver
@@ -27,13 +29,14 @@ def new_stack(tmp_path: Path, own_redis: RedisServer, new_database: Callable[[st
         stack = Stack(tmp_path / "stack", own_redis.url, address, **variables)
         evidence = Evidence(Ledger(address, DatabaseSettings(busy_seconds=0.3)))
         started.append((stack, evidence))
+        prepare(Settings(storage=StorageSettings(directory=stack.directory), database=DatabaseSettings(url=address)))
         stack.start(*names)
         return stack, evidence
 
     yield new
     for stack, evidence in started:
         for log in sorted(stack.directory.glob("*.log")):
-            print(f"--- {log.stem}\n{stack.log(log.stem)}")
+            sys.stdout.write(f"--- {log.stem}\n{stack.log(log.stem)}\n")
         evidence.ledger.close()
         for name in list(stack._running):
             stack.kill(name)  # there is nothing to lose, and a polite end takes seconds

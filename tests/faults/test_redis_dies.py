@@ -14,7 +14,7 @@ from tests.faults.conftest import NewStack
 from tests.faults.evidence import check_each_item_ended_once
 from tests.stack import RedisServer, Stack, wait_until
 
-ITEMS = {"items": 24, "ms": 150}
+ITEMS = {"items": 24, "ms": 120}
 WAITS_FOR_NOBODY = 1.0
 
 
@@ -87,10 +87,8 @@ def test_submitting_waits_for_no_redis_and_the_job_runs_when_it_is_back(
     wait_until(lambda: stack.metric("cadmill_rings_failed_total") >= 1, 15)
     assert {stack.job(job)["state"] for job in jobs} == {"queued"}, "the fault did not bite: a worker heard the ring"
     heal(own_redis)
-    healed = time.monotonic()
     for job in jobs:
         assert stack.wait(job, 25)["state"] == "succeeded"
         check_each_item_ended_once(stack, evidence, job, succeeded=8)
-    print(f"all done {time.monotonic() - healed:.1f} s after Redis was back")
     assert max(evidence.most_rings(job) for job in jobs) >= 2
     assert all(process.poll() is None for process in processes.values()), "somebody had to be restarted"

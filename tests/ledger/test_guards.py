@@ -68,7 +68,7 @@ def test_every_move_is_allowed_or_refused_as_the_table_says(desk: Desk) -> None:
 
 def test_a_row_cannot_be_born_in_the_middle_of_its_life(desk: Desk) -> None:
     job_id = desk.add(1)
-    statement = 'INSERT INTO items (job_id, "index", chunk_id, bytes, state) VALUES (:job, 99, \'x\', 0, \'succeeded\')'
+    statement = "INSERT INTO items (job_id, \"index\", chunk_id, bytes, state) VALUES (:job, 99, 'x', 0, 'succeeded')"
     with pytest.raises(DBAPIError, match="illegal birth"), desk.ledger.write() as tx:
         tx.connection.execute(text(statement), {"job": job_id})
 

@@ -153,12 +153,15 @@ def test_numbers_that_are_not_finite_never_come_out(tmp_path: Path) -> None:
     assert failure_of(tmp_path, drawing(bad)).code == "GEOMETRY_INVALID"
 
 
-@pytest.mark.parametrize(("entities", "code"), [
-    ([], "GEOMETRY_MISSING"),
-    ([(0, "TEXT"), (8, "0"), (10, 0), (20, 0), (40, 1), (1, "words")], "GEOMETRY_MISSING"),
-    (line(1, 1, 1, 1), "GEOMETRY_INVALID"),
-    (circle(0, 0, -5), "GEOMETRY_INVALID"),
-])
+@pytest.mark.parametrize(
+    ("entities", "code"),
+    [
+        ([], "GEOMETRY_MISSING"),
+        ([(0, "TEXT"), (8, "0"), (10, 0), (20, 0), (40, 1), (1, "words")], "GEOMETRY_MISSING"),
+        (line(1, 1, 1, 1), "GEOMETRY_INVALID"),
+        (circle(0, 0, -5), "GEOMETRY_INVALID"),
+    ],
+)
 def test_drawings_without_outlines_are_refused(tmp_path: Path, entities: Tags, code: str) -> None:
     assert failure_of(tmp_path, drawing(entities)).code == code
 

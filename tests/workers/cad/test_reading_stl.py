@@ -16,8 +16,15 @@ from workers.cad.stl import weld
 
 LIMITS = CadSettings()
 SAMPLES = Path(__file__).parents[2] / "data"
-CORNERS = np.array([[[0, 0, 0], [0, 1, 0], [1, 0, 0]], [[0, 0, 0], [1, 0, 0], [0, 0, 1]],
-                    [[0, 0, 0], [0, 0, 1], [0, 1, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]]], dtype=float)
+CORNERS = np.array(
+    [
+        [[0, 0, 0], [0, 1, 0], [1, 0, 0]],
+        [[0, 0, 0], [1, 0, 0], [0, 0, 1]],
+        [[0, 0, 0], [0, 0, 1], [0, 1, 0]],
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    ],
+    dtype=float,
+)
 
 
 def binary(corners: np.ndarray, claim: int | None = None) -> bytes:
@@ -27,8 +34,10 @@ def binary(corners: np.ndarray, claim: int | None = None) -> bytes:
 
 def text(corners: np.ndarray, name: str = "part") -> str:
     facets = "".join(
-        " facet normal 0 0 0\n  outer loop\n" + "".join(f"   vertex {x:.9g} {y:.9g} {z:.9g}\n" for x, y, z in corner)
-        + "  endloop\n endfacet\n" for corner in corners
+        " facet normal 0 0 0\n  outer loop\n"
+        + "".join(f"   vertex {x:.9g} {y:.9g} {z:.9g}\n" for x, y, z in corner)
+        + "  endloop\n endfacet\n"
+        for corner in corners
     )
     return f"solid {name}\n{facets}endsolid {name}\n"
 
@@ -68,27 +77,30 @@ def test_several_solids_in_one_text_are_one_mesh(tmp_path: Path) -> None:
     assert shape.facts["solids"] == 2
 
 
-@pytest.mark.parametrize(("content", "code"), [
-    (b"", "FILE_EMPTY"),
-    (b" \n\t ", "FILE_EMPTY"),
-    (b"\0" * 79, "FILE_CORRUPT"),
-    (binary(CORNERS[:0]), "GEOMETRY_MISSING"),
-    (binary(CORNERS, claim=4_294_967_295), "FILE_CORRUPT"),
-    (binary(CORNERS)[:-20], "FILE_CORRUPT"),
-    (binary(CORNERS * np.nan), "GEOMETRY_INVALID"),
-    (binary(CORNERS * 3e38), "GEOMETRY_INVALID"),
-    (binary(CORNERS * 0), "GEOMETRY_INVALID"),
-    (binary(CORNERS * [1, 0, 0]), "GEOMETRY_INVALID"),
-    ("solid", "FILE_CORRUPT"),
-    ("solid x\nendsolid x\n", "GEOMETRY_MISSING"),
-    (text(CORNERS)[:-60], "FILE_CORRUPT"),
-    (text(CORNERS).replace("vertex 1", "vertex 1,5"), "FILE_CORRUPT"),
-    (text(CORNERS).replace("endloop", "vertex 0 0 0\n endloop", 1), "FILE_CORRUPT"),
-    (text(CORNERS).replace("vertex 1", "vertex nan"), "GEOMETRY_INVALID"),
-    (text(CORNERS).replace("vertex 1", "vertex 1e999"), "GEOMETRY_INVALID"),
-    ("ISO-10303-21;", "FORMAT_MISMATCH"),
-    (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "FORMAT_MISMATCH"),
-])
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "FILE_EMPTY"),
+        (b" \n\t ", "FILE_EMPTY"),
+        (b"\0" * 79, "FILE_CORRUPT"),
+        (binary(CORNERS[:0]), "GEOMETRY_MISSING"),
+        (binary(CORNERS, claim=4_294_967_295), "FILE_CORRUPT"),
+        (binary(CORNERS)[:-20], "FILE_CORRUPT"),
+        (binary(CORNERS * np.nan), "GEOMETRY_INVALID"),
+        (binary(CORNERS * 3e38), "GEOMETRY_INVALID"),
+        (binary(CORNERS * 0), "GEOMETRY_INVALID"),
+        (binary(CORNERS * [1, 0, 0]), "GEOMETRY_INVALID"),
+        ("solid", "FILE_CORRUPT"),
+        ("solid x\nendsolid x\n", "GEOMETRY_MISSING"),
+        (text(CORNERS)[:-60], "FILE_CORRUPT"),
+        (text(CORNERS).replace("vertex 1", "vertex 1,5"), "FILE_CORRUPT"),
+        (text(CORNERS).replace("endloop", "vertex 0 0 0\n endloop", 1), "FILE_CORRUPT"),
+        (text(CORNERS).replace("vertex 1", "vertex nan"), "GEOMETRY_INVALID"),
+        (text(CORNERS).replace("vertex 1", "vertex 1e999"), "GEOMETRY_INVALID"),
+        ("ISO-10303-21;", "FORMAT_MISMATCH"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "FORMAT_MISMATCH"),
+    ],
+)
 def test_a_bad_stl_has_one_answer(tmp_path: Path, content: bytes | str, code: str) -> None:
     assert code_of(tmp_path, content) == code
 

@@ -43,8 +43,10 @@ def fit(folder: Path) -> list[dict[str, float | str]]:
     table = np.array(vectors)
     low, median, high = np.quantile(table, (0.1, 0.5, 0.9), axis=0)
     scale = np.maximum(high - low, [LEAST_COUNT_SCALE if name.startswith(COUNTS) else LEAST_SCALE for name in FLAT_SLOTS])
-    return [{"slot": name, "median": round(float(m), 3), "scale": round(float(s), 3)}
-            for name, m, s in zip(FLAT_SLOTS, median, scale, strict=True)]
+    return [
+        {"slot": name, "median": round(float(m), 3), "scale": round(float(s), 3)}
+        for name, m, s in zip(FLAT_SLOTS, median, scale, strict=True)
+    ]
 
 
 if __name__ == "__main__":

@@ -28,9 +28,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 CLASSES = {
-    "FILE_EMPTY": "EMPTY_FILE", "FORMAT_MISMATCH": "FORMAT_MISMATCH", "FORMAT_UNSUPPORTED": "UNSUPPORTED_FORMAT",
-    "ENCODING_UNSUPPORTED": "UNSUPPORTED_ENCODING", "FILE_CORRUPT": "CORRUPT", "GEOMETRY_MISSING": "NO_GEOMETRY",
-    "GEOMETRY_INVALID": "INVALID_GEOMETRY", "CAD_LIMIT": "LIMIT_EXCEEDED", "CAD_EXPANSION_LIMIT": "LIMIT_EXCEEDED",
+    "FILE_EMPTY": "EMPTY_FILE",
+    "FORMAT_MISMATCH": "FORMAT_MISMATCH",
+    "FORMAT_UNSUPPORTED": "UNSUPPORTED_FORMAT",
+    "ENCODING_UNSUPPORTED": "UNSUPPORTED_ENCODING",
+    "FILE_CORRUPT": "CORRUPT",
+    "GEOMETRY_MISSING": "NO_GEOMETRY",
+    "GEOMETRY_INVALID": "INVALID_GEOMETRY",
+    "CAD_LIMIT": "LIMIT_EXCEEDED",
+    "CAD_EXPANSION_LIMIT": "LIMIT_EXCEEDED",
     "CAD_CYCLIC_REFERENCE": "LIMIT_EXCEEDED",
 }
 # ezdxf joins the columns of an MTEXT to one entity, but its own count still has them
@@ -65,10 +71,15 @@ def holds(values: dict[str, Any], result: dict[str, Any]) -> None:
     """The values of the table that we tell at all."""
     facts, box = result["facts"], result["bounding_box"]
     told = {
-        "bbox": [*box["min"], *box["max"]], "size": [b - a for a, b in zip(box["min"], box["max"], strict=True)],
-        "entities": facts.get("entities"), "total_length": facts.get("total_length"),
-        "area": facts.get("area"), "volume": facts.get("volume"), "volume_magnitude": facts.get("volume"),
-        "triangles": facts.get("triangles"), "watertight": facts.get("watertight"),
+        "bbox": [*box["min"], *box["max"]],
+        "size": [b - a for a, b in zip(box["min"], box["max"], strict=True)],
+        "entities": facts.get("entities"),
+        "total_length": facts.get("total_length"),
+        "area": facts.get("area"),
+        "volume": facts.get("volume"),
+        "volume_magnitude": facts.get("volume"),
+        "triangles": facts.get("triangles"),
+        "watertight": facts.get("watertight"),
         "exploded_lines": facts.get("expanded_counts", {}).get("LINE"),
     }
     # the table counts outlines; we count the text among them too, as independent readers do

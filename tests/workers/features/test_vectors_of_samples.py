@@ -28,11 +28,25 @@ LIMITS = CadSettings()
 SAMPLES = Path(__file__).parents[2] / "data"
 SOLIDS = sorted((SAMPLES / "stl").iterdir())
 DRAWINGS = sorted((SAMPLES / "dxf").iterdir())
-KEYS = {"feature_version", "family", "vector", "slots", "surface_count", "shape_entropy", "bounding_box", "units", "findings", "facts",
-        "engine_build", "format", "seconds"}
+KEYS = {
+    "feature_version",
+    "family",
+    "vector",
+    "slots",
+    "surface_count",
+    "shape_entropy",
+    "bounding_box",
+    "units",
+    "findings",
+    "facts",
+    "engine_build",
+    "format",
+    "seconds",
+}
 BOX = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=float)
-SIDES = np.array([[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4],
-                  [1, 5, 7], [1, 7, 3]])
+SIDES = np.array(
+    [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]]
+)
 
 
 def box(x: float, y: float, z: float) -> SolidStudy:
@@ -136,8 +150,10 @@ def test_every_version_has_its_row() -> None:
 
 
 def test_one_drawing_has_one_vector_in_every_release() -> None:
-    old, text, binary = (np.array(extract(SAMPLES / "dxf" / name, name, FeatureVersion.V4, LIMITS).vector)
-                         for name in ("ae.r12a.dxf", "ae.r2000a.dxf", "ae.r2013b.dxf"))
+    old, text, binary = (
+        np.array(extract(SAMPLES / "dxf" / name, name, FeatureVersion.V4, LIMITS).vector)
+        for name in ("ae.r12a.dxf", "ae.r2000a.dxf", "ae.r2013b.dxf")
+    )
     assert text == pytest.approx(binary, abs=1e-6)
     # R12 knows neither units, so its inches are taken for millimetres, nor splines, so it has polylines instead
     assert text[0] - old[0] == pytest.approx(math.log(25.4), abs=1e-3)
@@ -212,11 +228,18 @@ def test_constants_belong_to_the_slots_in_their_order() -> None:
     assert all(row["scale"] > 0 for table in rows.values() for row in table)
 
 
-@pytest.mark.parametrize(("name", "code"), [
-    ("empty.dxf", "FILE_EMPTY"), ("png_named.dxf", "FORMAT_MISMATCH"), ("truncated.dxf", "FILE_CORRUPT"),
-    ("billion_laughs.dxf", "CAD_EXPANSION_LIMIT"), ("self_insert.dxf", "CAD_CYCLIC_REFERENCE"),
-    ("claims_1000_has_400.stl", "FILE_CORRUPT"), ("nan_inf.stl", "GEOMETRY_INVALID"),
-])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("empty.dxf", "FILE_EMPTY"),
+        ("png_named.dxf", "FORMAT_MISMATCH"),
+        ("truncated.dxf", "FILE_CORRUPT"),
+        ("billion_laughs.dxf", "CAD_EXPANSION_LIMIT"),
+        ("self_insert.dxf", "CAD_CYCLIC_REFERENCE"),
+        ("claims_1000_has_400.stl", "FILE_CORRUPT"),
+        ("nan_inf.stl", "GEOMETRY_INVALID"),
+    ],
+)
 def test_bad_samples_have_their_answers(name: str, code: str) -> None:
     with pytest.raises(Failure) as caught:
         extract(SAMPLES / "bad" / name, name, FeatureVersion.V4, LIMITS)

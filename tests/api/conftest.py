@@ -1,0 +1,23 @@
+"""One whole stack for all tests of the doors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack import Stack, running
+
+FILE_LIMIT = 2_000_000
+JSON_LIMIT = 1_000_000
+
+
+@pytest.fixture(scope="package")
+def stack(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Stack]:
+    limits = {
+        "CADMILL_UPLOAD_MAX_FILE_BYTES": FILE_LIMIT,
+        "CADMILL_UPLOAD_MAX_BODY_BYTES": 8_000_000,
+        "CADMILL_UPLOAD_MAX_JSON_BYTES": JSON_LIMIT,
+    }
+    with running(tmp_path_factory.mktemp("stack"), redis_url, "", "api", "compute", "courier", **limits) as stack:
+        yield stack
