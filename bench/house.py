@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx2
 
+from bench.machine import Cost, Meter, command, descendants, peak_mb
+
 ROOT = Path(__file__).parents[1]
 _READY = "cadmill is ready at "
 _READY_SECONDS, _STOP_SECONDS, _JOB_SECONDS = 120.0, 60.0, 1800.0
@@ -34,6 +36,7 @@ class Ride:
     first: float  # created_at to the first result
     wait: float  # created_at to started_at
     whole: float  # POST sent to finished_at, by the same clock
+    cost: Cost | None  # of every process of the stack
 
 
 class House:
@@ -41,7 +44,7 @@ class House:
 
     def __init__(self, process: subprocess.Popen[bytes], directory: Path, url: str) -> None:
         self.directory = directory
-        self._process = process
+        self.pid = process.pid
         key = (directory / "key").read_text().strip()
         self._http = httpx2.Client(base_url=url, headers={"X-API-Key": key}, timeout=120, trust_env=False)
 
@@ -58,11 +61,13 @@ class House:
 
     def ride(self, kind: str, input: dict[str, Any], items: int, look: float = _LOOK_SECONDS) -> Ride:
         """Submit a job, wait for its end, and check that every item succeeded."""
+        meter = Meter(self.pid)
         sent, started = time.time(), time.perf_counter()
         job_id = self._post("/api/v1/jobs", 202, json={"kind": kind, "input": input})["id"]
         accept = time.perf_counter() - started
         job = until(lambda: self._ended(job_id), _JOB_SECONDS, look)
         wall = time.perf_counter() - started
+        cost = meter.read()
         if job["state"] != "succeeded" or job["counts"]["succeeded"] != items:
             raise RuntimeError(
                 f"the job ended {job['state']}: {job['counts']}, {self._get(f'/api/v1/jobs/{job_id}/items?state=failed&limit=3')}"
@@ -77,6 +82,7 @@ class House:
             first=min(_time(item["finished_at"]) for item in page) - created,
             wait=_time(job["started_at"]) - created,
             whole=finished - sent,
+            cost=cost,
         )
 
     def _ended(self, job_id: str) -> dict[str, Any] | None:
@@ -95,29 +101,12 @@ class House:
     def peaks(self) -> dict[str, list[int]]:
         """Peak resident memory (MB, shared pages counted) of each api and compute process; nothing where there is no /proc."""
         found: dict[str, list[int]] = {"api": [], "compute": []}
-        for pid in _descendants(self._process.pid):
-            try:
-                command = Path(f"/proc/{pid}/cmdline").read_text()
-                status = Path(f"/proc/{pid}/status").read_text()
-            except OSError:
-                continue  # ended meanwhile
-            name = "api" if "api.app:create" in command else "compute" if "prefork" in command else None
-            if name and "VmHWM:" in status:
-                found[name].append(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
+        for pid in descendants(self.pid):
+            line, peak = command(pid), peak_mb(pid)
+            name = "api" if "api.app:create" in line else "compute" if "prefork" in line else None
+            if name and peak is not None:
+                found[name].append(peak)
         return found
-
-
-def _descendants(root: int) -> list[int]:
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue  # ended meanwhile
-    found = [root]
-    for pid in found:
-        found += [child for child, parent in parents.items() if parent == pid]
-    return found
 
 
 def _time(text: str) -> float:

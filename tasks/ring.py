@@ -119,7 +119,7 @@ def _ids(messages: Iterable[dict[str, str]]) -> Iterable[str]:
     for message in messages:
         try:
             arguments = json.loads(base64.b64decode(message["body"]))[0]
-        except (KeyError, ValueError, binascii.Error, TypeError):
+        except (KeyError, IndexError, ValueError, binascii.Error, TypeError):
             continue
         if arguments:
             yield str(arguments[0])

@@ -30,20 +30,28 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.cleanup()
 
 
-@pytest.fixture
-def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
-    """Makes an empty database of a dialect and answers its address."""
+@pytest.fixture(scope="session")
+def postgresql_database(postgresql: str) -> Callable[[], str]:
+    """Makes an empty database on that server and answers its address."""
 
-    def new(dialect: str) -> str:
-        if dialect == "sqlite":
-            return f"sqlite:///{tmp_path / 'ledger.db'}"
-        server = make_url(request.getfixturevalue("postgresql")).set(drivername="postgresql+psycopg")
+    def new() -> str:
+        server = make_url(postgresql).set(drivername="postgresql+psycopg")
         name = f"t{uuid.uuid4().hex}"
         engine = create_engine(server, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {name}"))
         engine.dispose()
         return server.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+
+    return new
+
+
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """Makes an empty database of a dialect and answers its address."""
+
+    def new(dialect: str) -> str:
+        return f"sqlite:///{tmp_path / 'ledger.db'}" if dialect == "sqlite" else str(request.getfixturevalue("postgresql_database")())
 
     return new
 

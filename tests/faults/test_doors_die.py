@@ -31,7 +31,7 @@ def test_an_api_killed_between_commit_and_ring_keeps_its_promise(new_stack: NewS
     stack.start("api")
     again = stack.http.post("/api/v1/jobs", json=asked, headers={"Idempotency-Key": "once"})
     assert (again.status_code, again.json()["id"]) == (202, job)
-    assert stack.wait(job, 20)["state"] == "succeeded"
+    assert stack.wait(job)["state"] == "succeeded"
     check_each_item_ended_once(stack, evidence, job, succeeded=8)
     assert evidence.most_rings(job) >= 2
     assert evidence.jobs() == [job]
@@ -42,7 +42,7 @@ def test_a_courier_killed_in_mid_delivery_delivers_again_under_the_same_id(new_s
     stack, _ = new_stack("api", "compute", "courier", **variables)
     receiver.answers = [0, 500, 204]
     job = stack.submit("probe", {"items": 1}, callback_url=receiver.url)["id"]
-    wait_until(lambda: receiver.ids, 20, 0.005)
+    wait_until(lambda: receiver.ids, pause=0.005)
     stack.kill("courier")
     (delivery,) = stack.http.get(f"/api/v1/jobs/{job}/deliveries").json()["deliveries"]
     assert (delivery["state"], delivery["attempts"], delivery["tries"]) == ("sending", 1, []), "the fault did not bite"
@@ -52,7 +52,7 @@ def test_a_courier_killed_in_mid_delivery_delivers_again_under_the_same_id(new_s
         (now,) = stack.http.get(f"/api/v1/jobs/{job}/deliveries").json()["deliveries"]
         return now if now["state"] == "delivered" else None
 
-    ended = wait_until(delivered, 25)
+    ended = wait_until(delivered)
     assert receiver.ids == [delivery["id"]] * 3
     # The first try died with its courier before it could be recorded; its number is used up all the same.
     assert [(one["attempt"], one["status"]) for one in ended["tries"]] == [(2, 500), (3, 204)]
@@ -60,7 +60,8 @@ def test_a_courier_killed_in_mid_delivery_delivers_again_under_the_same_id(new_s
 
 
 def test_all_caretakers_at_once_do_nothing_twice_and_one_takes_over_from_another(new_stack: NewStack, receiver: Receiver) -> None:
-    stack, evidence = new_stack()
+    # How long a ring may be under way as in the product: on a busy machine it may well take longer than the other tests allow.
+    stack, evidence = new_stack(CADMILL_QUEUE_RING_GRACE_SECONDS=3, CADMILL_QUEUE_RING_STUCK_SECONDS=30)
     start_another(stack, "beat")
     start_another(stack, "courier")
     names = {f":{process.pid}": name for name, process in stack._running.items()}
@@ -74,19 +75,19 @@ def test_all_caretakers_at_once_do_nothing_twice_and_one_takes_over_from_another
         asked = [{}, {"run_after": time.time() + 1}, {"max_concurrency": 1}, {"run_after": time.time() + 1.5}]
         return [stack.submit("probe", {"items": 16, "ms": 5}, callback_url=receiver.url, **more)["id"] for more in asked]
 
-    first = wait_until(mender, 15)
+    first = wait_until(mender)
     jobs = round_of_jobs()
     for job in jobs:
-        stack.wait(job, 20)
+        stack.wait(job)
     stack.kill(first)
-    wait_until(lambda: mender() not in (None, first), 15)
+    wait_until(lambda: mender() not in (None, first))
     if first == "api":
         stack.start("api")
     jobs += round_of_jobs()
     for job in jobs:
-        assert stack.wait(job, 20)["state"] == "succeeded"
+        assert stack.wait(job)["state"] == "succeeded"
         check_each_item_ended_once(stack, evidence, job, succeeded=16)
         assert {(chunk.attempt, chunk.rings) for chunk in evidence.chunks(job)} == {(1, 1)}, "rung or done twice"
-    wait_until(lambda: len(receiver.ids) >= len(jobs), 10)
+    wait_until(lambda: len(receiver.ids) >= len(jobs))
     assert sorted(receiver.ids) == sorted(set(receiver.ids)), "a webhook was sent twice"
     assert len(receiver.ids) == len(jobs)

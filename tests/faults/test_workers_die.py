@@ -50,7 +50,7 @@ def test_a_compute_worker_killed_in_mid_job_loses_and_doubles_nothing(new_stack:
     taken_along = {chunk.id for chunk in evidence.chunks(job, "running")}
     assert taken_along, "the fault did not bite: no chunk was running"
     stack.start("compute")
-    assert stack.wait(job, 25)["state"] == "succeeded"
+    assert stack.wait(job)["state"] == "succeeded"
     check_each_item_ended_once(stack, evidence, job, succeeded=24)
     assert {row.detail["chunk"] for row in evidence.trail(job, "chunk.rescued")} >= taken_along
     assert all(chunk.attempt >= 2 for chunk in evidence.chunks(job) if chunk.id in taken_along)
@@ -64,27 +64,26 @@ def test_a_frozen_worker_that_wakes_after_its_lease_cannot_commit(new_stack: New
     freeze(stack, evidence, "compute", job)
     assert len(evidence.chunks(job, "running")) == 2, "the fault did not bite: the chunks were done before"
     start_another(stack, "compute")
-    assert stack.wait(job, 20)["state"] == "succeeded"
-    assert stack.metric("stale_commit_total") == 0
+    assert stack.wait(job)["state"] == "succeeded"
+    before = stack.metric("stale_commit_total")
     stack.signal("compute", signal.SIGCONT)
-    wait_until(lambda: len(evidence.trail(job, "chunk.stale")) == 2, 10)
+    wait_until(lambda: {row.actor for row in evidence.trail(job, "chunk.stale") if row.detail["attempt"] == 1} == {f"{job}.0", f"{job}.1"})
+    assert stack.metric("stale_commit_total") == before + 2
     check_each_item_ended_once(stack, evidence, job, succeeded=2)
-    assert stack.metric("stale_commit_total") == 2
-    assert [row.detail["attempt"] for row in evidence.trail(job, "chunk.stale")] == [1, 1]
     assert all(row.detail["attempt"] >= 2 for row in evidence.trail(job, "chunk.done"))
 
 
 def test_an_item_that_kills_its_process_takes_no_neighbour_along(new_stack: NewStack) -> None:
     stack, evidence = new_stack("api", "compute", CADMILL_QUEUE_LEASE_SECONDS=2)
     job = stack.submit("probe", {"items": 17, "ms": 10, "faults": {"3": "die", "12": "die_once"}})["id"]
-    assert stack.wait(job, 28)["state"] == "partial"
+    assert stack.wait(job)["state"] == "partial"
     items = check_each_item_ended_once(stack, evidence, job, succeeded=16, failed=1)
     assert items[3]["error"]["code"] == "ENGINE_CRASH"
     deaths = [row.detail["chunk"] for row in evidence.trail(job, "chunk.rescued")]
     first, alone = f"{job}.1", next(chunk for chunk in evidence.chunks(job, "dead") if chunk.crashes == 3)
     assert deaths.count(first) == 2, "with neighbours it may kill twice"
     assert deaths.count(alone.id) == 2, "alone twice more, then it is given up"
-    assert items[12]["attempts"] == 2, "the fault did not bite: the item that kills once has not"
+    assert items[12]["attempts"] >= 2, "the fault did not bite: the item that kills once has not"
 
 
 def test_a_compute_worker_sent_home_in_mid_job_finishes_or_hands_back(new_stack: NewStack) -> None:
@@ -93,7 +92,7 @@ def test_a_compute_worker_sent_home_in_mid_job_finishes_or_hands_back(new_stack:
     stack.wait_for_progress(job, 3)
     finishing = send_home(stack, evidence, job)
     finishing.terminate()  # as a supervisor does it: the main process alone, which waits for its children
-    assert finishing.wait(10) == 0
+    assert finishing.wait(30) == 0
     assert not evidence.chunks(job, "running"), "what it left behind would wait for the end of its lease"
     finished = len(evidence.chunks(job, "done"))
 
@@ -101,12 +100,12 @@ def test_a_compute_worker_sent_home_in_mid_job_finishes_or_hands_back(new_stack:
     wait_until(lambda: len(evidence.chunks(job, "running")) == 2)
     handing_back = send_home(stack, evidence, job)
     os.killpg(handing_back.pid, signal.SIGTERM)  # as the end of a terminal or of a container does it: everybody at once
-    assert handing_back.wait(10) == 0
+    assert handing_back.wait(30) == 0
     assert not evidence.chunks(job, "running"), "what it left behind would wait for the end of its lease"
     assert finished <= len(evidence.chunks(job, "done")) < 8, "the fault did not bite: the job was done before"
 
     stack.start("compute")
-    assert stack.wait(job, 20)["state"] == "succeeded"
+    assert stack.wait(job)["state"] == "succeeded"
     check_each_item_ended_once(stack, evidence, job, succeeded=24)
     assert not evidence.trail(job, "chunk.rescued"), "nothing had to be rescued"
     assert max(chunk.attempt for chunk in evidence.chunks(job)) == 2, "the fault did not bite: nothing was handed back"
@@ -121,7 +120,7 @@ def test_a_job_cancelled_in_mid_job_stays_as_it_was_then(new_stack: NewStack) ->
     assert answer["state"] == "cancelled"
     done = answer["counts"]["succeeded"]
     assert done >= 2
-    wait_until(lambda: evidence.trail(job, "chunk.stale"), 10)
+    wait_until(lambda: evidence.trail(job, "chunk.stale"))
     assert stack.metric("stale_commit_total") >= 1
     # Work that comes after it in the queue shows that nothing of the cancelled job is still to come.
     after = stack.submit("probe", {"items": 4, "ms": 1})["id"]
