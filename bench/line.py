@@ -36,7 +36,7 @@ class Sizes:
 
 
 _FULL = Sizes(files=10_000, spin=2_000, nothing=20_000)
-_QUICK = Sizes(files=1_000, spin=1_000, nothing=2_000)
+_QUICK = Sizes(files=1_000, spin=500, nothing=2_000)
 
 
 def main() -> None:
@@ -77,7 +77,9 @@ def measure(here: House, plain: Loop, sizes: Sizes, rounds: int, only: tuple[str
         "nothing": Row("nothing (what the line itself costs)", sizes.nothing),
     }
     here.ride("probe", {"items": 100}, 100)
-    upload, files, part_ids = None, [], []
+    upload: Upload | None = None
+    files: list[File] = []
+    part_ids: list[str] = []
     if "files" in only:
         samples = _samples()
         _, warm_files, warm_ids = _upload(here, samples, 2 * len(samples), False)
@@ -94,7 +96,7 @@ def measure(here: House, plain: Loop, sizes: Sizes, rounds: int, only: tuple[str
             rows["spin"].loop.append(plain.spin(sizes.spin, _SPIN_MS))
             rows["spin"].line.append(here.ride("probe", {"items": sizes.spin, "ms": _SPIN_MS, "act": "spin"}, sizes.spin))
         if "nothing" in only:
-            rows["nothing"].line.append(here.ride("probe", {"items": sizes.nothing}, sizes.nothing))
+            rows["nothing"].line.append(here.ride("probe", {"items": sizes.nothing, "ms": 0, "act": "spin"}, sizes.nothing))
     return Figures([row for row in rows.values() if row.line], upload, idle(here), here.peaks(), rounds, distinct)
 
 

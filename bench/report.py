@@ -54,11 +54,14 @@ class Row:
     @property
     def others(self) -> float | None:
         """The most that others took of the machine during any measurement, in cores."""
-        return max((each.cost.others for each in (*self.loop, *self.line) if each.cost is not None), default=None)
+        return max((cost.others for cost in self._costs() if cost is not None), default=None)
+
+    def _costs(self) -> list[Cost | None]:
+        return [lap.cost for lap in self.loop] + [ride.cost for ride in self.line]
 
     def of(self, what: str) -> float:
         """The median of one figure of the rides."""
-        return statistics.median(getattr(ride, what) for ride in self.line)
+        return float(statistics.median(getattr(ride, what) for ride in self.line))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ _HEAD = (
 def show(figures: Figures, database: str) -> None:
     """Print the table."""
     print(f"\n{database} + Valkey, {facts()}; median of {figures.rounds} interleaved rounds, 2 processes each side")
-    lines = [_HEAD]
+    lines: list[tuple[str, ...]] = [_HEAD]
     for row in figures.rows:
         accept, (loop_cpu, line_cpu) = row.of("accept"), row.cpu_ms
         numbers = (

@@ -14,13 +14,11 @@ from typing import Any
 from sqlalchemy import Row, bindparam, case, func, insert, literal, or_, select, update
 
 from foundation.clock import iso
-from foundation.errors import Failure
 from ledger import audit, outbox
 from ledger.chunking import ChunkSize, cut
 from ledger.job_views import view
 from ledger.rows import chunks, items, jobs, parts
 from ledger.session import Tx
-from ledger.states import ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,7 @@ def add(tx: Tx, job: NewJob) -> None:
             created_at=tx.now,
         )
     )
-    tx.execute(insert(chunks), [new_chunk(tx, job, ordinal, job.run_after, _beyond(job, ordinal)) for ordinal in range(len(runs))])
+    tx.execute(insert(chunks), [new_chunk(tx, job, ordinal, job.run_after, beyond(job, ordinal)) for ordinal in range(len(runs))])
     tx.execute(
         insert(items),
         [
@@ -153,7 +151,7 @@ def new_chunk(tx: Tx, job: NewJob | Row[Any], ordinal: int, run_after: float | N
     }
 
 
-def _beyond(job: NewJob | Row[Any], place: int) -> bool:
+def beyond(job: NewJob | Row[Any], place: int) -> bool:
     return job.max_concurrency is not None and place >= job.max_concurrency
 
 
@@ -335,78 +333,13 @@ def close(tx: Tx, job: Row[Any]) -> Settled:
         )
         .returning(*jobs.c)
     ).one_or_none()
-    return Settled("running") if row is None else _ended(tx, row)
+    return Settled("running") if row is None else announce(tx, row)
 
 
-def _ended(tx: Tx, job: Row[Any]) -> Settled:
+def announce(tx: Tx, job: Row[Any]) -> Settled:
+    """Tell of the end of a job: in the audit trail, and by a webhook if one was asked for."""
     counts = {"succeeded": job.succeeded, "failed": job.failed, "cancelled": job.cancelled}
     audit.record(tx, job.tenant_id, "ledger", f"job.{job.state}", job.id, **counts)
     if not job.callback_url:
         return Settled(job.state)
     return Settled(job.state, (outbox.owe(tx, job.tenant_id, job.id, job.callback_url, f"job.{job.state}", view(job)),))
-
-
-# -- changing one's mind -----------------------------------------------------------------------------------------------
-
-
-def cancel(tx: Tx, tenant_id: str, job_id: str) -> Settled:
-    """End a job now: what is done stays, the rest is cancelled, and running attempts can no longer commit.
-
-    Raises JOB_NOT_FOUND, JOB_FINISHED."""
-    job = _of_tenant(tx, tenant_id, job_id)
-    if job.state in ended("jobs"):
-        raise Failure("JOB_FINISHED", {"state": job.state})
-    tx.execute(
-        update(chunks)
-        .where(chunks.c.job_id == job_id, chunks.c.state.in_(("queued", "waiting", "running")))
-        .values(state="cancelled", lease_until=None, rung_at=None)
-    )
-    stopped = tx.execute(
-        update(items)
-        .where(items.c.job_id == job_id, items.c.state == "pending")
-        .values(state="cancelled", error=Failure("JOB_CANCELLED").public(), finished_at=tx.now)
-    ).rowcount
-    row = tx.execute(
-        update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.state.in_(("queued", "running")))
-        .values(state="cancelled", cancelled=jobs.c.cancelled + stopped, finished_at=tx.now)
-        .returning(*jobs.c)
-    ).one()
-    return _ended(tx, row)
-
-
-def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize) -> None:
-    """Queue the failed items of an ended job again, as a new generation. Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE."""
-    job = _of_tenant(tx, tenant_id, job_id)
-    if job.state not in ("failed", "partial"):
-        raise Failure("JOB_NOT_RETRYABLE", {"state": job.state})
-    again = tx.execute(
-        select(items.c.index, items.c.bytes).where(items.c.job_id == job_id, items.c.state == "failed").order_by(items.c.index)
-    ).all()
-    runs = cut([row.bytes for row in again], size)
-    tx.execute(insert(chunks), [new_chunk(tx, job, job.chunks_made + place, held=_beyond(job, place)) for place in range(len(runs))])
-    tx.execute(
-        update(items)
-        .where(items.c.job_id == job_id, items.c.index == bindparam("i"), items.c.state == "failed")
-        .values(state="pending", chunk_id=bindparam("c"), error=None, finished_at=None),
-        [{"i": again[at].index, "c": f"{job_id}.{job.chunks_made + place}"} for place, run in enumerate(runs) for at in run],
-    )
-    tx.execute(
-        update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.state == job.state)
-        .values(
-            state="queued",
-            generation=jobs.c.generation + 1,
-            failed=jobs.c.failed - len(again),
-            chunks_made=jobs.c.chunks_made + len(runs),
-            finished_at=None,
-        )
-    )
-    audit.record(tx, tenant_id, "api", "job.retried", job_id, items=len(again), generation=job.generation + 1)
-
-
-def _of_tenant(tx: Tx, tenant_id: str, job_id: str) -> Row[Any]:
-    job = tx.first(select(jobs).where(jobs.c.id == job_id, jobs.c.tenant_id == tenant_id).with_for_update())
-    if job is None:
-        raise Failure("JOB_NOT_FOUND", {"id": job_id[:64]})
-    return job

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from foundation.errors import Failure
 from foundation.settings import Settings
 from foundation.telemetry import JobAccepted, emit
-from ledger import idempotency, job_views, jobs, parts
+from ledger import changes, idempotency, job_views, jobs, parts
 from ledger.chunking import ChunkSize
 from ledger.jobs import NewItem
 from ledger.session import Ledger, Tx
@@ -132,7 +132,7 @@ def retry(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str
     with ledger.write() as tx:
         job = job_views.get(tx, tenant_id, job_id)
         task, step = catalogue()[job["kind"]], Priority(job["priority"]).step
-        jobs.retry(tx, tenant_id, job_id, chunk_size(task, settings))
+        changes.retry(tx, tenant_id, job_id, chunk_size(task, settings))
         ready = jobs.ring(tx, task.queue, step, settings.queue.ring_window)
         answer = job_views.get(tx, tenant_id, job_id)
     doorbell.ring(ring.of_chunks(ready, task.queue, step))

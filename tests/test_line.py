@@ -197,9 +197,8 @@ def test_up_runs_a_whole_stack_and_flower_shows_its_tasks_and_queues(up: tuple[s
 
 
 # What the page of Flower asks for when it shows its tasks.
-TASKS_TABLE = {
-    "draw": "1", "start": "0", "length": "100", "search[value]": "", "order[0][column]": "0", "order[0][dir]": "asc", "columns[0][data]": "name"
-}  # fmt: skip
+TASKS_TABLE = {"draw": "1", "start": "0", "length": "100", "search[value]": ""}
+TASKS_TABLE |= {"order[0][column]": "0", "order[0][dir]": "asc", "columns[0][data]": "name"}
 
 
 def _with(word: str, address: str) -> str:

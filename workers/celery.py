@@ -5,13 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 from celery.signals import setup_logging, worker_process_init
+from celery.worker.consumer import Consumer
 
 from foundation.settings import settings
-from foundation.telemetry import start_logging
+from foundation.telemetry import logger, start_logging
 from tasks import upkeep
 from tasks.catalogue import DELIVER, PRUNE, REPAIR, catalogue
 from tasks.celery import app
 from workers.worker import this_worker
+
+
+class SteadyConsumer(Consumer):  # type: ignore[misc]
+    """Outlives the loss of Redis in every state of the worker."""
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        # A worker with one process busy and one free is reading its queue with messages unacknowledged. When it loses Redis then, kombu 5.7
+        # tries to give these back through the connection that it has just closed. This AttributeError ended the whole worker.
+        # The connection is put away by then; a second call finds none and does the rest. Messages need no return: the ledger rings again.
+        try:
+            super().on_connection_error_after_connected(exc)
+        except AttributeError as error:
+            logger.warning("a lost connection was not closed cleanly: %s", error)
+            super().on_connection_error_after_connected(exc)
+
+
+app.conf.worker_consumer = SteadyConsumer
 
 
 def _bind(name: str) -> None:
@@ -55,4 +73,4 @@ def _log(**_told: Any) -> None:
 def _warm(**_told: Any) -> None:
     """Load the engine in the child before its first chunk, so that no user waits for imports."""
     this_worker(app)
-    import workers.handlers  # noqa: F401
+    import workers.run  # noqa: F401

@@ -1,10 +1,11 @@
-"""One short function a task: the facing page of `tasks/catalogue.py`. A handler records an outcome for every item it is given."""
+"""One short function a task: the facing page of `tasks/catalogue.py`. `Work.each` records what a handler answers, item by item."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from foundation.errors import Failure
 from foundation.telemetry import FeaturesExtracted, emit
@@ -18,30 +19,28 @@ from workers.features.extraction import ENGINE_BUILD, extract
 from workers.features.packing import packed
 from workers.index.exact import Gallery
 from workers.migration import Plan, plan
-from workers.run import Work
+from workers.work import Work
+
+Result = dict[str, Any]
 
 
 def extraction(work: Work) -> None:
     """Features of each part; a file already known in this version is answered from the ledger unless forced."""
     told = work.claimed.input
     version = FeatureVersion(told["feature_version"])
-    known = {} if told["force"] else _known(work, version)
-    for item in work.items():
-        try:
-            work.succeed(item, _features(work, item, version, known))
-        except Failure as failure:
-            work.fail(item, failure)
+    known = None if told["force"] else _known(work, version)
+    work.each(lambda item: _features(work, item, version, known))
 
 
-def _known(work: Work, version: FeatureVersion) -> dict[str, dict[str, object]]:
+def _known(work: Work, version: FeatureVersion) -> dict[str, Result]:
     sha256s = sorted({item.sha256 for item in work.claimed.items if item.sha256})
     with work.worker.ledger.read() as tx:
         return vectors.results(tx, work.claimed.tenant_id, sha256s, version, ENGINE_BUILD)
 
 
-def _features(work: Work, item: ClaimedItem, version: FeatureVersion, known: dict[str, dict[str, object]]) -> dict[str, object]:
+def _features(work: Work, item: ClaimedItem, version: FeatureVersion, known: dict[str, Result] | None) -> Result:
     sha256, name = _file_of(item)
-    stored = known.get(sha256)
+    stored = None if known is None else known.get(sha256)
     # The name takes part in the answer only by what it claims: a mistaken claim must fail here as it would on its own.
     if stored is not None and claimed_format(name) in (None, stored["format"]):
         return stored
@@ -51,6 +50,8 @@ def _features(work: Work, item: ClaimedItem, version: FeatureVersion, known: dic
     extracted = extract(path, name, version, work.worker.settings.cad)
     emit(FeaturesExtracted(version.value, str(extracted.result["format"]), float(extracted.result["seconds"])))
     work.vectors.append(Vector(sha256, version, ENGINE_BUILD, extracted.family, packed(extracted.vector), extracted.result))
+    if known is not None:
+        known[sha256] = extracted.result
     return extracted.result
 
 
@@ -69,16 +70,16 @@ def similarity(work: Work) -> None:
     wanted = {part.sha256 for part in shown} | {item.sha256 for item in work.claimed.items if item.sha256}
     held = _vectors(work, sorted(wanted), version)
     gallery = Gallery(shown, held, told["scale_invariant"])
-    for item in work.items():
-        try:
-            sha256, _ = _file_of(item)
-            if sha256 not in held:
-                raise Failure("DATA_NOT_FOUND", {"part_id": str(item.part_id), "feature_version": version.value})
-            hits = gallery.search(str(item.part_id), sha256, told["top_k"], told["threshold"], told["filters"]["format"])
-            work.hits.add(VectorKey(tenant_id, sha256, version, ENGINE_BUILD))
-            work.succeed(item, {"hits": hits, "engine": "exact", "epoch": len(shown)})
-        except Failure as failure:
-            work.fail(item, failure)
+
+    def search(item: ClaimedItem) -> Result:
+        sha256, _ = _file_of(item)
+        if sha256 not in held:
+            raise Failure("DATA_NOT_FOUND", {"part_id": str(item.part_id), "feature_version": version.value})
+        work.hits.add(VectorKey(tenant_id, sha256, version, ENGINE_BUILD))
+        hits = gallery.search(str(item.part_id), sha256, told["top_k"], told["threshold"], told["filters"]["format"])
+        return {"hits": hits, "engine": "exact", "epoch": len(shown)}
+
+    work.each(search)
 
 
 def _vectors(work: Work, sha256s: Sequence[str], version: FeatureVersion) -> dict[str, bytes]:
@@ -101,22 +102,22 @@ def migration(work: Work) -> None:
     with work.worker.ledger.read() as tx:
         present = vectors.results(tx, tenant_id, sha256s, target, ENGINE_BUILD)
         longer = vectors.results(tx, tenant_id, sha256s, source, ENGINE_BUILD)
-    for item in work.items():
-        try:
-            sha256, _ = _file_of(item)
-            chosen = plan(source, target, present.get(sha256), longer.get(sha256))
-            if not told["dry_run"]:
-                _carry_out(work, item, target, chosen)
-            stored = not told["dry_run"] and chosen.way != "present"
-            answer = {"way": chosen.way, "delta": target.width - source.width, "stored": stored}
-            work.succeed(item, answer | {"feature_version": target.value, "engine_build": ENGINE_BUILD})
-        except Failure as failure:
-            work.fail(item, failure)
+
+    def move(item: ClaimedItem) -> Result:
+        sha256, _ = _file_of(item)
+        chosen = plan(source, target, present.get(sha256), longer.get(sha256))
+        if not told["dry_run"]:
+            _carry_out(work, item, target, chosen)
+        stored = not told["dry_run"] and chosen.way != "present"
+        answer = {"way": chosen.way, "delta": target.width - source.width, "stored": stored}
+        return answer | {"feature_version": target.value, "engine_build": ENGINE_BUILD}
+
+    work.each(move)
 
 
 def _carry_out(work: Work, item: ClaimedItem, target: FeatureVersion, chosen: Plan) -> None:
     if chosen.way == "extraction":
-        _features(work, item, target, {})
+        _features(work, item, target, None)
     elif chosen.result is not None and chosen.way == "prefix":
         sha256, _ = _file_of(item)
         family = str(chosen.result["family"])
@@ -125,20 +126,23 @@ def _carry_out(work: Work, item: ClaimedItem, target: FeatureVersion, chosen: Pl
 
 def prewarm(work: Work) -> None:
     """Load the hottest vectors into this process's cache."""
-    for item in work.items():
-        told = item.payload or {}
+
+    def load(item: ClaimedItem) -> Result:
+        told, cache = item.payload or {}, work.worker.vectors
         version, tenant_id = FeatureVersion(told["feature_version"]), work.claimed.tenant_id
         with work.worker.ledger.read() as tx:
             hottest = vectors.hottest(tx, tenant_id, version, ENGINE_BUILD, told["max"])
-        cache = work.worker.vectors
         loaded = cache.put((VectorKey(tenant_id, sha256, version, ENGINE_BUILD), vector) for sha256, vector in hottest.items())
-        work.succeed(item, {"loaded": loaded, "cached": len(cache), "worker": work.worker.settings.process.name})
+        return {"loaded": loaded, "cached": len(cache), "worker": work.worker.settings.process.name}
+
+    work.each(load)
 
 
 def probe(work: Work) -> None:
     """Spend time, and fail or die where told."""
     clock, told = work.worker.clock, work.claimed.input
-    for item in work.items():
+
+    def spend(item: ClaimedItem) -> Result:
         fault = (item.payload or {}).get("fault")
         if fault == "die" or (fault == "die_once" and work.claimed.crashes == 0):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -151,11 +155,12 @@ def probe(work: Work) -> None:
         else:
             clock.sleep(told["ms"] / 1000)
         if fault == "fail":
-            work.fail(item, Failure("PROBE_FAILED", {"index": item.index}))
-        elif fault == "unsteady" and work.claimed.attempt == 1:
-            work.fail(item, Failure("PROBE_UNSTEADY", {"index": item.index}))
-        else:
-            work.succeed(item, {"index": item.index, "pid": os.getpid(), "attempt": work.claimed.attempt})
+            raise Failure("PROBE_FAILED", {"index": item.index})
+        if fault == "unsteady" and work.claimed.attempt == 1:
+            raise Failure("PROBE_UNSTEADY", {"index": item.index})
+        return {"index": item.index, "pid": os.getpid(), "attempt": work.claimed.attempt}
+
+    work.each(spend)
 
 
 HANDLERS: dict[str, Callable[[Work], None]] = {

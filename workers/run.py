@@ -5,61 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from foundation.errors import Failure
 from foundation.telemetry import ChunkSettled, CommitStale, RingDropped, emit, logger
 from ledger import audit, jobs, vectors
-from ledger.jobs import Claimed, ClaimedItem, Outcome, Settled
+from ledger.jobs import Claimed, Settled
 from ledger.session import Tx
-from ledger.vectors import Vector
 from tasks import ring
 from tasks.catalogue import catalogue
-from workers.cache.store import VectorKey
+from workers.handlers import HANDLERS
+from workers.work import Overtaken, Work
 from workers.worker import Worker
 
 _BEAT_SECONDS = 4.0  # a cancelled or overtaken chunk is noticed within this
 _COMMIT_TRIES = 8
 
 
-class Overtaken(Exception):
-    """The chunk is no longer ours: it was cancelled, or its lease ended and another worker has it."""
-
-
-@dataclass(slots=True)
-class Work:
-    """A claimed chunk in the hands of a handler, which records what comes of each item."""
-
-    worker: Worker
-    claimed: Claimed
-    outcomes: list[Outcome] = field(default_factory=list)
-    vectors: list[Vector] = field(default_factory=list)
-    hits: set[VectorKey] = field(default_factory=set)  # vectors that were asked for
-    unsteady: Failure | None = None
-    lost: threading.Event = field(default_factory=threading.Event)
-
-    def items(self) -> Iterator[ClaimedItem]:
-        """The items one by one, as long as the chunk is ours. Raises `Overtaken`."""
-        for item in self.claimed.items:
-            if self.lost.is_set():
-                raise Overtaken
-            yield item
-
-    def succeed(self, item: ClaimedItem, result: dict[str, object]) -> None:
-        self.outcomes.append(Outcome(item.index, result=result))
-
-    def fail(self, item: ClaimedItem, failure: Failure) -> None:
-        """Record a failed item; a failure that may pass is not recorded yet but tried again with the next attempt."""
-        if failure.row.retryable:
-            self.unsteady = failure
-        else:
-            self.outcomes.append(Outcome(item.index, error=failure.public()))
-
-
 def run(chunk_id: str, worker: Worker) -> None:
     """Claim a chunk, do it, commit what came of it, and ring for what is ready next."""
-    from workers.handlers import HANDLERS
-
     started = worker.clock.tick()
     claimed = _claim(chunk_id, worker)
     if claimed is None:

@@ -15,7 +15,7 @@ from api import paging
 from api.auth import TheTenant
 from api.house import House, TheHouse
 from api.paging import Cursor, Limit
-from ledger import job_views, jobs, outbox
+from ledger import changes, job_views, outbox
 from tasks import ring, submit
 from tasks.submit import JobRequest
 
@@ -172,7 +172,7 @@ def list_deliveries(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str
 def cancel_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     """End a job now. What is done is kept; the rest never becomes done."""
     with house.ledger.write() as tx:
-        settled = jobs.cancel(tx, tenant.id, job_id)
+        settled = changes.cancel(tx, tenant.id, job_id)
         job = job_views.get(tx, tenant.id, job_id)
     house.doorbell.ring(ring.of_deliveries(settled.deliveries))
     return _linked(job)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from foundation.errors import Failure
-from ledger import jobs, outbox
+from ledger import changes, jobs, outbox
 from ledger.chunking import ChunkSize
 from ledger.jobs import Outcome
 from ledger.rows import audit, chunks, deliveries, items
@@ -145,7 +145,7 @@ def test_a_cancelled_job_is_final_and_refuses_the_commit_of_a_running_attempt(de
     done, running, _ = (desk.must_claim(chunk) for chunk in desk.ring())
     desk.finish(done)
     with desk.ledger.write() as tx:
-        settled = jobs.cancel(tx, desk.tenant.id, job_id)
+        settled = changes.cancel(tx, desk.tenant.id, job_id)
     assert settled.job_state == "cancelled"
     assert len(settled.deliveries) == 1
     with desk.ledger.write() as tx:
@@ -154,7 +154,7 @@ def test_a_cancelled_job_is_final_and_refuses_the_commit_of_a_running_attempt(de
     assert desk.counts(job_id) == (10, 0, 20, 0)
     assert desk.job(job_id)["state"] == "cancelled"
     with desk.ledger.write() as tx, pytest.raises(Failure, match="JOB_FINISHED"):
-        jobs.cancel(tx, desk.tenant.id, job_id)
+        changes.cancel(tx, desk.tenant.id, job_id)
 
 
 def test_a_retry_does_the_failed_items_again_as_a_new_generation(desk: Desk) -> None:
@@ -163,7 +163,7 @@ def test_a_retry_does_the_failed_items_again_as_a_new_generation(desk: Desk) -> 
         desk.finish(desk.must_claim(chunk), 5, 17, 29)
     assert desk.counts(job_id) == (27, 3, 0, 0)
     with desk.ledger.write() as tx:
-        jobs.retry(tx, desk.tenant.id, job_id, desk.size)
+        changes.retry(tx, desk.tenant.id, job_id, desk.size)
     assert desk.job(job_id)["generation"] == 2
     (chunk,) = desk.ring()
     claimed = desk.must_claim(chunk)
@@ -172,7 +172,7 @@ def test_a_retry_does_the_failed_items_again_as_a_new_generation(desk: Desk) -> 
     assert settled is not None
     assert settled.job_state == "succeeded"
     with desk.ledger.write() as tx, pytest.raises(Failure, match="JOB_NOT_RETRYABLE"):
-        jobs.retry(tx, desk.tenant.id, job_id, desk.size)
+        changes.retry(tx, desk.tenant.id, job_id, desk.size)
 
 
 def test_a_chunk_handed_back_is_free_for_the_next_worker_at_once(desk: Desk) -> None:
@@ -186,7 +186,7 @@ def test_a_chunk_handed_back_is_free_for_the_next_worker_at_once(desk: Desk) -> 
 
 def test_a_tenant_cannot_touch_anothers_job(desk: Desk) -> None:
     job_id = desk.add(10)
-    for verb in (lambda tx: jobs.cancel(tx, "ten_other", job_id), lambda tx: jobs.retry(tx, "ten_other", job_id, desk.size)):
+    for verb in (lambda tx: changes.cancel(tx, "ten_other", job_id), lambda tx: changes.retry(tx, "ten_other", job_id, desk.size)):
         with pytest.raises(Failure, match="JOB_NOT_FOUND"), desk.ledger.write() as tx:
             verb(tx)
 

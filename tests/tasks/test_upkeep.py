@@ -12,7 +12,7 @@ import redis
 from foundation import keyspace
 from foundation.clock import SYSTEM
 from foundation.settings import ProcessSettings, QueueSettings, RedisSettings, Settings
-from ledger import jobs, tenants
+from ledger import changes, jobs, tenants
 from ledger.chunking import ChunkSize
 from ledger.files import FileStore
 from ledger.migrate import migrate
@@ -117,7 +117,7 @@ def test_only_the_holder_of_the_lease_mends(keeper: Keeper) -> None:
 def test_pruning_forgets_old_jobs_and_abandoned_uploads(keeper: Keeper, tmp_path: Path) -> None:
     job_id = keeper.add(1)
     with keeper.ledger.write() as tx:
-        jobs.cancel(tx, keeper.tenant_id, job_id)
+        changes.cancel(tx, keeper.tenant_id, job_id)
     store = FileStore(tmp_path / "store")
     assert upkeep.prune(keeper.ledger, store, keeper.settings) == 0
     from foundation.settings import RetentionSettings

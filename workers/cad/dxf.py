@@ -28,10 +28,27 @@ NAMES, TEXTS, TEXT_LETTERS = 200, 50, 200
 
 # $INSUNITS of the DXF reference: code, name, millimetres
 _UNITS: dict[int, tuple[str, float]] = {
-    1: ("in", 25.4), 2: ("ft", 304.8), 3: ("mi", 1_609_344.0), 4: ("mm", 1.0), 5: ("cm", 10.0), 6: ("m", 1000.0), 7: ("km", 1e6),
-    8: ("microinch", 25.4e-6), 9: ("mil", 0.0254), 10: ("yd", 914.4), 11: ("angstrom", 1e-7), 12: ("nm", 1e-6), 13: ("um", 1e-3),
-    14: ("dm", 100.0), 15: ("dam", 1e4), 16: ("hm", 1e5), 17: ("Gm", 1e12), 21: ("us-ft", 1_200_000 / 3937),
-    22: ("us-in", 100_000 / 3937), 23: ("us-yd", 3_600_000 / 3937), 24: ("us-mi", 6_336_000_000 / 3937),
+    1: ("in", 25.4),
+    2: ("ft", 304.8),
+    3: ("mi", 1_609_344.0),
+    4: ("mm", 1.0),
+    5: ("cm", 10.0),
+    6: ("m", 1000.0),
+    7: ("km", 1e6),
+    8: ("microinch", 25.4e-6),
+    9: ("mil", 0.0254),
+    10: ("yd", 914.4),
+    11: ("angstrom", 1e-7),
+    12: ("nm", 1e-6),
+    13: ("um", 1e-3),
+    14: ("dm", 100.0),
+    15: ("dam", 1e4),
+    16: ("hm", 1e5),
+    17: ("Gm", 1e12),
+    21: ("us-ft", 1_200_000 / 3937),
+    22: ("us-in", 100_000 / 3937),
+    23: ("us-yd", 3_600_000 / 3937),
+    24: ("us-mi", 6_336_000_000 / 3937),
 }
 # besides its own errors, what ezdxf was seen to raise for damaged files; it also asserts what a file can break
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, StopIteration, struct.error)
@@ -52,9 +69,7 @@ def read_dxf(path: Path, limits: CadSettings) -> Shape:
             raise Failure("FILE_CORRUPT", {"reason": "no entity could be recovered"})
         raise Failure("GEOMETRY_MISSING", {"entities": 0})
     if sum(types.values()) > limits.max_entities:
-        raise Failure("CAD_LIMIT", {
-            "limit": "CADMILL_CAD_MAX_ENTITIES", "allowed": limits.max_entities, "found": sum(types.values()),
-        })
+        raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_ENTITIES", "allowed": limits.max_entities, "found": sum(types.values())})
     units = _units(document)
     expansion = expanded(document, limits)
     findings.update(expansion.findings)

@@ -174,9 +174,9 @@ def _places(inserts: list[Any]) -> tuple[Floats, Floats]:
         ocs = insert.ocs()
         axes = np.array([tuple(ocs.ux), tuple(ocs.uy)], dtype=np.float64)
         turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-        steps = np.stack(np.meshgrid(
-            np.arange(columns) * float(insert.dxf.column_spacing), np.arange(rows) * float(insert.dxf.row_spacing),
-        ), axis=-1).reshape(-1, 2)
+        steps = np.stack(
+            np.meshgrid(np.arange(columns) * float(insert.dxf.column_spacing), np.arange(rows) * float(insert.dxf.row_spacing)), axis=-1
+        ).reshape(-1, 2)
         offsets.append(table[3, :3] + steps @ turn @ axes)
         matrices.append(np.broadcast_to(table[:3, :3], (rows * columns, 3, 3)))
     return np.concatenate(matrices), np.concatenate(offsets)

@@ -15,13 +15,28 @@ from workers.cad.strokes import Strokes
 Point = Sequence[float]
 
 # words and dimensions describe a part, they do not shape it
-ANNOTATIONS = frozenset({
-    "TEXT", "MTEXT", "ATTDEF", "ATTRIB", "DIMENSION", "ARC_DIMENSION", "LARGE_RADIAL_DIMENSION", "LEADER", "MULTILEADER",
-    "MLEADER", "TOLERANCE", "ACAD_TABLE", "POINT", "VIEWPORT", "SHAPE", "SEQEND", "VERTEX",
-})
-REFERENCES = frozenset({
-    "IMAGE", "WIPEOUT", "PDFUNDERLAY", "DWFUNDERLAY", "DGNUNDERLAY", "OLE2FRAME", "OLEFRAME",
-})
+ANNOTATIONS = frozenset(
+    {
+        "TEXT",
+        "MTEXT",
+        "ATTDEF",
+        "ATTRIB",
+        "DIMENSION",
+        "ARC_DIMENSION",
+        "LARGE_RADIAL_DIMENSION",
+        "LEADER",
+        "MULTILEADER",
+        "MLEADER",
+        "TOLERANCE",
+        "ACAD_TABLE",
+        "POINT",
+        "VIEWPORT",
+        "SHAPE",
+        "SEQEND",
+        "VERTEX",
+    }
+)
+REFERENCES = frozenset({"IMAGE", "WIPEOUT", "PDFUNDERLAY", "DWFUNDERLAY", "DGNUNDERLAY", "OLE2FRAME", "OLEFRAME"})
 
 # pieces for each span between spline knots, and at most for one spline
 _SPAN_PIECES, _SPLINE_PIECES = 8, 20_000
@@ -232,7 +247,19 @@ def _mline(to: Collector, entity: Any) -> bool:
 
 
 _DRAW: dict[str, Callable[[Collector, Any], bool]] = {
-    "LINE": _line, "CIRCLE": _circular, "ARC": _circular, "ELLIPSE": _ellipse, "LWPOLYLINE": _lwpolyline, "POLYLINE": _polyline,
-    "SPLINE": _spline, "HELIX": _spline, "3DFACE": _face, "SOLID": _face, "TRACE": _face, "MESH": _mesh,
-    "HATCH": _hatch, "MPOLYGON": _hatch, "MLINE": _mline,
+    "LINE": _line,
+    "CIRCLE": _circular,
+    "ARC": _circular,
+    "ELLIPSE": _ellipse,
+    "LWPOLYLINE": _lwpolyline,
+    "POLYLINE": _polyline,
+    "SPLINE": _spline,
+    "HELIX": _spline,
+    "3DFACE": _face,
+    "SOLID": _face,
+    "TRACE": _face,
+    "MESH": _mesh,
+    "HATCH": _hatch,
+    "MPOLYGON": _hatch,
+    "MLINE": _mline,
 }

@@ -8,8 +8,14 @@ from __future__ import annotations
 
 # the subclass in which each kind keeps its data; kinds that are not here are left as they are
 SUBCLASS = {
-    "LWPOLYLINE": "AcDbPolyline", "SPLINE": "AcDbSpline", "ELLIPSE": "AcDbEllipse", "MTEXT": "AcDbMText",
-    "HATCH": "AcDbHatch", "LEADER": "AcDbLeader", "RAY": "AcDbRay", "XLINE": "AcDbXline",
+    "LWPOLYLINE": "AcDbPolyline",
+    "SPLINE": "AcDbSpline",
+    "ELLIPSE": "AcDbEllipse",
+    "MTEXT": "AcDbMText",
+    "HATCH": "AcDbHatch",
+    "LEADER": "AcDbLeader",
+    "RAY": "AcDbRay",
+    "XLINE": "AcDbXline",
 }
 # without their subclass these cannot be built at all; they hold no outline, so they are left out
 _HOPELESS = frozenset({"IMAGE", "WIPEOUT", "PDFUNDERLAY", "DWFUNDERLAY", "DGNUNDERLAY", "OLE2FRAME", "ACAD_PROXY_ENTITY"})

@@ -95,8 +95,10 @@ class Units:
 
     def public(self) -> dict[str, Any]:
         return {
-            "name": self.name, "millimetres_per_unit": self.millimetres_per_unit,
-            "origin": self.origin.value, "confidence": self.confidence,
+            "name": self.name,
+            "millimetres_per_unit": self.millimetres_per_unit,
+            "origin": self.origin.value,
+            "confidence": self.confidence,
         }
 
 
@@ -108,15 +110,15 @@ MILLIMETRES_ASSUMED = Units("mm", 1.0, Origin.ASSUMED, 0.5)
 class Paths:
     """Flattened outlines of a drawing in its XY plane, as s straight pieces, and what is known about it beyond them."""
 
-    tails: Floats            # (s, 2) where each piece begins
-    heads: Floats            # (s, 2) where it ends
-    lengths: Floats          # (s,) true length along the curve, > 0
-    curved: Flags            # (s,) the piece belongs to an arc or a spline
-    inner: Flags             # (s, 2) tail or head is an inner point of a curve, so no corner
-    paths: int               # how many outlines the pieces form
-    radii: Floats            # (a,) radius of each circular arc
-    arc_lengths: Floats      # (a,) and its length
-    box: Floats              # (2, 2) exact lowest and highest corner
+    tails: Floats  # (s, 2) where each piece begins
+    heads: Floats  # (s, 2) where it ends
+    lengths: Floats  # (s,) true length along the curve, > 0
+    curved: Flags  # (s,) the piece belongs to an arc or a spline
+    inner: Flags  # (s, 2) tail or head is an inner point of a curve, so no corner
+    paths: int  # how many outlines the pieces form
+    radii: Floats  # (a,) radius of each circular arc
+    arc_lengths: Floats  # (a,) and its length
+    box: Floats  # (2, 2) exact lowest and highest corner
     expanded: Mapping[str, int]  # entities by type after block references are expanded
 
 
@@ -124,8 +126,8 @@ class Paths:
 class Mesh:
     """Triangles over welded vertices."""
 
-    vertices: Floats         # (n, 3)
-    triangles: Integers      # (m, 3), each with three different vertices
+    vertices: Floats  # (n, 3)
+    triangles: Integers  # (m, 3), each with three different vertices
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -102,8 +102,17 @@ def _numbers(body: bytes, facets: int) -> Floats:
     if len(tokens) != 21 * facets:
         raise Failure("FILE_CORRUPT", {"reason": "facets are not of the expected form", "facets": facets})
     table = [tokens[at::21] for at in (8, 9, 10, 12, 13, 14, 16, 17, 18)]
-    keywords = ((0, b"facet"), (1, b"normal"), (5, b"outer"), (6, b"loop"), (7, b"vertex"), (11, b"vertex"), (15, b"vertex"),
-                (19, b"endloop"), (20, b"endfacet"))
+    keywords = (
+        (0, b"facet"),
+        (1, b"normal"),
+        (5, b"outer"),
+        (6, b"loop"),
+        (7, b"vertex"),
+        (11, b"vertex"),
+        (15, b"vertex"),
+        (19, b"endloop"),
+        (20, b"endfacet"),
+    )
     if any(tokens[at::21].count(word) != facets for at, word in keywords):
         raise Failure("FILE_CORRUPT", {"reason": "facets are not of the expected form", "facets": facets})
     try:

@@ -24,20 +24,26 @@ _STEP = 2 * np.pi / TURN_PIECES
 class Strokes:
     """n straight pieces and m arcs `centre + u cos t + v sin t`, t from `start` over `sweep` > 0 (radians)."""
 
-    lines: Floats        # (n, 2, 3)
-    curved: Flags        # (n,)
-    inner: Flags         # (n, 2)
+    lines: Floats  # (n, 2, 3)
+    curved: Flags  # (n,)
+    inner: Flags  # (n, 2)
     line_path: Integers  # (n,)
-    arcs: Floats         # (m, 3, 3): centre, u, v
-    spans: Floats        # (m, 2): start, sweep
-    arc_path: Integers   # (m,)
+    arcs: Floats  # (m, 3, 3): centre, u, v
+    spans: Floats  # (m, 2): start, sweep
+    arc_path: Integers  # (m,)
     paths: int
 
     @classmethod
     def none(cls) -> Strokes:
         return cls(
-            np.zeros((0, 2, 3)), np.zeros(0, bool), np.zeros((0, 2), bool), np.zeros(0, np.int64),
-            np.zeros((0, 3, 3)), np.zeros((0, 2)), np.zeros(0, np.int64), 0,
+            np.zeros((0, 2, 3)),
+            np.zeros(0, bool),
+            np.zeros((0, 2), bool),
+            np.zeros(0, np.int64),
+            np.zeros((0, 3, 3)),
+            np.zeros((0, 2)),
+            np.zeros(0, np.int64),
+            0,
         )
 
     @property
@@ -54,8 +60,14 @@ class Strokes:
         if not dropped:
             return self, 0
         return Strokes(
-            self.lines[lines], self.curved[lines], self.inner[lines], self.line_path[lines],
-            self.arcs[arcs], self.spans[arcs], self.arc_path[arcs], self.paths,
+            self.lines[lines],
+            self.curved[lines],
+            self.inner[lines],
+            self.line_path[lines],
+            self.arcs[arcs],
+            self.spans[arcs],
+            self.arc_path[arcs],
+            self.paths,
         ), dropped
 
     def placed(self, matrices: Floats, offsets: Floats) -> Strokes:
@@ -67,8 +79,14 @@ class Strokes:
             arcs[:, :, 0] += offsets[:, None, :]
         shift = np.arange(k, dtype=np.int64)[:, None] * self.paths
         return Strokes(
-            lines.reshape(k * n, 2, 3), np.tile(self.curved, k), np.tile(self.inner, (k, 1)), (self.line_path + shift).reshape(-1),
-            arcs.reshape(k * m, 3, 3), np.tile(self.spans, (k, 1)), (self.arc_path + shift).reshape(-1), self.paths * k,
+            lines.reshape(k * n, 2, 3),
+            np.tile(self.curved, k),
+            np.tile(self.inner, (k, 1)),
+            (self.line_path + shift).reshape(-1),
+            arcs.reshape(k * m, 3, 3),
+            np.tile(self.spans, (k, 1)),
+            (self.arc_path + shift).reshape(-1),
+            self.paths * k,
         )
 
 
@@ -121,8 +139,16 @@ def flattened(strokes: Strokes, scale: float, expanded: Mapping[str, int]) -> Pa
     kept = lengths > _NO_LENGTH
     true_round = round_ & (radius > 0)
     return Paths(
-        tails[kept], heads[kept], lengths[kept], curved[kept], inner[kept], len(np.unique(path[kept])),
-        radius[true_round], (radius * sweep)[true_round], _box(lines, centre, u, v, start, sweep), dict(expanded),
+        tails[kept],
+        heads[kept],
+        lengths[kept],
+        curved[kept],
+        inner[kept],
+        len(np.unique(path[kept])),
+        radius[true_round],
+        (radius * sweep)[true_round],
+        _box(lines, centre, u, v, start, sweep),
+        dict(expanded),
     )
 
 

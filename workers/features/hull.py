@@ -121,9 +121,7 @@ class _Quickhull:
         self.alive: Flags = np.ones(4, dtype=bool)
         # points outside, the facet each is highest above, and by how much
         self.waiting: Integers = np.arange(len(points), dtype=np.int64)
-        self.owner, self.height = self._highest(
-            np.tile(self.waiting, 4), np.repeat(np.arange(4, dtype=np.int64), len(points)), len(points),
-        )
+        self.owner, self.height = self._highest(np.tile(self.waiting, 4), np.repeat(np.arange(4, dtype=np.int64), len(points)), len(points))
         self._drop_inside()
 
     def run(self) -> Integers:

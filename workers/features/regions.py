@@ -24,10 +24,10 @@ KINDS = ("plane", "cylinder", "cone", "other")
 class Regions:
     """r regions; areas in the unit of the triangles' areas."""
 
-    areas: Floats     # (r,)
-    vectors: Floats   # (r, 3) sum of area times normal: as long as the area for a plane, 0 for a full cylinder
-    kinds: Integers   # (r,) index into KINDS
-    convex: Floats    # (r,) sum of turn times length of the edges inside; > 0 where the region bulges outwards
+    areas: Floats  # (r,)
+    vectors: Floats  # (r, 3) sum of area times normal: as long as the area for a plane, 0 for a full cylinder
+    kinds: Integers  # (r,) index into KINDS
+    convex: Floats  # (r,) sum of turn times length of the edges inside; > 0 where the region bulges outwards
 
     def counts(self) -> dict[str, int]:
         """Number of regions of each kind that occurs."""
@@ -53,8 +53,16 @@ def regions(areas: Floats, normals: Floats, left: Integers, right: Integers, len
 
 
 def _described(
-    count: int, name: Integers, areas: Floats, normals: Floats,
-    face: Integers, used: Integers, left: Integers, right: Integers, lengths: Floats, angles: Floats,
+    count: int,
+    name: Integers,
+    areas: Floats,
+    normals: Floats,
+    face: Integers,
+    used: Integers,
+    left: Integers,
+    right: Integers,
+    lengths: Floats,
+    angles: Floats,
 ) -> Regions:
     total: Floats = np.bincount(name, areas, count).astype(np.float64)
     vectors: Floats = np.stack([np.bincount(name, areas * normals[:, axis], count) for axis in range(3)], axis=1).astype(np.float64)

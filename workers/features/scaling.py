@@ -19,10 +19,7 @@ from workers.cad.shape import Floats
 # what lies further out is far; how far must not decide a distance
 CLIP = 3.0
 
-_STABLE: dict[Family, tuple[int, ...]] = {
-    Family.SOLID: (0, 1, 2, 3, 4, 5, 6, 7, 15),
-    Family.FLAT: (0, 1, 2, 3, 4, 5, 6),
-}
+_STABLE: dict[Family, tuple[int, ...]] = {Family.SOLID: (0, 1, 2, 3, 4, 5, 6, 7, 15), Family.FLAT: (0, 1, 2, 3, 4, 5, 6)}
 
 
 def scaled(vectors: ArrayLike, family: Family) -> Floats:

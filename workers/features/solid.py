@@ -22,13 +22,13 @@ FLAT = 1e-3
 class Edges:
     """Edges shared by exactly two triangles, and what remains."""
 
-    left: Integers       # (e,) triangle that runs along the edge
-    right: Integers      # (e,) the other one
-    lengths: Floats      # (e,) in parts of the largest side
-    angles: Floats       # (e,) turn between the two normals, radians, > 0 where the solid is convex
-    border: int          # edges of a single triangle
-    branching: int       # edges of more than two triangles
-    twisted: int         # edges along which both triangles run the same way
+    left: Integers  # (e,) triangle that runs along the edge
+    right: Integers  # (e,) the other one
+    lengths: Floats  # (e,) in parts of the largest side
+    angles: Floats  # (e,) turn between the two normals, radians, > 0 where the solid is convex
+    border: int  # edges of a single triangle
+    branching: int  # edges of more than two triangles
+    twisted: int  # edges along which both triangles run the same way
 
 
 class SolidStudy:

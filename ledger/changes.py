@@ -1,0 +1,80 @@
+"""Changing one's mind about a job: cancel it, or do its failed items again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, bindparam, insert, select, update
+
+from foundation.errors import Failure
+from ledger import audit, jobs
+from ledger.chunking import ChunkSize, cut
+from ledger.rows import chunks, items
+from ledger.rows import jobs as job_rows
+from ledger.session import Tx
+from ledger.states import ended
+
+
+def cancel(tx: Tx, tenant_id: str, job_id: str) -> jobs.Settled:
+    """End a job now: what is done stays, the rest is cancelled, and running attempts can no longer commit.
+
+    Raises JOB_NOT_FOUND, JOB_FINISHED."""
+    job = _of_tenant(tx, tenant_id, job_id)
+    if job.state in ended("jobs"):
+        raise Failure("JOB_FINISHED", {"state": job.state})
+    tx.execute(
+        update(chunks)
+        .where(chunks.c.job_id == job_id, chunks.c.state.in_(("queued", "waiting", "running")))
+        .values(state="cancelled", lease_until=None, rung_at=None)
+    )
+    stopped = tx.execute(
+        update(items)
+        .where(items.c.job_id == job_id, items.c.state == "pending")
+        .values(state="cancelled", error=Failure("JOB_CANCELLED").public(), finished_at=tx.now)
+    ).rowcount
+    row = tx.execute(
+        update(job_rows)
+        .where(job_rows.c.id == job_id, job_rows.c.state.in_(("queued", "running")))
+        .values(state="cancelled", cancelled=job_rows.c.cancelled + stopped, finished_at=tx.now)
+        .returning(*job_rows.c)
+    ).one()
+    return jobs.announce(tx, row)
+
+
+def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize) -> None:
+    """Queue the failed items of an ended job again, as a new generation. Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE."""
+    job = _of_tenant(tx, tenant_id, job_id)
+    if job.state not in ("failed", "partial"):
+        raise Failure("JOB_NOT_RETRYABLE", {"state": job.state})
+    again = tx.execute(
+        select(items.c.index, items.c.bytes).where(items.c.job_id == job_id, items.c.state == "failed").order_by(items.c.index)
+    ).all()
+    runs = cut([row.bytes for row in again], size)
+    tx.execute(
+        insert(chunks), [jobs.new_chunk(tx, job, job.chunks_made + place, held=jobs.beyond(job, place)) for place in range(len(runs))]
+    )
+    tx.execute(
+        update(items)
+        .where(items.c.job_id == job_id, items.c.index == bindparam("i"), items.c.state == "failed")
+        .values(state="pending", chunk_id=bindparam("c"), error=None, finished_at=None),
+        [{"i": again[at].index, "c": f"{job_id}.{job.chunks_made + place}"} for place, run in enumerate(runs) for at in run],
+    )
+    tx.execute(
+        update(job_rows)
+        .where(job_rows.c.id == job_id, job_rows.c.state == job.state)
+        .values(
+            state="queued",
+            generation=job_rows.c.generation + 1,
+            failed=job_rows.c.failed - len(again),
+            chunks_made=job_rows.c.chunks_made + len(runs),
+            finished_at=None,
+        )
+    )
+    audit.record(tx, tenant_id, "api", "job.retried", job_id, items=len(again), generation=job.generation + 1)
+
+
+def _of_tenant(tx: Tx, tenant_id: str, job_id: str) -> Row[Any]:
+    job = tx.first(select(job_rows).where(job_rows.c.id == job_id, job_rows.c.tenant_id == tenant_id).with_for_update())
+    if job is None:
+        raise Failure("JOB_NOT_FOUND", {"id": job_id[:64]})
+    return job

@@ -1,0 +1,54 @@
+"""A claimed chunk in the hands of its handler."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from foundation.errors import Failure
+from foundation.telemetry import logger
+from ledger.jobs import Claimed, ClaimedItem, Outcome
+from ledger.vectors import Vector
+from workers.cache.store import VectorKey
+from workers.worker import Worker
+
+
+class Overtaken(Exception):
+    """The chunk is no longer ours: it was cancelled, or its lease ended and another worker has it."""
+
+
+@dataclass(slots=True)
+class Work:
+    """A claimed chunk in the hands of a handler, which records what comes of each item."""
+
+    worker: Worker
+    claimed: Claimed
+    outcomes: list[Outcome] = field(default_factory=list)
+    vectors: list[Vector] = field(default_factory=list)
+    hits: set[VectorKey] = field(default_factory=set)  # vectors that were asked for
+    unsteady: Failure | None = None
+    lost: threading.Event = field(default_factory=threading.Event)
+
+    def each(self, do: Callable[[ClaimedItem], dict[str, Any]]) -> None:
+        """Do the items one by one. What goes wrong with one is recorded as its own and disturbs no other.
+
+        Raises `Overtaken` as soon as the chunk is no longer ours."""
+        for item in self.claimed.items:
+            if self.lost.is_set():
+                raise Overtaken
+            try:
+                self.outcomes.append(Outcome(item.index, result=do(item)))
+            except Failure as failure:
+                self._fail(item, failure)
+            except Exception as error:  # noqa: BLE001 - a defect of ours costs this item and nothing else
+                logger.exception("item %s of %s failed", item.index, self.claimed.chunk_id)
+                self._fail(item, Failure("ENGINE_DEFECT", {"reason": type(error).__name__}))
+
+    def _fail(self, item: ClaimedItem, failure: Failure) -> None:
+        """Record a failed item; a failure that may pass is not recorded yet but tried again with the next attempt."""
+        if failure.row.retryable:
+            self.unsteady = failure
+        else:
+            self.outcomes.append(Outcome(item.index, error=failure.public()))
