@@ -27,7 +27,8 @@ RUN uv pip install --python .venv --quiet --no-deps --build-constraints docker/b
  && mkdir /data /metrics
 
 FROM base
-RUN useradd --no-log-init --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin cadmill
+RUN groupadd --gid 10001 cadmill \
+ && useradd --no-log-init --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin cadmill
 COPY --from=build --chown=10001:10001 /data /data
 COPY --from=build --chown=10001:10001 /metrics /metrics
 COPY --from=build /app /app

@@ -5,31 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from celery.signals import setup_logging, worker_process_init
-from celery.worker.consumer import Consumer
+from kombu.transport.redis import Channel
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from foundation.settings import settings
-from foundation.telemetry import logger, start_logging
+from foundation.telemetry import start_logging
 from tasks import upkeep
 from tasks.catalogue import DELIVER, PRUNE, REPAIR, catalogue
 from tasks.celery import app
 from workers.worker import this_worker
 
 
-class SteadyConsumer(Consumer):  # type: ignore[misc]
-    """Outlives the loss of Redis in every state of the worker."""
-
-    def on_connection_error_after_connected(self, exc: Exception) -> None:
-        # A worker with one process busy and one free is reading its queue with messages unacknowledged. When it loses Redis then, kombu 5.7
-        # tries to give these back through the connection that it has just closed. This AttributeError ended the whole worker.
-        # The connection is put away by then; a second call finds none and does the rest. Messages need no return: the ledger rings again.
-        try:
-            super().on_connection_error_after_connected(exc)
-        except AttributeError as error:
-            logger.warning("a lost connection was not closed cleanly: %s", error)
-            super().on_connection_error_after_connected(exc)
+_connparams = Channel._connparams
 
 
-app.conf.worker_consumer = SteadyConsumer
+def _connparams_or_lost(channel: Channel, asynchronous: bool = False) -> Any:
+    """Where Redis is, or the error of a lost connection.
+
+    A channel whose connection was lost and closed is used once more: to give back what it had fetched, and to acknowledge work that
+    ends later. There kombu 5.7 meets None and raises AttributeError, which nobody expects and which ends the whole worker; an error
+    of the connection is expected everywhere. The message itself needs no return: the ledger rings again.
+    """
+    if channel.connection.client is None:
+        raise RedisConnectionError("the connection of this channel was lost")
+    return _connparams(channel, asynchronous)
+
+
+Channel._connparams = _connparams_or_lost
 
 
 def _bind(name: str) -> None:

@@ -22,7 +22,7 @@ from tests.stack import ROOT
 
 DOCKER = ROOT / "docker"
 UV = Path(sys.executable).parent / "uv"
-NOT_HERE = ("pip install --no-cache-dir --root-user-action=ignore uv==", "useradd ")
+NOT_HERE = ("pip install --no-cache-dir --root-user-action=ignore uv==", "groupadd ")
 _KEPT = ("HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "UV_CACHE_DIR", "UV_DEFAULT_INDEX", "XDG_CACHE_HOME")
 _PLACES = re.compile(r"(?<![\w./-])/(app|data|metrics|tmp)\b")
 

@@ -132,7 +132,7 @@ def test_an_image_stands_on_a_pinned_base_and_has_no_build_tools(name: str) -> N
     assert len(bases) == 1
     assert re.fullmatch(r"python:3\.12-slim-[a-z]+", bases.pop())
     in_the_image = [line.rest for line in built[""] if line.word == "RUN"]
-    assert [command.split()[0] for command in in_the_image] == ["useradd"]
+    assert [command.split()[0] for command in in_the_image] == ["groupadd"]
     assert not any(tool in line.rest for line in read(name) for tool in ("apt-get", "gcc", "curl"))
 
 

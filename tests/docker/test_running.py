@@ -70,6 +70,12 @@ class Container:
             check=False,
         )
 
+    def cadmill(self, *words: str, **variables: str) -> str:
+        """The command line in the container, as `docker compose exec` runs it."""
+        command = [str(self._image.python.with_name("cadmill")), *words]
+        environment = self.environment | variables
+        return subprocess.run(command, cwd=self._image.app, env=environment, capture_output=True, text=True, timeout=30, check=True).stdout
+
     def start(self) -> None:
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -177,6 +183,7 @@ def test_the_stack_of_compose_starts_is_healthy_works_and_stops_in_time(containe
             return told if told["state"] in ENDED else None
 
         assert wait_until(ended)["state"] == "succeeded"
+    assert job["id"] in containers["api"].cadmill("jobs", CADMILL_API_URL=base)
 
     at_once(lambda name: containers[name].stop())
 
