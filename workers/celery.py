@@ -15,7 +15,6 @@ from tasks.catalogue import DELIVER, PRUNE, REPAIR, catalogue
 from tasks.celery import app
 from workers.worker import this_worker
 
-
 _connparams = Channel._connparams
 
 
@@ -28,10 +27,10 @@ def _connparams_or_lost(channel: Channel, asynchronous: bool = False) -> Any:
     """
     if channel.connection.client is None:
         raise RedisConnectionError("the connection of this channel was lost")
-    return _connparams(channel, asynchronous)
+    return _connparams(channel, asynchronous)  # type: ignore[no-untyped-call]
 
 
-Channel._connparams = _connparams_or_lost
+Channel._connparams = _connparams_or_lost  # type: ignore[method-assign]
 
 
 def _bind(name: str) -> None:

@@ -58,6 +58,24 @@ def test_a_redis_killed_and_started_empty_in_mid_job_is_rung_again(new_stack: Ne
     assert evidence.most_rings(job) >= 2
 
 
+def test_a_worker_that_is_half_busy_outlives_the_loss_of_redis(new_stack: NewStack, own_redis: RedisServer) -> None:
+    """It listens for more and has a message to acknowledge: then kombu used the lost connection once more and ended the worker."""
+    stack, evidence = new_stack("api", "compute")
+    job = stack.submit("probe", {"items": 1, "ms": 2500})["id"]
+    wait_until(lambda: evidence.chunks(job, "running"))
+    own_redis.kill()
+    log = stack.directory / "compute.log"
+    wait_until(lambda: "Cannot connect" in log.read_text())
+    own_redis.start()
+    assert stack.wait(job)["state"] == "succeeded"
+    after = stack.submit("probe", {"items": 8, "ms": 10})["id"]
+    assert stack.wait(after)["state"] == "succeeded"
+    wait_until(lambda: "Couldn't ack" in log.read_text(), 10)  # the fault did not bite without this
+    assert stack._running["compute"].poll() is None
+    for each, items in ((job, 1), (after, 8)):
+        check_each_item_ended_once(stack, evidence, each, succeeded=items)
+
+
 def _killed(server: RedisServer) -> None:
     server.kill()
 
