@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from typing import Any
 
 import httpx2
 
+from api.cli.guardian import die_with_parent
 from bench.machine import Cost, Meter, command, descendants, peak_mb
 
 ROOT = Path(__file__).parents[1]
@@ -125,19 +127,20 @@ def until(what: Callable[[], Any], seconds: float, pause: float) -> Any:
 
 @contextmanager
 def house(directory: Path, database_url: str, processes: int) -> Iterator[House]:
-    """`cadmill up` for the length of a block, on loopback and on a free port; it is stopped whatever happens."""
+    """`cadmill up` for the length of a block, on loopback and on a free port; it is stopped whatever happens, and ends with us."""
     log = directory / "up.log"
-    command = [sys.executable, "-m", "api.cli.main", "up", "--dir", str(directory), "--port", "0", "--host", "127.0.0.1"]
+    argv = [sys.executable, "-m", "api.cli.main", "up", "--dir", str(directory), "--port", "0", "--host", "127.0.0.1"]
     environment = {name: value for name, value in os.environ.items() if name != "CADMILL_REDIS_URL"}
     environment |= {"CADMILL_PROBE": "1", "CADMILL_DATABASE_URL": database_url}
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*command, "--concurrency", str(processes), "--no-flower"],
+            [*argv, "--concurrency", str(processes), "--no-flower"],
             cwd=ROOT,
             env=environment,
             stdout=out,
             stderr=out,
             start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),
         )
     try:
         url = until(lambda: _url(process, log), _READY_SECONDS, 0.1)

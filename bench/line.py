@@ -9,7 +9,9 @@ import argparse
 import contextlib
 import os
 import random
+import signal
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -41,6 +43,7 @@ _QUICK = Sizes(files=1_000, spin=500, nothing=2_000)
 
 def main() -> None:
     asked = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the blocks below stop what they started
     os.environ["OMP_NUM_THREADS"] = "1"  # the loop as the workers: processes are the parallelism
     sizes = _QUICK if asked.quick else _FULL
     with contextlib.ExitStack() as stack:
@@ -49,7 +52,7 @@ def main() -> None:
         here = stack.enter_context(house(directory, database_url, PROCESSES))
         plain = stack.enter_context(loop())
         figures = measure(here, plain, sizes, asked.rounds, asked.only, asked.distinct)
-    database = "postgresql" if asked.postgresql else "sqlite"
+    database = "postgresql (whose CPU counts among the others)" if asked.postgresql else "sqlite"
     show(figures, database)
     if asked.write:
         write(figures, database, ROOT / "docs" / "bench.json")

@@ -1,6 +1,9 @@
-"""Both images, built once a session."""
+"""Both images, built once a session and not kept: each is some hundred megabytes."""
 
 from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
 
 import pytest
 
@@ -8,10 +11,14 @@ from tests.docker.image import Image, build
 
 
 @pytest.fixture(scope="session")
-def api_image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    return build("api", tmp_path_factory.mktemp("docker") / "api")
+def api_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+    folder = tmp_path_factory.mktemp("docker")
+    yield build("api", folder / "api")
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
-def worker_image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    return build("worker", tmp_path_factory.mktemp("docker") / "worker")
+def worker_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+    folder = tmp_path_factory.mktemp("docker")
+    yield build("worker", folder / "worker")
+    shutil.rmtree(folder)

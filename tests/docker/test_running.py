@@ -136,6 +136,7 @@ def containers(api_image: Image, worker_image: Image, tmp_path: Path, new_databa
         "0.0.0.0": "127.0.0.1",
         "8000": api_port,
         "5555": flower_port,
+        "timeout=8": "timeout=2",  # how long a worker that does not answer is waited for
     }
     made = {
         name: Container(name, services[name], api_image if name in ("setup", "api") else worker_image, tmp_path, swaps)
@@ -169,7 +170,7 @@ def test_the_stack_of_compose_starts_is_healthy_works_and_stops_in_time(containe
     worker_image.ask("import flower.command, workers.celery, workers.handlers")
     for name in ALWAYS_ON:
         containers[name].start()
-    at_once(lambda name: wait_until(containers[name].is_healthy, 90, 2.0))
+    at_once(lambda name: wait_until(containers[name].is_healthy, 90, 1.0))
 
     base = containers["api"].here("http://127.0.0.1:8000")
     with httpx2.Client(base_url=base, headers={"X-API-Key": key_file.read_text().strip()}, timeout=30, trust_env=False) as http:
@@ -190,7 +191,6 @@ def test_the_stack_of_compose_starts_is_healthy_works_and_stops_in_time(containe
 
 def test_a_check_says_no_when_its_service_is_not_there(containers: Containers) -> None:
     def check(name: str) -> bool:
-        containers[name].swaps["timeout=8"] = "timeout=1"  # nobody will answer, and this is how long it is waited for
         containers[name].process = subprocess.Popen(["sleep", "60"], start_new_session=True)
         return containers[name].is_healthy()
 
