@@ -66,6 +66,8 @@ class Caretaker:
                 upkeep.mend(house.ledger, self._doorbell, house.redis, house.settings)
             except (Failure, RedisError) as error:
                 logger.warning("upkeep did not get through: %s", error)
+            except Exception:  # noqa: BLE001 - the last resort of a thread that must not end
+                logger.exception("upkeep failed")  # and goes on: without this thread nothing would be repaired
 
 
 def house_of(request: Request) -> House:

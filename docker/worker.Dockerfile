@@ -38,4 +38,4 @@ STOPSIGNAL SIGTERM
 # Asks the worker of this container itself. `tasks`, not `workers`: it is asked every minute, and this half is light. Beat and flower have their own checks.
 HEALTHCHECK --interval=60s --timeout=15s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import socket; from tasks.celery import app; here = socket.gethostname(); raise SystemExit(not app.control.ping([f'compute@{here}', f'courier@{here}'], timeout=8, limit=1))"]
-CMD ["python", "-m", "celery", "-A", "workers", "worker", "--loglevel", "INFO", "-P", "prefork", "-c", "2", "-Q", "extraction,similarity,migration,prewarm", "-n", "compute@%h"]
+CMD ["python", "-m", "celery", "-A", "workers", "worker", "--loglevel", "INFO", "--without-mingle", "--without-gossip", "-P", "prefork", "-c", "2", "-Q", "extraction,similarity,migration,prewarm", "-n", "compute@%h"]

@@ -43,7 +43,7 @@ class StorageSettings(_Section):
 class DatabaseSettings(_Section):
     model_config = _section("DATABASE")
     url: Url = Field("", description="PostgreSQL or SQLite address; empty: SQLite in the storage directory")
-    busy_seconds: float = Field(15.0, gt=0, description="how long a writer waits for another one (SQLite)")
+    busy_seconds: float = Field(15.0, gt=0, description="how long a writer waits for another one")
     pool_size: int = Field(10, ge=1, description="connections a process may hold")
     connect_seconds: float = Field(5.0, gt=0, description="how long connecting may take (PostgreSQL)")
 

@@ -102,9 +102,22 @@ def _engine(address: str, database: DatabaseSettings) -> Engine:
             pool_size=database.pool_size,
             max_overflow=20,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": max(1, round(database.connect_seconds)), "application_name": "cadmill"},
+            connect_args={
+                "connect_timeout": max(1, round(database.connect_seconds)),
+                "application_name": "cadmill",
+                # A machine that freezes inside a transaction must not hold up the others for good.
+                "options": f"-c lock_timeout={_ms(database.busy_seconds)} -c idle_in_transaction_session_timeout={_ms(60)}",
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": _ms(30),
+            },
         )
     raise Failure("CONFIG_INVALID", {"settings": {"CADMILL_DATABASE_URL": f"no such database here: {url.get_backend_name()}"}})
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

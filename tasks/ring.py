@@ -19,7 +19,7 @@ from kombu.exceptions import KombuError
 from redis import Redis, RedisError
 
 from foundation import keyspace
-from foundation.telemetry import RingFailed, emit
+from foundation.telemetry import RingFailed, emit, logger
 from tasks.catalogue import DELIVER, WEBHOOK_QUEUE
 from tasks.vocabulary import Priority
 
@@ -90,7 +90,10 @@ class BackgroundDoorbell(Doorbell):
 
     def _work(self) -> None:
         while (rings := self._waiting.get()) is not None:
-            super().ring(rings)
+            try:
+                super().ring(rings)
+            except Exception:  # noqa: BLE001 - the last resort of a thread that must not end
+                logger.exception("the doorbell failed")  # and goes on: upkeep rings what this one did not
 
 
 @dataclass(frozen=True, slots=True)

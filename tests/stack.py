@@ -154,7 +154,8 @@ class Stack:
     def kill(self, name: str) -> None:
         """kill -9 of a process and of all its children, at once: the machine under it is gone."""
         process = self._running.pop(name)
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
 
     def signal(self, name: str, number: signal.Signals) -> None:

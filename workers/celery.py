@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from celery.signals import setup_logging, worker_process_init
-from kombu.transport.redis import Channel
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from foundation.settings import settings
 from foundation.telemetry import start_logging
@@ -14,23 +12,6 @@ from tasks import upkeep
 from tasks.catalogue import DELIVER, PRUNE, REPAIR, catalogue
 from tasks.celery import app
 from workers.worker import this_worker
-
-_connparams = Channel._connparams
-
-
-def _connparams_or_lost(channel: Channel, asynchronous: bool = False) -> Any:
-    """Where Redis is, or the error of a lost connection.
-
-    A channel whose connection was lost and closed is used once more: to give back what it had fetched, and to acknowledge work that
-    ends later. There kombu 5.7 meets None and raises AttributeError, which nobody expects and which ends the whole worker; an error
-    of the connection is expected everywhere. The message itself needs no return: the ledger rings again.
-    """
-    if channel.connection.client is None:
-        raise RedisConnectionError("the connection of this channel was lost")
-    return _connparams(channel, asynchronous)  # type: ignore[no-untyped-call]
-
-
-Channel._connparams = _connparams_or_lost  # type: ignore[method-assign]
 
 
 def _bind(name: str) -> None:

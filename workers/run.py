@@ -13,6 +13,7 @@ from ledger.jobs import Claimed, Settled
 from ledger.session import Tx
 from tasks import ring
 from tasks.catalogue import catalogue
+from tasks.ring import Ring
 from workers.handlers import HANDLERS
 from workers.work import Overtaken, Work
 from workers.worker import Worker
@@ -24,12 +25,13 @@ _COMMIT_TRIES = 8
 def run(chunk_id: str, worker: Worker) -> None:
     """Claim a chunk, do it, commit what came of it, and ring for what is ready next."""
     started = worker.clock.tick()
-    claimed = _claim(chunk_id, worker)
+    claimed, ready = _claim(chunk_id, worker)
     if claimed is None:
         emit(RingDropped(chunk_id))
         return
     work = Work(worker, claimed)
     try:
+        worker.doorbell.ring(ready)
         with _heart(work):
             HANDLERS[claimed.kind](work)
         settled, way = _settle(work, work.unsteady)
@@ -52,15 +54,15 @@ def run(chunk_id: str, worker: Worker) -> None:
     worker.doorbell.ring(ring.of_deliveries(settled.deliveries))
 
 
-def _claim(chunk_id: str, worker: Worker) -> Claimed | None:
+def _claim(chunk_id: str, worker: Worker) -> tuple[Claimed | None, list[Ring]]:
     """Claim, and in the same commit pick what the queue has room for now."""
     queue = worker.settings.queue
     with worker.ledger.write() as tx:
         claimed = jobs.claim(tx, chunk_id, worker.settings.process.name, queue.lease_seconds)
-        ready = jobs.ring(tx, claimed.queue, claimed.step, queue.ring_window) if claimed else []
-    if claimed:
-        worker.doorbell.ring(ring.of_chunks(ready, claimed.queue, claimed.step))
-    return claimed
+        if claimed is None:
+            return None, []
+        ready = jobs.ring(tx, claimed.queue, claimed.step, queue.ring_window)
+    return claimed, ring.of_chunks(ready, claimed.queue, claimed.step)
 
 
 @contextmanager

@@ -47,7 +47,8 @@ def table(shape: Shape) -> tuple[Process, ...]:
     # The port is in the node names because two stacks on one machine may share one Redis, where names must differ.
     # Flower sees tasks only if workers send events, which costs throughput: so only when there is a Flower.
     events = "" if shape.flower_port is None else " -E"
-    worker = "celery -A workers worker --loglevel INFO" + events
+    # No mingle, no gossip: workers have nothing to tell each other, and asking costs a second at every start.
+    worker = "celery -A workers worker --loglevel INFO --without-mingle --without-gossip" + events
     api = f"uvicorn api.app:create --factory --fd {shape.listener} --no-access-log --timeout-graceful-shutdown 5"
     compute = f"{worker} -P prefork -c {shape.concurrency} -Q {','.join(shape.compute_queues)} -n compute.{shape.port}@%h"
     courier = f"{worker} -P threads -c 8 -Q {','.join(shape.courier_queues)} -n courier.{shape.port}@%h"
