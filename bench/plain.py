@@ -71,12 +71,18 @@ def _load(barrier: Barrier) -> None:
 
 
 def _extract(bite: tuple[Sequence[File], str]) -> int:
+    from foundation.errors import Failure
     from foundation.settings import settings
     from tasks.vocabulary import FeatureVersion
     from workers.features.extraction import extract
 
     files, version = bite
-    return sum(1 for path, name in files if extract(path, name, FeatureVersion(version), settings().cad).vector)
+    for path, name in files:
+        try:
+            extract(path, name, FeatureVersion(version), settings().cad)
+        except Failure as failure:
+            raise RuntimeError(f"{name}: {failure.code} {failure.message}") from None  # a Failure does not survive the way to our parent
+    return len(files)
 
 
 def _spin(bite: tuple[int, float]) -> int:
