@@ -91,6 +91,20 @@ class CadSettings(_Section):
     max_triangles: int = Field(5_000_000, ge=1, description="most triangles of a mesh")
 
 
+class SandboxSettings(_Section):
+    """The walls around the process that reads files."""
+
+    model_config = _section("SANDBOX")
+    wall_seconds: float = Field(30.0, gt=0, description="how long one file may take")
+    cpu_seconds: int = Field(30, ge=1, description="how long one file may compute")
+    memory_bytes: int = Field(1_500_000_000, ge=1, description="memory one file may use, beyond the loaded engine")
+    file_bytes: int = Field(512_000_000, ge=1, description="largest file the engine may write; it copies the input first")
+    processes: int = Field(1, ge=1, description="RLIMIT_NPROC of the engine, counted over all processes of its user; 1: it starts none")
+    open_files: int = Field(64, ge=16, description="files the engine may have open")
+    result_bytes: int = Field(4_000_000, ge=1, description="longest answer of the engine")
+    start_seconds: float = Field(60.0, gt=0, description="how long starting the engine may take")
+
+
 class FeatureSettings(_Section):
     version: Literal["v1", "v2", "v3", "v4"] = Field(
         "v3", validation_alias=AliasChoices("FEATURE_VERSION", "version"), description="feature version when a request names none"
@@ -154,6 +168,7 @@ class Settings(BaseModel):
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     upload: UploadSettings = Field(default_factory=UploadSettings)
     cad: CadSettings = Field(default_factory=CadSettings)
+    sandbox: SandboxSettings = Field(default_factory=SandboxSettings)
     features: FeatureSettings = Field(default_factory=FeatureSettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)
@@ -203,3 +218,8 @@ def environment(changes: Mapping[str, Any]) -> dict[str, str]:
         else:
             merged[name] = str(value)
     return merged
+
+
+def forget_environment() -> None:
+    """Leave this process and its children none of the variables it was started with."""
+    os.environ.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
 from foundation.settings import settings
 from foundation.telemetry import start_logging
@@ -54,5 +54,10 @@ def _log(**_told: Any) -> None:
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def _warm(**_told: Any) -> None:
     """Load the engine in the child before its first chunk, so that no user waits for imports."""
-    this_worker(app)
+    this_worker(app).nursery.start()
     import workers.run  # noqa: F401
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _end(**_told: Any) -> None:
+    this_worker(app).nursery.close()

@@ -15,7 +15,8 @@ from ledger.vectors import Vector
 from tasks.recognition import claimed as claimed_format
 from tasks.vocabulary import FeatureVersion, Kind
 from workers.cache.store import VectorKey
-from workers.features.extraction import ENGINE_BUILD, extract
+from workers.cad.sandbox import Sandbox
+from workers.features.extraction import ENGINE_BUILD
 from workers.features.packing import packed
 from workers.index.exact import Gallery
 from workers.migration import Plan, plan
@@ -29,7 +30,8 @@ def extraction(work: Work) -> None:
     told = work.claimed.input
     version = FeatureVersion(told["feature_version"])
     known = None if told["force"] else _known(work, version)
-    work.each(lambda item: _features(work, item, version, known))
+    with Sandbox(work.worker.nursery, work.still_ours) as box:
+        work.each(lambda item: _features(work, box, item, version, known))
 
 
 def _known(work: Work, version: FeatureVersion) -> dict[str, Result]:
@@ -38,16 +40,13 @@ def _known(work: Work, version: FeatureVersion) -> dict[str, Result]:
         return vectors.results(tx, work.claimed.tenant_id, sha256s, version, ENGINE_BUILD)
 
 
-def _features(work: Work, item: ClaimedItem, version: FeatureVersion, known: dict[str, Result] | None) -> Result:
+def _features(work: Work, box: Sandbox, item: ClaimedItem, version: FeatureVersion, known: dict[str, Result] | None) -> Result:
     sha256, name = _file_of(item)
     stored = None if known is None else known.get(sha256)
     # The name takes part in the answer only by what it claims: a mistaken claim must fail here as it would on its own.
     if stored is not None and claimed_format(name) in (None, stored["format"]):
         return stored
-    path = work.worker.files.path(sha256)
-    if not path.exists():
-        raise Failure("FILE_MISSING", {"sha256": sha256})
-    extracted = extract(path, name, version, work.worker.settings.cad)
+    extracted = box.extract(work.worker.files.path(sha256), name, version)
     emit(FeaturesExtracted(version.value, str(extracted.result["format"]), float(extracted.result["seconds"])))
     work.vectors.append(Vector(sha256, version, ENGINE_BUILD, extracted.family, packed(extracted.vector), extracted.result))
     if known is not None:
@@ -107,17 +106,18 @@ def migration(work: Work) -> None:
         sha256, _ = _file_of(item)
         chosen = plan(source, target, present.get(sha256), longer.get(sha256))
         if not told["dry_run"]:
-            _carry_out(work, item, target, chosen)
+            _carry_out(work, box, item, target, chosen)
         stored = not told["dry_run"] and chosen.way != "present"
         answer = {"way": chosen.way, "delta": target.width - source.width, "stored": stored}
         return answer | {"feature_version": target.value, "engine_build": ENGINE_BUILD}
 
-    work.each(move)
+    with Sandbox(work.worker.nursery, work.still_ours) as box:
+        work.each(move)
 
 
-def _carry_out(work: Work, item: ClaimedItem, target: FeatureVersion, chosen: Plan) -> None:
+def _carry_out(work: Work, box: Sandbox, item: ClaimedItem, target: FeatureVersion, chosen: Plan) -> None:
     if chosen.way == "extraction":
-        _features(work, item, target, None)
+        _features(work, box, item, target, None)
     elif chosen.result is not None and chosen.way == "prefix":
         sha256, _ = _file_of(item)
         family = str(chosen.result["family"])

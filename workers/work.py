@@ -36,15 +36,21 @@ class Work:
 
         Raises `Overtaken` as soon as the chunk is no longer ours."""
         for item in self.claimed.items:
-            if self.lost.is_set():
-                raise Overtaken
+            self.still_ours()
             try:
                 self.outcomes.append(Outcome(item.index, result=do(item)))
+            except Overtaken:
+                raise
             except Failure as failure:
                 self._fail(item, failure)
             except Exception as error:  # noqa: BLE001 - a defect of ours costs this item and nothing else
                 logger.exception("item %s of %s failed", item.index, self.claimed.chunk_id)
                 self._fail(item, Failure("ENGINE_DEFECT", {"reason": type(error).__name__}))
+
+    def still_ours(self) -> None:
+        """Raises `Overtaken` if the chunk is no longer ours."""
+        if self.lost.is_set():
+            raise Overtaken
 
     def _fail(self, item: ClaimedItem, failure: Failure) -> None:
         """Record a failed item; a failure that may pass is not recorded yet but tried again with the next attempt."""

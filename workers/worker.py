@@ -16,6 +16,7 @@ from ledger.files import FileStore
 from ledger.session import Ledger, process_ledger
 from tasks.ring import Doorbell
 from workers.cache.store import VectorCache
+from workers.cad import nursery
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Worker:
     doorbell: Doorbell
     redis: Redis
     vectors: VectorCache
+    nursery: nursery.Nursery
     clock: Clock = SYSTEM
 
 
@@ -43,6 +45,7 @@ def _of_process(_pid: int, app: Celery) -> Worker:
         doorbell=Doorbell(app),
         redis=keyspace.client(here.redis, here.redis.worker_seconds),
         vectors=VectorCache(here.cache.max_vectors),
+        nursery=nursery.Nursery(here, nursery.ENGINE),
     )
 
 
