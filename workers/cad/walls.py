@@ -130,11 +130,12 @@ _MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _TO_OURSELVES_ONLY = {"kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131)}
 _PRLIMIT = (302, 261)  # 0 is the caller
-_REFUSED: dict[str, tuple[int | None, int]] = {
+_ABSENT = -1
+_REFUSED = {
     # network; io_uring could open sockets past this filter
     "socket": (41, 198), "socketpair": (53, 199), "io_uring_setup": (425, 425),
     # new processes and programs
-    "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
+    "fork": (57, _ABSENT), "vfork": (58, _ABSENT), "execve": (59, 221), "execveat": (322, 281),
     # other processes
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "pidfd_open": (434, 434),
     "pidfd_getfd": (438, 438), "pidfd_send_signal": (424, 424), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
@@ -167,7 +168,7 @@ def _filter(audit: int, column: int, own: int) -> list[tuple[int, int, int, int]
         lines += [(_JUMP_FROM, 0, 1, 0x40000000), (_RETURN, 0, 0, _EPERM)]
     for row in _REFUSED.values():
         number = row[column]
-        if number is not None:
+        if number != _ABSENT:
             lines += [(_JUMP_IF, 0, 1, number), (_RETURN, 0, 0, _EPERM)]
     lines += [(_JUMP_IF, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ENOSYS)]  # so that the C library falls back to clone
     # a thread is no process; its flags are the first argument of clone

@@ -6,7 +6,6 @@ asks for a birth or a burial on a socket; when that socket closes, the worker is
 
 from __future__ import annotations
 
-import array
 import contextlib
 import errno
 import faulthandler
@@ -39,6 +38,7 @@ _READABLE = [
     *(Path(place) for place in ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", sys.prefix, sys.base_prefix)),
     *(_ROOT / folder for folder in ("foundation", "tasks", "workers")),
 ]
+_SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # read while loading: a process with threads must not fork
 _CHANNEL = 3
 _COPY_BYTES = 1 << 20
 _LAST_WORDS = 4000
@@ -59,29 +59,31 @@ class _Child:
     words: IO[bytes]  # what it printed: the only trace that a crash leaves
 
 
+@dataclass(frozen=True, slots=True)
+class _Orders:
+    """What the worker wants of every child."""
+
+    engine: Engine
+    limits: SandboxSettings
+    cad: CadSettings
+    directory: str
+
+
 def main(told: str) -> None:
     """Serve births and burials until the worker is gone."""
-    orders = json.loads(told)
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read while loading: a process with threads must not fork
-        os.putenv(variable, "1")
-    module, _, name = orders["engine"].rpartition(".")
-    engine: Engine = getattr(importlib.import_module(module), name)
-    for preloaded in _PRELOADED:
-        importlib.import_module(preloaded)
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.unsetenv(variable)
+    words = json.loads(told)
+    orders = _Orders(_loaded(words["engine"]), SandboxSettings(**words["sandbox"]), CadSettings(**words["cad"]), words["directory"])
     forget_environment()
     os.umask(0o077)
     gc.freeze()  # children share these pages as long as nobody counts through them
-    limits, cad = SandboxSettings(**orders["sandbox"]), CadSettings(**orders["cad"])
-    control, children = socket.socket(fileno=orders["control"]), dict[int, _Child]()
+    control, children = socket.socket(fileno=words["control"]), dict[int, _Child]()
     while True:
         message, handles, _, _ = socket.recv_fds(control, 4096, 1)
         if not message:
             break
         order = json.loads(message)
         if handles:
-            pid, child = _birth(engine, limits, cad, handles[0], orders["directory"])
+            pid, child = _birth(orders, handles[0])
             children[pid] = child
             answer: dict[str, Any] = {"pid": pid}
         else:
@@ -91,14 +93,26 @@ def main(told: str) -> None:
         _burial(pid, child, 0)
 
 
-def _birth(engine: Engine, limits: SandboxSettings, cad: CadSettings, channel: int, directory: str) -> tuple[int, _Child]:
-    folder = tempfile.mkdtemp(prefix="cadmill-", dir=directory)
+def _loaded(dotted: str) -> Engine:
+    for variable in _SINGLE_THREAD:
+        os.putenv(variable, "1")
+    module, _, name = dotted.rpartition(".")
+    engine: Engine = getattr(importlib.import_module(module), name)
+    for preloaded in _PRELOADED:
+        importlib.import_module(preloaded)
+    for variable in _SINGLE_THREAD:
+        os.unsetenv(variable)
+    return engine
+
+
+def _birth(orders: _Orders, channel: int) -> tuple[int, _Child]:
+    folder = tempfile.mkdtemp(prefix="cadmill-", dir=orders.directory)
     handle, name = tempfile.mkstemp(dir=folder)
     os.unlink(name)
     child, parent = _Child(folder, os.fdopen(handle, "w+b")), os.getpid()
     pid = os.fork()
     if pid == 0:
-        _live(engine, limits, cad, channel, child, parent)
+        _live(orders, channel, child, parent)
     os.close(channel)
     return pid, child
 
@@ -119,7 +133,7 @@ def _burial(pid: int, child: _Child, patience: float) -> dict[str, Any]:
     return {"status": os.waitstatus_to_exitcode(status), "memory": used.ru_maxrss * 1024, "words": last}
 
 
-def _live(engine: Engine, limits: SandboxSettings, cad: CadSettings, channel: int, child: _Child, parent: int) -> NoReturn:
+def _live(orders: _Orders, channel: int, child: _Child, parent: int) -> NoReturn:
     """The whole life of a child. It leaves by os._exit: what the zygote would do at its end is not the child's to do."""
     status = 1
     try:
@@ -132,10 +146,11 @@ def _live(engine: Engine, limits: SandboxSettings, cad: CadSettings, channel: in
         os.closerange(_CHANNEL + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
         faulthandler.enable(2)
         os.chdir(child.folder)
-        walls.limit(limits)
+        copy = os.memfd_create("input")
+        walls.limit(orders.limits)
         missing = walls.enclose(Path(child.folder), _READABLE)
         _send({"ready": missing})
-        _serve(engine, limits, cad)
+        _serve(orders, copy)
         status = 0
     except BaseException:  # noqa: BLE001 - whatever it is must not reach the code of the zygote
         traceback.print_exc()
@@ -143,47 +158,51 @@ def _live(engine: Engine, limits: SandboxSettings, cad: CadSettings, channel: in
         os._exit(status)
 
 
-def _serve(engine: Engine, limits: SandboxSettings, cad: CadSettings) -> None:
-    """One file after the other, as long as somebody asks."""
+def _serve(orders: _Orders, copy: int) -> None:
+    """One file after the other, as long as somebody asks. Each is copied into `copy`: readers want a name, and the store stays shut."""
     with socket.socket(fileno=_CHANNEL) as channel:
         while True:
             message, handles = _receive(channel)
             if not message:
                 return
-            walls.limit_cpu(limits.cpu_seconds)
-            asked = json.loads(message)
-            _send(_answer(engine, asked["name"], FeatureVersion(asked["version"]), cad, handles[0], limits))
+            walls.limit_cpu(orders.limits.cpu_seconds)
+            with os.fdopen(handles[0], "rb", buffering=0) as file:
+                answer = _answer(orders, json.loads(message), file, copy)
+            _send(answer)
 
 
 def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
     """One line and the file it speaks of."""
-    handles = array.array("i")
-    message = b""
+    message, handles = b"", list[int]()
     while not message.endswith(b"\n"):
         part, came, _, _ = socket.recv_fds(channel, 65536, 1)
         if not part:
             return b"", []
-        message, handles = message + part, handles + array.array("i", came)
-    return message, list(handles)
+        message, handles = message + part, [*handles, *came]
+    return message, handles
 
 
-def _answer(engine: Engine, name: str, version: FeatureVersion, cad: CadSettings, handle: int, limits: SandboxSettings) -> dict[str, Any]:
-    copy = Path("input").absolute()
+def _answer(orders: _Orders, asked: dict[str, str], file: IO[bytes], copy: int) -> dict[str, Any]:
     try:
-        with os.fdopen(handle, "rb", buffering=0) as source, copy.open("wb", buffering=0) as target:
-            while os.sendfile(target.fileno(), source.fileno(), None, _COPY_BYTES):  # readers want a name, and the store stays shut
-                pass
-        return {"result": engine(copy, name, version, cad).result}
+        os.ftruncate(copy, 0)
+        os.lseek(copy, 0, os.SEEK_SET)
+        while os.sendfile(copy, file.fileno(), None, _COPY_BYTES):
+            pass
+        path, version = Path(f"/proc/self/fd/{copy}"), FeatureVersion(asked["version"])
+        return {"result": orders.engine(path, asked["name"], version, orders.cad).result}
     except Failure as failure:
-        return {"failure": {"code": failure.code, "context": failure.context}}
+        return _failed(failure.code, failure.context)
     except MemoryError:
-        return {"failure": {"code": "MEMORY_ERROR", "context": {"limit": "CADMILL_SANDBOX_MEMORY_BYTES", "allowed": limits.memory_bytes}}}
+        return _failed("MEMORY_ERROR", {"limit": "CADMILL_SANDBOX_MEMORY_BYTES", "allowed": orders.limits.memory_bytes})
     except Exception as error:  # noqa: BLE001 - a defect of ours is told, with what is needed to mend it
         if isinstance(error, OSError) and error.errno == errno.EFBIG:
-            context = {"limit": "CADMILL_SANDBOX_FILE_BYTES", "allowed": limits.file_bytes}
-            return {"failure": {"code": "CAD_LIMIT", "context": context}}
+            return _failed("CAD_LIMIT", {"limit": "CADMILL_SANDBOX_FILE_BYTES", "allowed": orders.limits.file_bytes})
         traceback.print_exc()
-        return {"failure": {"code": "ENGINE_DEFECT", "context": {"reason": type(error).__name__}}}
+        return _failed("ENGINE_DEFECT", {"reason": type(error).__name__})
+
+
+def _failed(code: str, context: dict[str, Any]) -> dict[str, Any]:
+    return {"failure": {"code": code, "context": context}}
 
 
 def _send(answer: dict[str, Any]) -> None:
