@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -42,6 +43,7 @@ class Nursery:
         self._lock = threading.Lock()
         self._zygote: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._directory = ""
         self._warned = False
 
     def start(self) -> None:
@@ -54,10 +56,11 @@ class Nursery:
             return self._control
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(self.limits.start_seconds)
+        self._directory = tempfile.mkdtemp(prefix="cadmill-")
         orders = {
             "control": theirs.fileno(),
             "engine": self._engine,
-            "directory": tempfile.gettempdir(),
+            "directory": self._directory,
             "sandbox": self.limits.model_dump(mode="json"),
             "cad": self._cad.model_dump(mode="json"),
         }
@@ -73,9 +76,13 @@ class Nursery:
     def birth(self) -> Child:
         """A new child. Raises SANDBOX_UNAVAILABLE."""
         ours, theirs = socket.socketpair()
-        with theirs, self._lock:
-            zygote = self._started()
-            return Child(self._told(zygote, {}, theirs)["pid"], ours, zygote)
+        try:
+            with theirs, self._lock:
+                zygote = self._started()
+                return Child(self._told(zygote, {}, theirs)["pid"], ours, zygote)
+        except BaseException:
+            ours.close()
+            raise
 
     def burial(self, child: Child, patience: float = 0.0) -> dict[str, Any]:
         """How the child ended by itself within `patience` seconds, or by force; it and its folder are gone then.
@@ -122,3 +129,4 @@ class Nursery:
                 self._zygote.kill()
                 self._zygote.wait()
             self._zygote = None
+            shutil.rmtree(self._directory, ignore_errors=True)  # the zygote does this too, if it lives longer than its worker

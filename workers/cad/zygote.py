@@ -91,6 +91,7 @@ def main(told: str) -> None:
         control.send(json.dumps(answer).encode())
     for pid, child in children.items():
         _burial(pid, child, 0)
+    shutil.rmtree(orders.directory, ignore_errors=True)  # the worker does this too, unless it was killed
 
 
 def _loaded(dotted: str) -> Engine:
@@ -106,7 +107,7 @@ def _loaded(dotted: str) -> Engine:
 
 
 def _birth(orders: _Orders, channel: int) -> tuple[int, _Child]:
-    folder = tempfile.mkdtemp(prefix="cadmill-", dir=orders.directory)
+    folder = tempfile.mkdtemp(dir=orders.directory)
     handle, name = tempfile.mkstemp(dir=folder)
     os.unlink(name)
     child, parent = _Child(folder, os.fdopen(handle, "w+b")), os.getpid()

@@ -1,0 +1,281 @@
+"""The sandbox and what it holds: real processes that misbehave in every way we could think of."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.errors import Failure
+from foundation.settings import CadSettings, SandboxSettings, Settings
+from tasks.vocabulary import FeatureVersion
+from tests.stack import SAMPLES, wait_until
+from workers.cad import walls
+from workers.cad.nursery import Nursery
+from workers.cad.sandbox import Sandbox
+from workers.features.extraction import extract
+
+ENGINE = "tests.workers.cad.misbehaviour.extract"
+FILE = SAMPLES / "stl" / "20mm-xyz-cube.stl"
+WALL = 2.0
+SLACK = 2.0
+LIMITS = {"wall_seconds": WALL, "memory_bytes": 300_000_000, "file_bytes": 20_000_000, "result_bytes": 200_000}
+V3 = FeatureVersion.V3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where children have their folders."""
+    before, tempfile.tempdir = tempfile.tempdir, str(tmp_path_factory.mktemp("sandboxes"))
+    yield Path(tempfile.tempdir)
+    tempfile.tempdir = before
+
+
+@pytest.fixture(scope="module")
+def new_nursery(folder: Path) -> Iterator[Callable[..., Nursery]]:
+    """Starts nurseries; `start` marks where their folders are."""
+    started: list[Nursery] = []
+
+    def new(engine: str = ENGINE, **limits: Any) -> Nursery:
+        started.append(Nursery(Settings(sandbox=SandboxSettings(**(LIMITS | limits))), engine))
+        return started[-1]
+
+    yield new
+    for nursery in started:
+        nursery.close()
+
+
+@pytest.fixture(scope="module")
+def nursery(new_nursery: Callable[..., Nursery]) -> Nursery:
+    return new_nursery()
+
+
+@pytest.fixture
+def box(nursery: Nursery, folder: Path) -> Iterator[Sandbox]:
+    """A sandbox whose engine misbehaves; whatever it did, nothing of it is left."""
+    with Sandbox(nursery) as box:
+        yield box
+    assert list(folder.glob("*/*")) == []
+    assert nursery._zygote is None or children(nursery._zygote.pid) == []
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def told(box: Sandbox, name: str) -> Any:
+    return box.extract(FILE, name, V3).result["facts"]["told"]
+
+
+def failed(box: Sandbox, name: str) -> Failure:
+    """How the file of this name fails, in time; the next one is served by another child."""
+    worker, started = os.getpid(), time.monotonic()
+    with pytest.raises(Failure) as caught:
+        box.extract(FILE, name, V3)
+    assert time.monotonic() - started <= WALL + SLACK
+    assert len(box.extract(FILE, "honest", V3).vector) == V3.width
+    assert os.getpid() == worker
+    return caught.value
+
+
+def test_what_comes_out_of_the_box_is_what_the_engine_answers(new_nursery: Callable[..., Nursery]) -> None:
+    with Sandbox(new_nursery("workers.features.extraction.extract", memory_bytes=1_500_000_000)) as box:
+        for path in (*sorted((SAMPLES / "dxf").iterdir()), *sorted((SAMPLES / "stl").iterdir())):
+            inside, outside = box.extract(path, path.name, V3), extract(path, path.name, V3, CadSettings())
+            for field in ("feature_version", "family", "units", "findings", "surface_count", "engine_build", "format", "bounding_box"):
+                assert inside.result[field] == outside.result[field]
+            assert list(inside.result["facts"]) == list(outside.result["facts"])
+            # where zero is meant, the noise of rounding depends on where the numbers lie in memory
+            assert inside.vector == pytest.approx(outside.vector, rel=1e-6, abs=1e-12)
+        for name, code in (("truncated.dxf", "FILE_CORRUPT"), ("billion_laughs.dxf", "CAD_EXPANSION_LIMIT"), ("empty.dxf", "FILE_EMPTY")):
+            with pytest.raises(Failure) as caught:
+                box.extract(SAMPLES / "bad" / name, name, V3)
+            assert caught.value.code == code
+
+
+def test_a_file_that_is_gone_costs_no_child(box: Sandbox) -> None:
+    with pytest.raises(Failure) as caught:
+        box.extract(FILE.with_name("gone.stl"), "gone.stl", V3)
+    assert caught.value.code == "FILE_MISSING"
+    assert box._child is None
+
+
+@pytest.mark.parametrize("act", ["spin", "sleep", "deaf"])
+def test_what_does_not_end_is_ended_by_the_clock(box: Sandbox, act: str) -> None:
+    failure = failed(box, act)
+    assert (failure.code, failure.context["limit"]) == ("ENGINE_TIMEOUT", "CADMILL_SANDBOX_WALL_SECONDS")
+
+
+def test_what_computes_without_end_is_ended_by_the_kernel(new_nursery: Callable[..., Nursery]) -> None:
+    with Sandbox(new_nursery(cpu_seconds=1, wall_seconds=20)) as box:
+        with pytest.raises(Failure) as caught:
+            box.extract(FILE, "spin", V3)
+    assert (caught.value.code, caught.value.context["limit"]) == ("ENGINE_TIMEOUT", "CADMILL_SANDBOX_CPU_SECONDS")
+
+
+def test_each_file_may_compute_as_long_as_the_first(new_nursery: Callable[..., Nursery]) -> None:
+    with Sandbox(new_nursery("tests.workers.cad.misbehaviour.extract", cpu_seconds=1, wall_seconds=20)) as box:
+        pids = {box.extract(FILE, "look", V3).result["facts"]["told"]["pid"] for _ in range(3)}
+    assert len(pids) == 1
+
+
+@pytest.mark.parametrize("act", ["allocate", "allocate_at_once", "abort_without_memory"])
+def test_memory_has_an_end_and_a_code(box: Sandbox, act: str) -> None:
+    assert failed(box, act).code == "MEMORY_ERROR"
+
+
+def test_five_gigabytes_on_disk_stop_at_the_limit(box: Sandbox) -> None:
+    failure = failed(box, "write")
+    assert (failure.code, failure.context["limit"]) == ("CAD_LIMIT", "CADMILL_SANDBOX_FILE_BYTES")
+
+
+@pytest.mark.parametrize(("act", "killer"), [("segv", "SIGSEGV"), ("abort", "SIGABRT"), ("kill", "SIGKILL")])
+def test_a_child_that_dies_ends_its_own_file_and_no_other(box: Sandbox, act: str, killer: str) -> None:
+    failure = failed(box, act)
+    assert (failure.code, failure.context) == ("ENGINE_CRASH", {"signal": killer})
+
+
+@pytest.mark.parametrize("act", ["exit", "raise", "recurse", "close", "garbage", "deep", "long"])
+def test_no_answer_and_no_sensible_answer_are_defects(box: Sandbox, act: str) -> None:
+    assert failed(box, act).code == ("ENGINE_CRASH" if act == "close" else "ENGINE_DEFECT")
+
+
+@pytest.mark.parametrize(
+    "lie",
+    ["nan", "infinite_fact", "narrow", "wide", "words", "precise", "other_version", "other_build", "no_family", "nul", "huge"],
+)  # fmt: skip
+def test_an_answer_that_cannot_be_true_is_refused(box: Sandbox, lie: str) -> None:
+    assert failed(box, lie).code == "ENGINE_DEFECT"
+
+
+def test_a_child_forks_nothing(box: Sandbox) -> None:
+    assert told(box, "fork") in (["PermissionError"], ["BlockingIOError"])
+
+
+def test_a_child_has_no_network(box: Sandbox) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert set(told(box, f"reach {server.getsockname()[1]}").values()) == {"PermissionError"}
+
+
+def test_a_child_opens_no_file_but_its_own(box: Sandbox, tmp_path: Path) -> None:
+    other = shutil.copy(FILE, tmp_path / "upload of somebody else")
+    assert set(told(box, f"open {other}").values()) == {"PermissionError"}
+
+
+def test_a_child_touches_no_process_and_starts_no_program(box: Sandbox) -> None:
+    assert set(told(box, f"strike {os.getpid()}").values()) == {"PermissionError"}
+
+
+def test_a_child_inherits_nothing(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CADMILL_DATABASE_URL", "postgresql://user:secret@host/db")
+    seen = told(box, "look")
+    assert seen["environment"] == {}
+    assert len(seen["handles"]) == 6, "three that lead nowhere, the pipe, the copy and the file itself"
+    assert (seen["umask"], seen["folder"], seen["session"], seen["threads"]) == (0o077, [], seen["pid"], 1)
+
+
+def test_a_zygote_knows_no_variable_of_the_worker(nursery: Nursery, box: Sandbox) -> None:
+    told(box, "look")
+    assert nursery._zygote is not None
+    assert Path(f"/proc/{nursery._zygote.pid}/environ").read_bytes() == b""
+
+
+def test_one_chunk_has_one_child_and_the_next_chunk_another(nursery: Nursery) -> None:
+    with Sandbox(nursery) as box:
+        first = {told(box, "look")["pid"] for _ in range(3)}
+    with Sandbox(nursery) as box:
+        second = told(box, "look")["pid"]
+    assert len(first) == 1
+    assert second not in first
+
+
+def test_nobody_waits_for_an_answer_that_is_no_longer_wanted(nursery: Nursery) -> None:
+    class Unwanted(Exception):
+        pass
+
+    lost = threading.Event()
+
+    def wanted() -> None:
+        if lost.is_set():
+            raise Unwanted
+
+    threading.Timer(0.5, lost.set).start()
+    started = time.monotonic()
+    with Sandbox(nursery, wanted) as box:
+        with pytest.raises(Unwanted):
+            box.extract(FILE, "deaf", V3)
+    assert time.monotonic() - started < 0.5 + 1.0
+
+
+def test_a_lost_zygote_fails_its_file_for_now_and_is_replaced(new_nursery: Callable[..., Nursery]) -> None:
+    nursery = new_nursery(wall_seconds=20)
+    with Sandbox(nursery) as box:
+        child = told(box, "look")["pid"]
+        assert nursery._zygote is not None
+        threading.Timer(0.5, nursery._zygote.kill).start()
+        with pytest.raises(Failure) as caught:
+            box.extract(FILE, "sleep", V3)
+        assert (caught.value.code, caught.value.row.retryable) == ("SANDBOX_UNAVAILABLE", True)
+        wait_until(lambda: not Path(f"/proc/{child}").exists(), 5)
+        assert told(box, "look")["pid"] != child
+
+
+def test_a_zygote_and_its_child_end_with_their_worker_and_leave_no_file(new_nursery: Callable[..., Nursery], folder: Path) -> None:
+    nursery = new_nursery(wall_seconds=20)
+    box = Sandbox(nursery)
+    child, own = told(box, "look")["pid"], Path(nursery._directory)
+    assert own.parent == folder
+    assert len(list(own.iterdir())) == 1
+    assert nursery._control is not None
+    nursery._control.close()  # all that a zygote sees of a worker that was killed
+    wait_until(lambda: not Path(f"/proc/{child}").exists(), 5)
+    wait_until(lambda: not own.exists(), 5)
+    box.close()
+
+
+def test_an_engine_that_cannot_be_loaded_is_told_as_such(new_nursery: Callable[..., Nursery], capfd: pytest.CaptureFixture[str]) -> None:
+    with Sandbox(new_nursery("tests.workers.cad.misbehaviour.nothing")) as box, pytest.raises(Failure) as caught:
+        box.extract(FILE, "look", V3)
+    assert caught.value.code == "SANDBOX_UNAVAILABLE"
+    assert "AttributeError" in capfd.readouterr().err
+
+
+def test_a_wall_that_the_kernel_does_not_build_is_told_once(nursery: Nursery, caplog: pytest.LogCaptureFixture) -> None:
+    lonely = Nursery(Settings())
+    lonely.warn([])
+    assert not caplog.records
+    for _ in range(2):
+        lonely.warn(["network: not known here"])
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "network" in caplog.text
+
+
+def test_every_wall_stands_on_this_machine() -> None:
+    assert walls.main() == 0
+
+
+def test_a_small_file_costs_little_more_in_the_box(new_nursery: Callable[..., Nursery]) -> None:
+    """Told, and bounded so generously that a busy machine passes too."""
+    path = SAMPLES / "dxf" / "ae.r2000a.dxf"
+    started = time.perf_counter()
+    with Sandbox(new_nursery("workers.features.extraction.extract", memory_bytes=1_500_000_000)) as box:
+        box.extract(path, path.name, V3)
+        print(f"\nzygote, child and first file: {time.perf_counter() - started:.2f} s")
+        inside, engine = [], []
+        for _ in range(50):
+            started = time.perf_counter()
+            result = box.extract(path, path.name, V3).result
+            inside.append(time.perf_counter() - started)
+            engine.append(result["seconds"])
+        own, cost = statistics.median(engine), statistics.median(map(float.__sub__, inside, engine))
+        print(f"{path.name}: engine {own * 1e3:.2f} ms, the way there and back {cost * 1e3:.2f} ms, {cost / own:.1%}")
+    assert cost < own
