@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ def examine(directory: Path, url: str, key: str) -> bool:
         ("python", _python),
         ("project", lambda: _project(project_root())),
         ("settings", lambda: f"{sum(1 for _ in settings().table())} settings are valid"),
+        ("walls", lambda: _walls(project_root())),
         ("redis", _redis),
         ("directory", lambda: _directory(directory)),
         ("api", lambda: _api(url, key)),
@@ -53,6 +55,15 @@ def _project(root: Path) -> str:
     if not (root / "celeryconfig.py").is_file():
         raise Failure("CONFIG_INVALID", {"tasks": str(root / "tasks")}, "Another package named `tasks` hides cadmill's.")
     return str(root)
+
+
+def _walls(root: Path) -> str:
+    # asked of a process of its own: the doors may not import the engine
+    asked = [sys.executable, "-m", "workers.cad.walls"]
+    told = subprocess.run(asked, cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    if told.returncode:
+        raise Failure("SANDBOX_WEAK", {"missing": (told.stdout or told.stderr).strip()[-500:]})
+    return f"around the engine {told.stdout.strip()}"
 
 
 def _redis() -> str:

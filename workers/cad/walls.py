@@ -85,9 +85,8 @@ def _syscall(number: int, *arguments: object) -> int:
 def _drop_rights() -> None:
     """Root becomes a user whose name is root: the id stays, so that it can read the interpreter wherever that is; its powers go."""
     _call(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    if os.geteuid() == 0:
-        header = struct.pack("=Ii", 0x20080522, 0)  # version 3, this process
-        _call(_libc.capset(ctypes.create_string_buffer(header), ctypes.create_string_buffer(24)))
+    header = struct.pack("=Ii", 0x20080522, 0)  # version 3, this process
+    _call(_libc.capset(ctypes.create_string_buffer(header), ctypes.create_string_buffer(24)))
 
 
 # Landlock: what the kernel's linux/landlock.h names LANDLOCK_ACCESS_FS_*, in the order of its bits
