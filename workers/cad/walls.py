@@ -52,12 +52,13 @@ def limit_cpu(seconds: int) -> None:
 
 
 def enclose(folder: Path, readable: Sequence[Path]) -> list[str]:
-    """Give up all rights, then all files but `readable` and `folder`, then network and other processes, for good.
+    """Give up all files but `readable` and `folder`, then all rights, then network and other processes, for good.
 
     Returns a sentence for each wall that this kernel does not build."""
-    walls: tuple[tuple[str, Callable[[], None]], ...] = (
-        ("rights", _drop_rights),
+    walls: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("no new rights", lambda: _call(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))),  # what the other walls ask for
         ("files (landlock)", lambda: _landlock(folder, readable)),
+        ("rights", _drop_rights),
         ("network and processes (seccomp)", _seccomp),
     )
     missing = []
@@ -84,7 +85,6 @@ def _syscall(number: int, *arguments: object) -> int:
 
 def _drop_rights() -> None:
     """Root becomes a user whose name is root: the id stays, so that it can read the interpreter wherever that is; its powers go."""
-    _call(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     header = struct.pack("=Ii", 0x20080522, 0)  # version 3, this process
     _call(_libc.capset(ctypes.create_string_buffer(header), ctypes.create_string_buffer(24)))
 

@@ -32,8 +32,9 @@ from tasks.vocabulary import FeatureVersion
 from workers.cad import walls
 
 _ROOT = Path(__file__).parents[2]
-# what readers would load at the first file; a child may read these places, but it is slower there, once a chunk
-_PRELOADED = ("ezdxf", "ezdxf.filemanagement", "ezdxf.recover")
+# what readers load only when a file asks for it: a child would load it anew in every chunk, if its user may read it at all
+_CODE_PAGES = ("cp874", "cp932", "gbk", "cp949", "cp950", *(f"cp{number}" for number in range(1250, 1259)), "utf_8_sig", "utf_16")
+_PRELOADED = ("ezdxf.filemanagement", "ezdxf.recover", "numpy.ma", *(f"encodings.{page}" for page in _CODE_PAGES))
 _READABLE = [
     *(Path(place) for place in ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", sys.prefix, sys.base_prefix)),
     *(_ROOT / folder for folder in ("foundation", "tasks", "workers")),
