@@ -196,6 +196,9 @@ class Failure(Exception):
         self.message = self.message or row.sentence
         super().__init__(f"{self.code}: {self.message}")
 
+    def __reduce__(self) -> tuple[type[Failure], tuple[str, dict[str, Any], str]]:
+        return Failure, (self.code, self.context, self.message)  # an exception is else pickled by its text alone
+
     @property
     def row(self) -> Code:
         return CODES[self.code]

@@ -63,7 +63,7 @@ class QueueSettings(_Section):
     ring_stuck_seconds: float = Field(30.0, ge=0, description="how long a fetched message may stay unclaimed")
     ring_window: int = Field(64, ge=1, description="chunks rung but not yet claimed, per queue and priority")
     chunk_max_items: int = Field(100, ge=1, description="most items in one chunk")
-    chunk_target_bytes: int = Field(1_000_000, ge=1, description="input bytes at which a chunk is full")
+    chunk_target_bytes: int = Field(2_500_000, ge=1, description="input bytes at which a chunk is full")
     chunk_per_job_min: int = Field(8, ge=1, description="a job is cut into at least this many chunks, if it has the items")
     claim_seconds: float = Field(30.0, gt=0, description="how long an Idempotency-Key stays in flight when its request died")
 

@@ -111,6 +111,8 @@ _QUIET = (RequestAnswered, FeaturesExtracted, RingDropped)
 def log(event: Event) -> None:
     """The log sink: one line an event."""
     level = logging.DEBUG if isinstance(event, _QUIET) else logging.WARNING if isinstance(event, RingFailed | CommitStale) else logging.INFO
+    if not logger.isEnabledFor(level):
+        return
     logger.log(level, "%s %s", type(event).__name__, " ".join(f"{name}={value}" for name, value in asdict(event).items()))
 
 

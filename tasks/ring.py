@@ -12,6 +12,7 @@ import json
 import queue
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from celery import Celery
@@ -88,7 +89,15 @@ class BackgroundDoorbell(Doorbell):
             return
         self._thread.join(seconds)
 
+    def _warm(self) -> None:
+        """Load what the first publish needs, so that no user's first job waits for it."""
+        self._app.finalize()
+        _ = self._app.amqp.queues, self._app.backend
+        with suppress(KombuError, RedisError, OSError), self._app.producer_or_acquire() as producer:
+            producer.connection.ensure_connection(max_retries=1, timeout=1)
+
     def _work(self) -> None:
+        self._warm()
         while (rings := self._waiting.get()) is not None:
             try:
                 super().ring(rings)

@@ -108,6 +108,7 @@ class Stack:
             **{name: str(value) for name, value in variables.items()},
         }
         self._listener = socket.socket()
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as `cadmill up` does
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(100)
         self.port = int(self._listener.getsockname()[1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from foundation.errors import CODES, Failure
@@ -42,6 +44,12 @@ def test_a_failure_tells_what_was_wrong_and_what_to_do() -> None:
     assert public["remedy"]
     assert public["context"] == {"line": 7}
     assert public["retryable"] is False
+
+
+def test_a_failure_survives_the_way_between_processes() -> None:
+    sent = Failure("FILE_CORRUPT", {"line": 7}, "line 7 is odd")
+    came = pickle.loads(pickle.dumps(sent))
+    assert (came.code, came.context, came.message) == (sent.code, sent.context, sent.message)
 
 
 def test_waits_double_up_to_their_limit_and_end() -> None:
