@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fix bench docs clean
+.PHONY: help setup libraries demo up test check fix bench docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -18,7 +18,16 @@ $(VENV)/ready: pyproject.toml uv.lock
 	@$(BIN)/uv sync --quiet --frozen --all-extras
 	@touch $@
 
-setup: $(VENV)/ready ## install everything into .venv, as the lock file says
+setup: $(VENV)/ready libraries ## install everything into .venv, as the lock file says
+
+# the geometry kernel of STEP and IGES is a wheel that is linked to these three; all else works without them
+LIBRARIES := libgl1 libx11-6 libexpat1
+
+libraries: $(VENV)/ready
+	@$(BIN)/python -c 'import ctypes; [ctypes.CDLL(name) for name in ("libGL.so.1", "libX11.so.6", "libexpat.so.1")]' 2>/dev/null || \
+	  { test "$$(id -u)" = 0 && command -v apt-get && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(LIBRARIES); } >/dev/null 2>&1 || \
+	  echo "STEP and IGES files need three system libraries; as root: apt-get update && apt-get install -y --no-install-recommends $(LIBRARIES)"
 
 demo: setup ## the whole line on sample files, from upload to webhook, in about a minute
 	@$(BIN)/cadmill demo

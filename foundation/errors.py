@@ -115,7 +115,7 @@ CODES: dict[str, Code] = _rows(
     Code("FORMAT_MISMATCH", Source.INPUT, _W, Stage.READ, 422, False,
          "The content is not what the name says.", "Export the file again from your CAD system, or give it its true name."),
     Code("FORMAT_UNSUPPORTED", Source.INPUT, _W, Stage.READ, 422, False,
-         "The format of this file is not one cadmill reads.", "Save it as DXF or STL."),
+         "The format of this file is not one cadmill reads.", "Save it as DXF, STL, STEP or IGES."),
     Code("ENCODING_UNSUPPORTED", Source.INPUT, _W, Stage.READ, 422, False,
          "The text encoding of this file is not one cadmill reads.", "Save it as UTF-8 or with an ANSI code page."),
     Code("FILE_CORRUPT", Source.INPUT, _W, Stage.READ, 422, False,
@@ -134,6 +134,10 @@ CODES: dict[str, Code] = _rows(
     Code("CAD_LIMIT", Source.RESOURCE, _W, Stage.READ, 422, False,
          "The file is larger than the engine's limits.", "Split the file, or have the CADMILL_CAD_* limit named in the context raised."),
     # what the engine can do
+    Code("CAD_KERNEL_MISSING", Source.CONFIG, _E, Stage.READ, 503, False,
+         "This machine has no geometry kernel (Open CASCADE), so it reads no STEP or IGES file.",
+         "Have `make setup` run on the worker's machine; the kernel needs the Debian packages libgl1, libx11-6 and libexpat1. "
+         "Then retry the job."),
     Code("FILE_MISSING", Source.SYSTEM, _C, Stage.READ, 500, False,
          "The stored bytes of this part are gone.", "Upload the file again; tell your administrator that storage lost it."),
     Code("ENGINE_DEFECT", Source.SYSTEM, _E, Stage.FEATURES, 500, False,

@@ -87,8 +87,10 @@ class CadSettings(_Section):
     model_config = _section("CAD")
     max_bytes: int = Field(256_000_000, ge=1, description="largest file the engine opens")
     max_entities: int = Field(1_000_000, ge=1, description="most DXF entities after block references are expanded")
-    max_nesting: int = Field(32, ge=1, description="deepest nesting of DXF blocks")
+    max_nesting: int = Field(32, ge=1, description="deepest nesting of DXF blocks, and of lists in STEP")
     max_triangles: int = Field(5_000_000, ge=1, description="most triangles of a mesh")
+    max_records: int = Field(5_000_000, ge=1, description="most entities of a STEP or IGES file")
+    max_string: int = Field(65_536, ge=1, description="longest string of a STEP file, in bytes")
 
 
 class SandboxSettings(_Section):

@@ -89,7 +89,7 @@ def _dxf_text(text: str, more: bool) -> bool:
 
 def _iges(head: bytes) -> bool:
     """Whether the first 80-column record is the first of the start section: `S` in column 73, then its number."""
-    return head[72:73] in (b"S", b"C") and head[73:80].strip() == b"1" and b"\n" not in head[:72] and b"\0" not in head[:80]
+    return head[72:73] in (b"S", b"C") and head[73:80].strip().lstrip(b"0") == b"1" and b"\n" not in head[:72] and b"\0" not in head[:80]
 
 
 def _plausible_triangles(head: bytes) -> bool:

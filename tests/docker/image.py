@@ -1,7 +1,7 @@
 """A Dockerfile carried out without Docker: its own COPY lines and RUN lines, in a folder that stands for the root of the image.
 
 Only what the Dockerfile copies is there, only what it installs can be imported. What differs from a real build: the Python (ours, not
-the base image's), bytecode is not compiled, and the two lines of `NOT_HERE` are not run because they would change this machine.
+the base image's), bytecode is not compiled, and the lines of `NOT_HERE` are not run because they would change this machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.stack import ROOT
 
 DOCKER = ROOT / "docker"
 UV = Path(sys.executable).parent / "uv"
-NOT_HERE = ("pip install --no-cache-dir --root-user-action=ignore uv==", "groupadd ")
+NOT_HERE = ("pip install --no-cache-dir --root-user-action=ignore uv==", "groupadd ", "apt-get ")
 _KEPT = ("HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "UV_CACHE_DIR", "UV_DEFAULT_INDEX", "XDG_CACHE_HOME")
 _PLACES = re.compile(r"(?<![\w./-])/(app|data|metrics|tmp)\b")
 

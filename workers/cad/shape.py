@@ -40,6 +40,9 @@ class FindingCode(StrEnum):
     MESH_BRANCHING = "MESH_BRANCHING"
     MESH_TURNED = "MESH_TURNED"
     TRIANGLES_DROPPED = "TRIANGLES_DROPPED"
+    REFERENCES_DANGLING = "REFERENCES_DANGLING"
+    SCHEMA_UNKNOWN = "SCHEMA_UNKNOWN"
+    FACES_MISSING = "FACES_MISSING"
 
 
 _SENTENCES = {
@@ -57,6 +60,9 @@ _SENTENCES = {
     FindingCode.MESH_BRANCHING: "More than two triangles meet at some edges.",
     FindingCode.MESH_TURNED: "The triangles face inwards; the magnitude of the volume is used.",
     FindingCode.TRIANGLES_DROPPED: "Triangles without extent were left out.",
+    FindingCode.REFERENCES_DANGLING: "Entities name others that do not exist; what needs these was left out.",
+    FindingCode.SCHEMA_UNKNOWN: "The file names a schema of its own; it was read like any STEP model.",
+    FindingCode.FACES_MISSING: "Faces that could not be built or meshed are missing from the measures.",
 }
 
 
@@ -139,5 +145,6 @@ class Shape:
     geometry: Paths | Mesh
     units: Units
     findings: tuple[Finding, ...]
-    types: Mapping[str, int]  # entities by type for drawings; empty for meshes, whose regions are found later
+    types: Mapping[str, int]  # entities or faces by type; empty for bare meshes, whose regions are found later
     facts: Mapping[str, Any] = field(default_factory=dict)
+    box: Floats | None = None  # (2, 3) lowest and highest corner, where the file knows them better than its mesh

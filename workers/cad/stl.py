@@ -34,21 +34,23 @@ def read_stl(path: Path, limits: CadSettings) -> Shape:
     mesh, collapsed = weld(corners)
     if collapsed:
         findings.append(Finding.of(FindingCode.TRIANGLES_DROPPED, collapsed))
-    if not _has_area(corners):
+    if not has_area(corners):
         raise Failure("GEOMETRY_INVALID", {"reason": "no triangle has an extent", "triangles": len(corners)})
     facts["triangles"] = len(corners)
     facts["vertices"] = len(mesh.vertices)
     return Shape(Format.STL, Family.SOLID, mesh, MILLIMETRES_ASSUMED, tuple(findings), {}, facts)
 
 
-def weld(corners: Floats) -> tuple[Mesh, int]:
+def weld(corners: Floats, places: Floats | None = None) -> tuple[Mesh, int]:
     """Join corners (m, 3, 3) of equal float bits; also how many triangles collapsed to a line or a point by that.
 
-    A tolerance would need a scale, and every scale fails for some small part far from the origin.
+    A tolerance would need a scale, and every scale fails for some small part far from the origin. Who knows a scale gives
+    `places` (m, 3, 3): corners of equal places are joined.
     """
-    points = corners.reshape(-1, 3) + 0.0  # -0.0 becomes 0.0: one place, two bit patterns
-    order = np.lexsort(points.T)
-    ranked = points[order]
+    points = corners.reshape(-1, 3)
+    keys = (corners if places is None else places).reshape(-1, 3) + 0.0  # -0.0 becomes 0.0: one place, two bit patterns
+    order = np.lexsort(keys.T)
+    ranked = keys[order]
     fresh = np.empty(len(points), dtype=bool)
     fresh[:1] = True
     np.any(ranked[1:] != ranked[:-1], axis=1, out=fresh[1:])
@@ -57,7 +59,7 @@ def weld(corners: Floats) -> tuple[Mesh, int]:
     triangles = names.reshape(-1, 3)
     a, b, c = triangles.T
     sound = (a != b) & (b != c) & (c != a)
-    return Mesh(ranked[fresh], triangles[sound]), int(len(triangles) - sound.sum())
+    return Mesh(points[order][fresh] + 0.0, triangles[sound]), int(len(triangles) - sound.sum())
 
 
 def _binary(data: bytes, limits: CadSettings, findings: list[Finding]) -> tuple[Floats, dict[str, Any]]:
@@ -70,9 +72,13 @@ def _binary(data: bytes, limits: CadSettings, findings: list[Finding]) -> tuple[
     surplus = len(data) - _HEADER - claim * _RECORD.itemsize
     if surplus:
         findings.append(Finding.of(FindingCode.BYTES_IGNORED, surplus))
+    return binary_corners(data, claim), {"encoding": "binary", "header": _printable(data[:80])}
+
+
+def binary_corners(data: bytes, triangles: int = -1) -> Floats:
+    """Corners (m, 3, 3) of the first `triangles` of a binary STL, or of all that are there."""
     with np.errstate(invalid="ignore"):  # signalling NaNs are found later, with all others
-        corners = np.frombuffer(data, dtype=_RECORD, count=claim, offset=_HEADER)["corners"].astype(np.float64)
-    return corners, {"encoding": "binary", "header": _printable(data[:80])}
+        return np.asarray(np.frombuffer(data, dtype=_RECORD, count=triangles, offset=_HEADER)["corners"].astype(np.float64))
 
 
 def _text(data: bytes, limits: CadSettings, findings: list[Finding]) -> tuple[Floats, dict[str, Any]]:
@@ -125,7 +131,7 @@ def _numbers(body: bytes, facets: int) -> Floats:
     return single.astype(np.float64).reshape(-1, 3, 3)
 
 
-def _has_area(corners: Floats) -> bool:
+def has_area(corners: Floats) -> bool:
     """Whether the surface has an area worth naming beside the square of its largest side: lines and points have none."""
     extent = float(np.ptp(corners.reshape(-1, 3), axis=0).max())
     if not extent > 0:

@@ -30,6 +30,7 @@ from foundation.errors import Failure
 from foundation.settings import CadSettings, SandboxSettings, forget_environment
 from tasks.vocabulary import FeatureVersion
 from workers.cad import walls
+from workers.cad.kernel import need_kernel
 
 _ROOT = Path(__file__).parents[2]
 # what readers load only when a file asks for it: a child would load it anew in every chunk, if its user may read it at all
@@ -102,6 +103,8 @@ def _loaded(dotted: str) -> Engine:
     engine: Engine = getattr(importlib.import_module(module), name)
     for preloaded in _PRELOADED:
         importlib.import_module(preloaded)
+    with contextlib.suppress(Failure):  # each file that needs the kernel tells what is missing
+        need_kernel()
     for variable in _SINGLE_THREAD:
         os.unsetenv(variable)
     return engine

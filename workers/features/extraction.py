@@ -35,7 +35,9 @@ def extract(path: Path, name: str, version: FeatureVersion, limits: CadSettings)
     started = time.perf_counter()
     shape = read(path, name, limits)
     geometry = shape.geometry
-    study, counts, box, facts, findings = _solid(geometry) if isinstance(geometry, Mesh) else _flat(geometry, shape.types)
+    study, counts, box, facts, findings = _solid(geometry, shape.types) if isinstance(geometry, Mesh) else _flat(geometry, shape.types)
+    if shape.box is not None:
+        box = shape.box
     numbers = vector(study, version)
     result = {
         "feature_version": version.value,
@@ -47,7 +49,8 @@ def extract(path: Path, name: str, version: FeatureVersion, limits: CadSettings)
         "bounding_box": {"min": box[0].tolist(), "max": box[1].tolist()},
         "units": shape.units.public(),
         "findings": [finding.public() for finding in (*shape.findings, *findings)],
-        "facts": {**shape.facts, **facts},
+        # what the file knows exactly beats what its mesh tells
+        "facts": {**facts, **shape.facts},
         "engine_build": ENGINE_BUILD,
         "format": shape.format.value,
         "seconds": round(time.perf_counter() - started, 6),
@@ -62,10 +65,10 @@ def _flat(paths: Paths, types: Mapping[str, int]) -> _Told:
     return FlatStudy(paths, types), dict(types), paths.box, {}, []
 
 
-def _solid(mesh: Mesh) -> _Told:
-    study = SolidStudy(mesh)
+def _solid(mesh: Mesh, faces: Mapping[str, int]) -> _Told:
+    study = SolidStudy(mesh, faces)
     scale = study.extent
-    edges, counts = study.edges, study.regions.counts()
+    edges = study.edges
     findings = []
     if edges.border:
         findings.append(Finding.of(FindingCode.MESH_OPEN, edges.border))
@@ -77,6 +80,6 @@ def _solid(mesh: Mesh) -> _Told:
         "area": study.area * scale**2,
         "volume": abs(study.signed_volume) * scale**3,
         "watertight": study.watertight,
-        "region_counts": counts,
+        "region_counts": study.regions.counts(),
     }
-    return study, counts, study.box, facts, findings
+    return study, dict(study.types), study.box, facts, findings

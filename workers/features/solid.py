@@ -5,6 +5,7 @@ Inside, the mesh is moved to its middle and scaled to a largest side of 1, so th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,9 +33,13 @@ class Edges:
 
 
 class SolidStudy:
-    """Lazily computed properties of one mesh. No property is ever NaN or infinite."""
+    """Lazily computed properties of one mesh. No property is ever NaN or infinite.
 
-    def __init__(self, mesh: Mesh) -> None:
+    `faces`: the faces by kind of surface, where the file names them.
+    """
+
+    def __init__(self, mesh: Mesh, faces: Mapping[str, int] | None = None) -> None:
+        self._faces = faces
         low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
         self.box: Floats = np.stack([low, high])
         self.extent = float((high - low).max())
@@ -130,6 +135,11 @@ class SolidStudy:
     def regions(self) -> Regions:
         edges = self.edges
         return regions(self.areas, self.normals, edges.left, edges.right, edges.lengths, edges.angles)
+
+    @cached_property
+    def types(self) -> Mapping[str, int]:
+        """Faces by kind of surface; a bare mesh has none, there its regions stand for them."""
+        return self._faces or self.regions.counts()
 
     @cached_property
     def _tetrahedra(self) -> Floats:

@@ -11,8 +11,8 @@ from workers.features.solid import SolidStudy
 
 
 def solid(study: SolidStudy) -> list[float]:
-    """surface_count ln(1 + number of regions); shape_entropy over their kinds."""
-    return _both(study.regions.counts())
+    """surface_count ln(1 + number of faces, of regions where the file has none); shape_entropy over their kinds."""
+    return _both(study.types)
 
 
 def flat(study: FlatStudy) -> list[float]:

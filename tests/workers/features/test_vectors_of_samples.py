@@ -190,10 +190,10 @@ def test_no_lines_make_a_vector_that_is_not_finite(raw: list[tuple[float, ...]])
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(*[st.floats(-(2.0**39), 2.0**39, width=32)] * 9), min_size=1, max_size=12))
 def test_no_triangles_make_a_vector_that_is_not_finite(raw: list[tuple[float, ...]]) -> None:
-    from workers.cad.stl import _has_area
+    from workers.cad.stl import has_area
 
     corners = np.array(raw).reshape(-1, 3, 3)
-    if _has_area(corners):
+    if has_area(corners):
         assert np.isfinite(vector(SolidStudy(weld(corners)[0]), FeatureVersion.V4)).all()
 
 

@@ -1,0 +1,125 @@
+"""One part, written by Open CASCADE in other formats and poses: the slots that tell whether two parts are one must agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.vocabulary import Family
+from tests.workers.cad.child import answers
+from tests.workers.cad.kernel_here import needs_kernel
+from workers.features.scaling import scaled, stable_slots
+
+pytestmark = needs_kernel
+
+STABLE = list(stable_slots(Family.SOLID))
+
+
+def bracket() -> Any:
+    """An angle with a bore, a round and a chamfered foot."""
+    from OCP.BRepAlgoAPI import BRepAlgoAPI_Cut, BRepAlgoAPI_Fuse
+    from OCP.BRepFilletAPI import BRepFilletAPI_MakeFillet
+    from OCP.BRepPrimAPI import BRepPrimAPI_MakeBox, BRepPrimAPI_MakeCylinder
+    from OCP.gp import gp_Ax2, gp_Dir, gp_Pnt
+    from OCP.TopAbs import TopAbs_EDGE
+    from OCP.TopoDS import TopoDS
+
+    from workers.cad.brep import elements
+
+    foot = BRepPrimAPI_MakeBox(60, 40, 8).Shape()
+    wall = BRepPrimAPI_MakeBox(8, 40, 50).Shape()
+    angle = BRepAlgoAPI_Fuse(foot, wall).Shape()
+    bore = BRepPrimAPI_MakeCylinder(gp_Ax2(gp_Pnt(40, 20, -5), gp_Dir(0, 0, 1)), 9, 20).Shape()
+    drilled = BRepAlgoAPI_Cut(angle, bore).Shape()
+    rounded = BRepFilletAPI_MakeFillet(drilled)
+    rounded.Add(3, TopoDS.Edge(elements(drilled, TopAbs_EDGE)[0]))
+    return rounded.Shape()
+
+
+def turned_part() -> Any:
+    """A shaft of a cylinder, a cone, a ball and a ring: every elementary surface."""
+    from OCP.BRepAlgoAPI import BRepAlgoAPI_Fuse
+    from OCP.BRepPrimAPI import BRepPrimAPI_MakeCone, BRepPrimAPI_MakeCylinder, BRepPrimAPI_MakeSphere, BRepPrimAPI_MakeTorus
+    from OCP.gp import gp_Ax2, gp_Dir, gp_Pnt
+
+    up = gp_Dir(0, 0, 1)
+    shape = BRepPrimAPI_MakeCylinder(gp_Ax2(gp_Pnt(0, 0, 0), up), 10, 40).Shape()
+    for piece in (
+        BRepPrimAPI_MakeCone(gp_Ax2(gp_Pnt(0, 0, 40), up), 10, 5, 15).Shape(),
+        BRepPrimAPI_MakeSphere(gp_Pnt(0, 0, 58), 7).Shape(),
+        BRepPrimAPI_MakeTorus(gp_Ax2(gp_Pnt(0, 0, 20), up), 11, 3).Shape(),
+    ):
+        shape = BRepAlgoAPI_Fuse(shape, piece).Shape()
+    return shape
+
+
+def moved(shape: Any) -> Any:
+    from OCP.BRepBuilderAPI import BRepBuilderAPI_Transform
+    from OCP.gp import gp_Ax1, gp_Dir, gp_Pnt, gp_Trsf, gp_Vec
+
+    turn, shift = gp_Trsf(), gp_Trsf()
+    turn.SetRotation(gp_Ax1(gp_Pnt(1, 2, 3), gp_Dir(1, 2, -1)), 0.83)
+    shift.SetTranslation(gp_Vec(310, -120, 77))
+    return BRepBuilderAPI_Transform(shape, shift.Multiplied(turn), True).Shape()
+
+
+def written(shape: Any, folder: Path) -> dict[str, Path]:
+    from OCP.BRepMesh import BRepMesh_IncrementalMesh
+    from OCP.IGESControl import IGESControl_Writer
+    from OCP.STEPControl import STEPControl_AsIs, STEPControl_Writer
+    from OCP.StlAPI import StlAPI_Writer
+
+    def step(what: Any, path: Path) -> Path:
+        writer = STEPControl_Writer()
+        writer.Transfer(what, STEPControl_AsIs)
+        writer.Write(str(path))
+        return path
+
+    def iges(what: Any, mode: int, path: Path) -> Path:
+        writer = IGESControl_Writer("MM", mode)
+        writer.AddShape(what)
+        writer.ComputeModel()
+        writer.Write(str(path))
+        return path
+
+    def stl(what: Any, path: Path) -> Path:
+        BRepMesh_IncrementalMesh(what, 0.02, False, 0.1, False)
+        StlAPI_Writer().Write(what, str(path))
+        return path
+
+    other = moved(shape)
+    return {
+        "step": step(shape, folder / "a.step"),
+        "step moved": step(other, folder / "b.step"),
+        "iges solid": iges(shape, 1, folder / "c.igs"),
+        "iges faces": iges(shape, 0, folder / "d.igs"),
+        "iges faces moved": iges(other, 0, folder / "e.igs"),
+        "stl": stl(other, folder / "f.stl"),
+    }
+
+
+@pytest.mark.parametrize("make", [bracket, turned_part])
+def test_one_part_keeps_its_stable_slots_in_every_format_and_pose(tmp_path: Path, make: Any) -> None:
+    from workers.cad.kernel import need_kernel
+
+    need_kernel()
+    files = written(make(), tmp_path)
+    told = answers(list(files.values()))
+    assert [answer["code"] for answer in told] == ["OK"] * len(files)
+    table = scaled(np.array([answer["result"]["vector"] for answer in told]), Family.SOLID)
+    drift = {name: float(np.abs(row - table[0])[STABLE].max()) for name, row in zip(files, table, strict=True)}
+    print(drift)
+    assert max(drift["step moved"], drift["iges solid"]) < 0.01, drift
+    assert max(drift.values()) < 0.02, drift
+    results = {name: answer["result"] for name, answer in zip(files, told, strict=True)}
+    exact = results["step"]["facts"]
+    for name in ("step moved", "iges solid", "iges faces", "iges faces moved"):
+        facts = results[name]["facts"]
+        assert facts["area"] == pytest.approx(exact["area"], rel=1e-5), name
+        assert facts["volume"] == pytest.approx(exact["volume"], rel=1e-5), name
+        assert (facts["solids"], facts["closed"], facts["watertight"]) == (1, True, True), name
+    assert results["step moved"]["surface_count"] == results["step"]["surface_count"]
+    assert results["step moved"]["shape_entropy"] == results["step"]["shape_entropy"]
