@@ -135,7 +135,9 @@ def _burial(pid: int, child: _Child, patience: float) -> dict[str, Any]:
         words.seek(max(0, words.seek(0, os.SEEK_END) - _LAST_WORDS))
         last = words.read(_LAST_WORDS).decode(errors="replace")
     shutil.rmtree(child.folder, ignore_errors=True)
-    return {"status": os.waitstatus_to_exitcode(status), "memory": used.ru_maxrss * 1024, "words": last}
+    inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # what it was born with is not what it took
+    taken = max(0, used.ru_maxrss - inherited) * 1024
+    return {"status": os.waitstatus_to_exitcode(status), "memory": taken, "words": last}
 
 
 def _live(orders: _Orders, channel: int, child: _Child, parent: int) -> NoReturn:
