@@ -120,23 +120,24 @@ def flattened(strokes: Strokes, scale: float, expanded: Mapping[str, int]) -> Pa
     counts = arc_pieces(sweep)
     owner = np.repeat(np.arange(len(counts)), counts)
     index = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-
-    def point(steps: Integers) -> Floats:
-        t = start[owner] + sweep[owner] * (steps / counts[owner])
-        return np.asarray(centre[owner] + u[owner] * np.cos(t)[:, None] + v[owner] * np.sin(t)[:, None])
-
-    arc_tails, arc_heads = point(index), point(index + 1)
+    # every arc has one point more than it has pieces
+    points = _points(centre, u, v, start, sweep, counts)
+    tail = np.arange(len(owner)) + owner
+    arc_tails, arc_heads = points[tail], points[tail + 1]
     first, last = index == 0, index == counts[owner] - 1
     radius, round_ = _radii(u, v)
-    chords = np.hypot(*(arc_heads - arc_tails).T)
-    arc_lengths = np.where(round_[owner], radius[owner] * sweep[owner] / counts[owner], chords)
+    arc_lengths = (radius * sweep / counts)[owner]
+    bent = np.flatnonzero(~round_[owner]) if not round_.all() else owner[:0]
+    arc_lengths[bent] = np.hypot(*(arc_heads[bent] - arc_tails[bent]).T)
     lines = strokes.lines[:, :, :2] * scale
     tails, heads = np.concatenate([lines[:, 0], arc_tails]), np.concatenate([lines[:, 1], arc_heads])
     lengths = np.concatenate([np.hypot(*(lines[:, 1] - lines[:, 0]).T), arc_lengths])
     curved = np.concatenate([strokes.curved, np.ones(len(owner), bool)])
     inner = np.concatenate([strokes.inner, np.column_stack([~first, ~last])])
     path = np.concatenate([strokes.line_path, strokes.arc_path[owner]])
-    kept = lengths > _NO_LENGTH
+    long = lengths > _NO_LENGTH
+    # nothing to copy where all are long enough
+    kept = slice(None) if long.all() else long
     true_round = round_ & (radius > 0)
     return Paths(
         tails[kept],
@@ -150,6 +151,14 @@ def flattened(strokes: Strokes, scale: float, expanded: Mapping[str, int]) -> Pa
         _box(lines, centre, u, v, start, sweep),
         dict(expanded),
     )
+
+
+def _points(centre: Floats, u: Floats, v: Floats, start: Floats, sweep: Floats, counts: Integers) -> Floats:
+    """The ends of all pieces of all arcs."""
+    owner = np.repeat(np.arange(len(counts)), counts + 1)
+    index = np.arange(len(owner)) - np.repeat(np.cumsum(counts + 1) - counts - 1, counts + 1)
+    t = start[owner] + sweep[owner] * (index / counts[owner])
+    return np.asarray(centre[owner] + u[owner] * np.cos(t)[:, None] + v[owner] * np.sin(t)[:, None])
 
 
 def _radii(u: Floats, v: Floats) -> tuple[Floats, Flags]:

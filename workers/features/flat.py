@@ -78,8 +78,12 @@ class FlatStudy:
 
     def harmonic(self, order: int) -> float:
         """Length-weighted mean of exp(i order angle) over the directions of all pieces, as a magnitude 0..1."""
+        return float(abs(self.weights @ np.exp(1j * order * self._angles)))
+
+    @cached_property
+    def _angles(self) -> Floats:
         step = self.heads - self.tails
-        return float(abs(self.weights @ np.exp(1j * order * np.arctan2(step[:, 1], step[:, 0]))))
+        return np.asarray(np.arctan2(step[:, 1], step[:, 0]))
 
     @cached_property
     def turnings(self) -> Integers:

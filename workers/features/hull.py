@@ -12,7 +12,8 @@ import numpy as np
 from workers.cad.shape import Flags, Floats, Integers
 
 _GRID = 1 << 19  # coordinates -2^19..2^19: differences fit 2^20, determinants 1.5 * 2^62
-_FILTER_DIRECTIONS = 64
+# few directions leave few points, and more directions then leave hardly any
+_FILTER_DIRECTIONS = (8, 64)
 
 
 def hull_2d(points: Floats) -> Floats:
@@ -39,17 +40,22 @@ def polygon_perimeter(corners: Floats) -> float:
 
 
 def _outer(points: Floats) -> Floats:
-    """Without the points strictly inside the polygon of the extremes in 64 directions: most points, cheaply."""
-    if len(points) < 1000:
-        return points
-    angles = np.arange(_FILTER_DIRECTIONS) * (2 * np.pi / _FILTER_DIRECTIONS)
+    """Without the points strictly inside the polygons of extremes in some directions: most points, cheaply."""
+    for count in _FILTER_DIRECTIONS:
+        if len(points) >= 1000:
+            points = _outside(points, count)
+    return points
+
+
+def _outside(points: Floats, directions: int) -> Floats:
+    angles = np.arange(directions) * (2 * np.pi / directions)
     at = [int(np.argmax(points @ direction)) for direction in np.column_stack([np.cos(angles), np.sin(angles)])]
     ring = points[at]
     outside = np.zeros(len(points), dtype=bool)
+    x, y = np.ascontiguousarray(points.T)
     for tail, head in zip(ring, np.roll(ring, -1, axis=0), strict=True):
         if (tail != head).any():
-            side = (head[0] - tail[0]) * (points[:, 1] - tail[1]) - (head[1] - tail[1]) * (points[:, 0] - tail[0])
-            outside |= side <= 0
+            outside |= (head[0] - tail[0]) * (y - tail[1]) - (head[1] - tail[1]) * (x - tail[0]) <= 0
     return points[outside] if outside.any() else ring
 
 

@@ -1,0 +1,164 @@
+"""The fast way through DXF against the reference: the same shape, or it hands over; never another shape."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foundation.errors import Failure
+from foundation.settings import CadSettings
+from tasks.recognition import encoding
+from tasks.vocabulary import FeatureVersion
+from workers.cad.dxf import measured, read_dxf
+from workers.cad.dxf_drawing import Drawing
+from workers.cad.dxf_fast import opened_fast
+from workers.cad.dxf_numbers import PADDING, decimals
+from workers.cad.dxf_reference import opened
+from workers.cad.dxf_tags import NotCovered
+from workers.cad.shape import Paths, Shape
+from workers.features.flat import FlatStudy
+from workers.features.vector import vector
+
+LIMITS = CadSettings()
+SAMPLES = Path(__file__).parents[2] / "data"
+DATA = Path(os.environ.get("CADMILL_DATA") or Path(__file__).parents[4] / "shared" / "data")
+
+
+def drawings(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() == ".dxf")
+
+
+def outcome(drawing: Callable[[], Drawing]) -> tuple[Shape, list[float]] | str:
+    try:
+        shape = measured(drawing(), LIMITS)
+    except Failure as failure:
+        return failure.code
+    assert isinstance(shape.geometry, Paths)
+    return shape, vector(FlatStudy(shape.geometry, shape.types), FeatureVersion.V4)
+
+
+def agrees(path: Path) -> bool:
+    """Whether the fast way covers the file; fails where it does and tells another story than the reference."""
+    data = path.read_bytes()
+    try:
+        fast = outcome(lambda: opened_fast(data))
+    except NotCovered:
+        return False
+    known = outcome(lambda: opened(path))
+    if isinstance(fast, str) or isinstance(known, str):
+        assert fast == known
+        return True
+    (shape, slots), (model, expected) = fast, known
+    facts, told = dict(shape.facts), dict(model.facts)
+    assert (facts.pop("reader"), told.pop("reader")) == ("fast", "ezdxf")
+    # sums over the same pieces in another order differ in their last digit
+    assert facts.pop("total_length") == pytest.approx(told.pop("total_length"), rel=1e-9)
+    assert facts == told
+    assert (shape.types, shape.units, shape.findings) == (model.types, model.units, model.findings)
+    assert isinstance(shape.geometry, Paths)
+    assert isinstance(model.geometry, Paths)
+    assert shape.geometry.expanded == model.geometry.expanded
+    assert len(shape.geometry.lengths) == len(model.geometry.lengths)
+    box = model.geometry.box
+    assert np.allclose(shape.geometry.box, box, rtol=0, atol=1e-9 * np.abs(box).max())
+    assert slots == pytest.approx(expected, rel=1e-6, abs=1e-6)
+    return True
+
+
+def test_the_samples_are_the_same_both_ways_and_most_are_covered() -> None:
+    covered = [agrees(path) for path in drawings(SAMPLES)]
+    assert sum(covered) > len(covered) / 2
+
+
+@pytest.mark.skipif(not (DATA / "real" / "dxf").is_dir(), reason=f"THE DEVELOPMENT SET IS NOT AT {DATA}: set CADMILL_DATA to its folder")
+def test_every_known_drawing_is_the_same_both_ways_and_most_real_ones_are_covered() -> None:
+    for path in drawings(DATA / "bad"):
+        agrees(path)
+    real = [agrees(path) for path in drawings(DATA / "real" / "dxf")]
+    assert sum(real) >= 0.8 * len(real)
+
+
+def test_the_result_tells_which_way_was_taken(tmp_path: Path) -> None:
+    data = (SAMPLES / "dxf" / "sliding-base.dxf").read_bytes()
+    path = tmp_path / "a.dxf"
+    path.write_bytes(data)
+    assert read_dxf(path, LIMITS).facts["reader"] == "fast"
+    # a byte order mark is one of the things the fast way leaves alone
+    path.write_bytes(b"\xef\xbb\xbf" + data)
+    assert encoding(path.read_bytes()) is not None
+    assert read_dxf(path, LIMITS).facts["reader"] == "ezdxf"
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """One to three slips, as disks, editors and bad writers make them: in bytes, and in whole tags."""
+    letters = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 3))):
+        at, kind = chance.randrange(len(letters)), chance.randrange(6)
+        if kind == 0:
+            letters[at] = chance.randrange(256)
+        elif kind == 1:
+            letters[at] = chance.choice(b"0123456789 .-\nAEx{}")
+        elif kind == 2:
+            del letters[at : at + chance.choice((1, 2, 40))]
+        else:
+            lines = bytes(letters).split(b"\n")
+            tag, other = (chance.randrange(max(len(lines) // 2, 1)) * 2 for _ in range(2))
+            if kind == 3:
+                del lines[tag : tag + 2 * chance.choice((1, 2, 6))]
+            elif kind == 4:
+                lines[other:other] = lines[tag : tag + 2 * chance.choice((1, 3, 8))]
+            elif max(tag, other) + 1 < len(lines):
+                lines[tag + 1] = lines[other + 1]
+            letters = bytearray(b"\n".join(lines))
+        if not letters:
+            break
+    return bytes(letters)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_damaged_drawings_are_never_read_otherwise_than_by_the_reference(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    files = [path for path in drawings(SAMPLES) if 0 < path.stat().st_size < 30_000]
+    path = tmp_path / "a.dxf"
+    for _ in range(40):
+        path.write_bytes(mutated(chance.choice(files).read_bytes(), chance))
+        agrees(path)
+
+
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20),
+    st.sampled_from(["%r", "%.6f", "%.16g", " %.3f ", "%d"]),
+)
+@settings(deadline=None)
+def test_numbers_are_those_of_float_to_the_last_bit(numbers: list[float], form: str) -> None:
+    lines = [form % number for number in numbers if abs(number) < 1e200]
+    values = column(lines)
+    assert values.tolist() == [float(line) for line in lines]
+
+
+def column(lines: list[str]) -> np.ndarray:
+    data = "".join(f"{line}\n" for line in lines).encode()
+    buffer = np.frombuffer(data + bytes(PADDING), dtype=np.uint8)
+    ends = np.flatnonzero(buffer == 10)
+    starts = np.append(0, ends[:-1] + 1) if len(ends) else ends
+    return decimals(data, buffer, starts, ends)
+
+
+@pytest.mark.parametrize("word", ["", ".", "-", "+.", "1.2.3", "1-2", "12a", "1_0", " ", "--1", "1,5", "1 2", "１"])
+def test_what_is_no_number_is_refused(word: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the message is nobody's business
+        column(["1", word, "2"])
+
+
+@pytest.mark.parametrize(
+    "text", ["5", "-.5", "5.", "+1.5", "-0", "1e5", "1E-3", "0.1000000000000000055511151231257827", "9999999999999999999"]
+)
+def test_numbers_in_every_spelling(text: str) -> None:
+    assert column([text, f"  {text} "]).tolist() == [float(text)] * 2

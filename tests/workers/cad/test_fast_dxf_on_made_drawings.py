@@ -1,0 +1,140 @@
+"""Drawings made of everything the fast way draws itself, leaning, mirrored, nested and in arrays: the same both ways."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.workers.cad.test_fast_dxf import agrees
+
+Tags = list[tuple[int, object]]
+Chance = random.Random
+
+
+def point(chance: Chance, code: int, flat: bool = False) -> Tags:
+    tags: Tags = [(code, round(chance.uniform(-100, 100), 6)), (code + 10, round(chance.uniform(-100, 100), 6))]
+    return tags if flat or chance.random() < 0.3 else [*tags, (code + 20, chance.choice((0.0, 0.0, round(chance.uniform(-9, 9), 3))))]
+
+
+def extrusion(chance: Chance) -> Tags:
+    up = chance.choice(((), (), (0, 0, 1), (0, 0, -1), (0.36, 0.48, 0.8), (1, 0, 0), (0.001, 0.002, -0.999998)))
+    return [(code, number) for code, number in zip((210, 220, 230), up, strict=False)]
+
+
+def line(chance: Chance) -> Tags:
+    return [(0, "LINE"), (100, "AcDbLine"), *point(chance, 10), *point(chance, 11), *extrusion(chance)]
+
+
+def circle(chance: Chance) -> Tags:
+    return [(0, "CIRCLE"), (100, "AcDbCircle"), *point(chance, 10), (40, chance.choice((3.5, 1e-3, 0, -2))), *extrusion(chance)]
+
+
+def arc(chance: Chance) -> Tags:
+    angles: Tags = [(100, "AcDbArc"), (50, chance.choice((0, 30, 350.5, -40))), (51, chance.choice((360, 30, 10, 720.25)))]
+    return [(0, "ARC"), (100, "AcDbCircle"), *point(chance, 10), (40, 2.25), *extrusion(chance), *angles]
+
+
+def ellipse(chance: Chance) -> Tags:
+    span: Tags = [(40, chance.choice((0.5, 1.0, -0.25))), (41, chance.choice((0, 1.5))), (42, chance.choice((6.283185307, 3.0, 0.5)))]
+    return [(0, "ELLIPSE"), (100, "AcDbEllipse"), *point(chance, 10), (11, 3), (21, chance.choice((0, 4))), (31, 0), *span]
+
+
+def light(chance: Chance) -> Tags:
+    count = chance.randrange(5)
+    tags: Tags = [(0, "LWPOLYLINE"), (100, "AcDbPolyline"), (90, count), (70, chance.randrange(2)), *([(38, 2.5)] * chance.randrange(2))]
+    for _ in range(count):
+        tags += [*point(chance, 10, flat=True), *([(42, chance.choice((0, 0.5, -1, 2)))] * chance.randrange(2))]
+    return tags + extrusion(chance)
+
+
+def heavy(chance: Chance) -> Tags:
+    flags = chance.choice((0, 1, 8, 9, 4))
+    tags: Tags = [(0, "POLYLINE"), (100, "AcDb2dPolyline"), (66, 1), (10, 0), (20, 0), (30, 0), (70, flags), *extrusion(chance)]
+    for _ in range(chance.randrange(5)):
+        bulge: Tags = [(42, chance.choice((0, 0.4, -0.4)))] * chance.randrange(2)
+        tags += [(0, "VERTEX"), (100, "AcDbVertex"), *point(chance, 10), *bulge, (70, chance.choice((0, 16)))]
+    return [*tags, (0, "SEQEND")]
+
+
+def face(chance: Chance) -> Tags:
+    kind = chance.choice(("SOLID", "TRACE", "3DFACE"))
+    corners = [tag for code in (10, 11, 12, 13) for tag in point(chance, code)]
+    lean = extrusion(chance) if kind != "3DFACE" else []
+    return [(0, kind), (100, "AcDbFace" if kind == "3DFACE" else "AcDbTrace"), *corners, *lean]
+
+
+def words(chance: Chance) -> Tags:
+    return [(0, "TEXT"), (100, "AcDbText"), *point(chance, 10), (40, 2), (1, chance.choice(("ø 5", "%%c7", "\\U+2300"))), (100, "AcDbText")]
+
+
+def insert(chance: Chance, block: str) -> Tags:
+    scale: Tags = [(code, chance.choice((1, -1, 2.5))) for code in (41, 42, 43) if chance.random() < 0.5]
+    grid: Tags = [(70, 3), (71, 2), (44, 7.5), (45, chance.choice((0, -4)))] if chance.random() < 0.3 else []
+    turn: Tags = [(50, chance.choice((0, 30, -90)))] * chance.randrange(2)
+    return [(0, "INSERT"), (100, "AcDbBlockReference"), (2, block), *point(chance, 10), *scale, *turn, *grid, *extrusion(chance)]
+
+
+KINDS: tuple[Callable[[Chance], Tags], ...] = (line, circle, arc, ellipse, light, heavy, face, words)
+OLD = (line, circle, arc, heavy, face, words)
+
+
+def entities(chance: Chance, old: bool, blocks: list[str]) -> Tags:
+    tags: Tags = []
+    for _ in range(chance.randrange(1, 12)):
+        made = (
+            insert(chance, chance.choice([*blocks, "nowhere"]))
+            if blocks and chance.random() < 0.4
+            else chance.choice(OLD if old else KINDS)(chance)
+        )
+        for code, value in made:
+            if code == 100 and old:
+                continue
+            tags.append((code, value))
+            if code == 0:
+                tags += [(8, chance.choice(("0", "Maße")))] if old else [(100, "AcDbEntity"), (8, "Löcher")]
+                # the elevation of R11
+                tags += [(38, 1.5)] if old and value in ("CIRCLE", "SOLID") and chance.random() < 0.3 else []
+    return tags
+
+
+def drawing(chance: Chance) -> bytes:
+    version = chance.choice(("AC1009", "AC1015", "AC1021"))
+    old, blocks = version == "AC1009", ["A", "b", "C"]
+    tags: Tags = [
+        (0, "SECTION"),
+        (2, "HEADER"),
+        (9, "$ACADVER"),
+        (1, version),
+        (9, "$INSUNITS"),
+        (70, chance.choice((0, 4, 1))),
+        (0, "ENDSEC"),
+    ]
+    tags += [(0, "SECTION"), (2, "BLOCKS")]
+    for at, name in enumerate(blocks):
+        tags += [
+            (0, "BLOCK"),
+            (8, "0"),
+            (2, name),
+            (70, 0),
+            *point(chance, 10),
+            *entities(chance, old, blocks[:at]),
+            (0, "ENDBLK"),
+            (8, "0"),
+        ]
+    tags += [(0, "ENDSEC"), (0, "SECTION"), (2, "ENTITIES"), *entities(chance, old, ["a", "B", "C"]), (0, "ENDSEC"), (0, "EOF")]
+    end = chance.choice(("\n", "\r\n"))
+    return "".join(f"{code:3d}{end}{value}{end}" for code, value in tags).encode("utf-8" if version == "AC1021" else "cp1252", "replace")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_made_drawings_are_the_same_both_ways(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    path = tmp_path / "a.dxf"
+    covered = 0
+    for _ in range(30):
+        path.write_bytes(drawing(chance))
+        covered += agrees(path)
+    assert covered > 15
