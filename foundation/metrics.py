@@ -17,6 +17,7 @@ _RINGS_FAILED = Counter("cadmill_rings_failed", "Doorbells that Redis did not ta
 _RINGS_DROPPED = Counter("cadmill_rings_dropped", "Doorbells for chunks that did not wait for one")
 _REPAIRS = Counter("cadmill_repairs", "What upkeep repaired", ["what"])
 _EXTRACTION = Histogram("feature_extraction_latency_seconds", "Reading one file and computing its vector", ["version"])
+_PREVIEWS = Histogram("cadmill_preview_seconds", "Drawing the previews of one file", ["format"])
 _DELIVERIES = Counter("cadmill_delivery_tries", "Tries to deliver a webhook, by what came of them", ["state"])
 _REQUESTS = Histogram("cadmill_http_seconds", "HTTP requests", ["method", "route", "status"])
 
@@ -43,6 +44,8 @@ def count(event: Event) -> None:
             _REPAIRS.labels("deliveries_rescued").inc(event.deliveries_rescued)
         case telemetry.FeaturesExtracted():
             _EXTRACTION.labels(event.version).observe(event.seconds)
+        case telemetry.PreviewDrawn():
+            _PREVIEWS.labels(event.format).observe(event.seconds)
         case telemetry.DeliveryTried(state=state):
             _DELIVERIES.labels(state).inc()
         case telemetry.RequestAnswered():

@@ -70,6 +70,12 @@ class FeaturesExtracted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PreviewDrawn(Event):
+    format: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryTried(Event):
     delivery_id: str
     attempt: int
@@ -105,7 +111,7 @@ def emit(event: Event) -> None:
             logger.exception("a telemetry sink failed on %s", type(event).__name__)
 
 
-_QUIET = (RequestAnswered, FeaturesExtracted, RingDropped)
+_QUIET = (RequestAnswered, FeaturesExtracted, PreviewDrawn, RingDropped)
 
 
 def log(event: Event) -> None:

@@ -40,7 +40,7 @@ class Incoming:
         try:
             self._file.write(data)
         except OSError as error:
-            raise _full(error) from error
+            raise full(error) from error
 
     @property
     def sha256(self) -> str:
@@ -57,7 +57,7 @@ class Incoming:
                 os.replace(self._path, target)
                 _sync_folder(target.parent)
         except OSError as error:
-            raise _full(error) from error
+            raise full(error) from error
         self._close()
         return self.sha256
 
@@ -104,5 +104,5 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _full(error: OSError) -> OSError | Failure:
+def full(error: OSError) -> OSError | Failure:
     return Failure("STORAGE_FULL") if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else error

@@ -16,6 +16,7 @@ class ExtractionRequest(Request):
         None, description="v1 (8 slots), v2 (16), v3 (22) or v4 (24); empty: the server's FEATURE_VERSION"
     )
     force: bool = Field(False, description="compute anew what is already known")
+    previews: bool = Field(False, description="draw pictures too, where there are none yet; takes 0.02 to 0.3 s a file of usual size")
 
 
 class Box(Answer):
@@ -46,3 +47,4 @@ class ExtractionAnswer(Answer):
     facts: dict[str, Any]
     engine_build: str
     seconds: float
+    preview_seconds: float = Field(0.0, description="what drawing the previews cost on top; 0 when they were there already")

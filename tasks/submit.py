@@ -151,7 +151,10 @@ def _of_parts(sizes: dict[str, int], part_ids: tuple[str, ...]) -> list[NewItem]
 
 def _extraction(tx: Tx, tenant_id: str, request: ExtractionRequest, settings: Settings) -> Asked:
     version = request.feature_version or settings.features.version
-    return Asked(_of_parts(parts.sizes(tx, tenant_id, request.parts), request.parts), {"feature_version": version, "force": request.force})
+    return Asked(
+        _of_parts(parts.sizes(tx, tenant_id, request.parts), request.parts),
+        {"feature_version": version, "force": request.force, "previews": request.previews},
+    )
 
 
 def _similarity(tx: Tx, tenant_id: str, request: SimilarityRequest, settings: Settings) -> Asked:

@@ -209,8 +209,9 @@ def _with(word: str, address: str) -> str:
 
 def test_the_demo_shows_everything_and_leaves_nothing(tmp_path: Path) -> None:
     told = subprocess.run(
-        [sys.executable, "-m", "api.cli.main", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
+        [sys.executable, "-m", "api.cli.main", "demo", "--contact-sheet", str(tmp_path / "demo.html")],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
     assert told.returncode == 0, told.stdout + told.stderr
     for word in ("succeeded", "shape_entropy", "ae.r2000a.dxf  ae.r2013b.dxf", "signature verified", "CAD_EXPANSION_LIMIT", "All done"):
         assert word in told.stdout

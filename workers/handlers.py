@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from foundation.errors import Failure
-from foundation.telemetry import FeaturesExtracted, emit
-from ledger import vectors
+from foundation.telemetry import FeaturesExtracted, PreviewDrawn, emit, logger
+from ledger import previews, vectors
 from ledger.jobs import ClaimedItem
 from ledger.vectors import Vector
 from tasks.recognition import claimed as claimed_format
 from tasks.vocabulary import FeatureVersion, Kind
 from workers.cache.store import VectorKey
+from workers.cad.preview import Previews
 from workers.cad.sandbox import Sandbox
+from workers.cad.shape import Finding, FindingCode
 from workers.features.extraction import ENGINE_BUILD
 from workers.features.packing import packed
 from workers.index.exact import Gallery
@@ -44,14 +46,28 @@ def _features(work: Work, box: Sandbox, item: ClaimedItem, version: FeatureVersi
     sha256, name = _file_of(item)
     stored = None if known is None else known.get(sha256)
     # The name takes part in the answer only by what it claims: a mistaken claim must fail here as it would on its own.
-    if stored is not None and claimed_format(name) in (None, stored["format"]):
+    wanted = bool(work.claimed.input.get("previews"))
+    draw = wanted and (known is None or not previews.there(work.worker.files, sha256, ENGINE_BUILD))
+    if stored is not None and not draw and claimed_format(name) in (None, stored["format"]):
         return stored
-    extracted = box.extract(work.worker.files.path(sha256), name, version)
+    extracted = box.extract(work.worker.files.path(sha256), name, version, draw)
     emit(FeaturesExtracted(version.value, str(extracted.result["format"]), float(extracted.result["seconds"])))
+    if extracted.previews is not None:
+        _keep_previews(work, sha256, extracted.previews, extracted.result)
     work.vectors.append(Vector(sha256, version, ENGINE_BUILD, extracted.family, packed(extracted.vector), extracted.result))
     if known is not None:
         known[sha256] = extracted.result
     return extracted.result
+
+
+def _keep_previews(work: Work, sha256: str, drawn: Previews, result: Result) -> None:
+    """Pictures are worth less than the vector: where they cannot be kept, that is told with the result, which stands."""
+    try:
+        previews.keep(work.worker.files, sha256, ENGINE_BUILD, drawn.files)
+        emit(PreviewDrawn(str(result["format"]), float(result["preview_seconds"])))
+    except (Failure, OSError) as error:
+        logger.warning("the previews of a file could not be kept: %s", error)
+        result["findings"].append(Finding.of(FindingCode.PREVIEW_MISSING).public())
 
 
 def _file_of(item: ClaimedItem) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx2
@@ -17,6 +17,7 @@ from foundation.clock import SYSTEM, Clock
 from foundation.errors import CODES, Failure
 
 Json = dict[str, Any]
+Answer = TypeVar("Answer")
 TERMINAL = frozenset({"succeeded", "partial", "failed", "cancelled"})
 _PATIENCE_SECONDS = 30.0
 """How long a request that may be repeated waits for an API that restarts."""
@@ -91,6 +92,15 @@ class Client:
             for file in opened:
                 file.close()
 
+    def preview(self, part: str, size: int) -> bytes | None:
+        """The PNG of a part; None when there is none."""
+        try:
+            return self._patiently(lambda: self._send("GET", f"/api/v1/parts/{_step(part)}/preview.png", params={"size": size})).content
+        except ApiError as error:
+            if error.code != "PREVIEW_NOT_FOUND":
+                raise
+            return None
+
     # jobs
 
     def submit(self, kind: str, given: Json, idempotency_key: str | None = None, **options: Any) -> Json:
@@ -144,11 +154,14 @@ class Client:
                 return
 
     def _ask_patiently(self, method: str, path: str, **how: Any) -> Json:
+        return self._patiently(lambda: self._ask(method, path, **how))
+
+    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
         """Repeat while the API restarts or is too busy. Only for requests that may be repeated."""
         deadline, pause = self._clock.tick() + _PATIENCE_SECONDS, 0.2
         while True:
             try:
-                return self._ask(method, path, **how)
+                return ask()
             except ApiError as error:
                 if not error.passing or self._clock.tick() + pause > deadline:
                     raise
@@ -156,6 +169,10 @@ class Client:
             pause = min(3.0, pause * 2)
 
     def _ask(self, method: str, path: str, **how: Any) -> Json:
+        body = self._send(method, path, **how).json()
+        return body if isinstance(body, dict) else {"items": body}
+
+    def _send(self, method: str, path: str, **how: Any) -> httpx2.Response:
         try:
             response = self._http.request(method, path, **how)
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
@@ -169,8 +186,7 @@ class Client:
                 passing=not isinstance(error, httpx2.ConnectError),
             ) from error
         if response.is_success:
-            body = response.json()
-            return body if isinstance(body, dict) else {"items": body}
+            return response
         raise _told(response)
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from api.cli import contact_sheet as page
 from api.cli import show, work
 from api.cli.client import Client, key_of
 from api.cli.guardian import die_with_parent
@@ -29,14 +30,14 @@ _SCORE = 0.99
 _RELEASE = re.compile(r"[._-](r\d+|ac\d+|\d{4})[a-z]?\.dxf$", re.IGNORECASE)
 
 
-def run() -> int:
+def run(contact_sheet: Path) -> int:
     """The whole demo; exit code 0 when everything that should be seen was seen."""
     begun = SYSTEM.tick()
     signal.signal(signal.SIGTERM, _interrupt)
     with tempfile.TemporaryDirectory(prefix="cadmill-demo-") as name:
         folder = Path(name).resolve()
         with _stack(folder) as url, Client(url, key_of(folder)) as client:
-            missing = _tour(client)
+            missing = _tour(client, contact_sheet)
         left = left_behind(folder)
     if left:
         missing.append(f"processes were left behind: {', '.join(str(pid) for pid in left)}")
@@ -49,7 +50,7 @@ def run() -> int:
     return 1 if missing else 0
 
 
-def _tour(client: Client) -> list[str]:
+def _tour(client: Client, contact_sheet: Path) -> list[str]:
     """Show each thing; gives sentences of what should have been there and was not."""
     missing: list[str] = []
     samples = [file for file in choose([project_root() / "tests" / "data"]) if file.path.suffix.lower() in (".dxf", ".stl")]
@@ -58,7 +59,7 @@ def _tour(client: Client) -> list[str]:
         parts, refused = work.upload(client, samples)
 
         _heading("2. Extract features (v4)")
-        job = work.extract(client, parts, "v4", False, callback_url=receiver.url)
+        job = work.extract(client, parts, "v4", previews=True, callback_url=receiver.url)
         ended = work.wait(client, job["id"])
         items = client.items(job["id"])
         work.features_table(items, parts, refused)
@@ -78,6 +79,10 @@ def _tour(client: Client) -> list[str]:
         else:
             kind, message, when = (show.clean(receipt[name]) for name in ("type", "id", "timestamp"))
             show.line(f"received {kind}, message {message}, of {when}: signature verified")
+
+        _heading("5. Look at the parts")
+        if not page.write(contact_sheet, client, parts, items):
+            missing.append("the contact sheet has no pictures")
     return missing
 
 

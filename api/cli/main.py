@@ -73,6 +73,7 @@ def submit(
     callback_url: Annotated[str | None, typer.Option(help="Where to send a signed message when the job has ended.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Compute again what is known already.")] = False,
     idempotency_key: Annotated[str | None, typer.Option(help="Submitting again with the same key and files is the same job.")] = None,
+    contact_sheet: Annotated[Path | None, typer.Option(help="Write a page of thumbnails; with --wait.", metavar="FILE.html")] = None,
     url: UrlOption = "",
     key: KeyOption = "",
     directory: DirOption = None,
@@ -82,10 +83,14 @@ def submit(
     \b
       cadmill submit bracket.dxf housing.stl --wait
       cadmill submit drawings/ --wait --feature-version v4 --label project=apollo
+      cadmill submit drawings/ --wait --contact-sheet drawings.html
     """
+    from api.cli import contact_sheet as page
     from api.cli import show, work
     from api.cli.selection import choose
 
+    if contact_sheet and (not wait or contact_sheet.suffix.lower() not in page.SUFFIXES):
+        raise typer.BadParameter("a contact sheet is an .html file, and its pictures are there when the job has ended: add --wait")
     labels = _labels(label or [])
     chosen = choose(paths)
     if not chosen:
@@ -97,14 +102,25 @@ def submit(
         if not parts:
             raise typer.Exit(work.SOME_FAILED)
         job = work.extract(
-            client, parts, feature_version, force, idempotency_key, priority=priority, labels=labels, callback_url=callback_url
+            client,
+            parts,
+            feature_version,
+            force,
+            contact_sheet is not None,
+            idempotency_key,
+            priority=priority,
+            labels=labels,
+            callback_url=callback_url,
         )
         show.line(f"job {job['id']} {job['state']}, {len(parts)} part(s)")
         if not wait:
             show.line(f"  see it with: cadmill watch {job['id']}")
             raise typer.Exit(work.SOME_FAILED if refused else 0)
         ended = work.wait(client, job["id"])
-        work.features_table(client.items(job["id"]), parts, refused)
+        items = client.items(job["id"])
+        work.features_table(items, parts, refused)
+        if contact_sheet:
+            page.write(contact_sheet, client, parts, items)
     raise typer.Exit(work.exit_code(ended, refused))
 
 
@@ -130,7 +146,7 @@ def similar(
     with _client(url, key, directory) as client:
         if Path(what).is_file():
             parts, refused = work.upload(client, choose([Path(what)]))
-            extraction = work.wait(client, work.extract(client, parts, feature_version, False)["id"]) if parts else None
+            extraction = work.wait(client, work.extract(client, parts, feature_version)["id"]) if parts else None
             if extraction is None or extraction["state"] != "succeeded":
                 work.features_table(client.items(extraction["id"]) if extraction else [], parts, refused)
                 raise typer.Exit(work.SOME_FAILED)
@@ -218,15 +234,19 @@ def doctor(url: UrlOption = "", key: KeyOption = "", directory: DirOption = None
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    contact_sheet: Annotated[Path, typer.Option(help="Where to write the page of thumbnails.", metavar="FILE.html")] = Path(
+        "cadmill-demo.html"
+    ),
+) -> None:
     """Show everything once, in under a minute.
 
     Starts a stack in a temporary folder, uploads sample files, shows features and duplicates,
-    receives a webhook, stops everything and leaves nothing behind.
+    receives a webhook, stops everything and leaves nothing behind but a page of thumbnails.
     """
     from api.cli.demo import run as show_all
 
-    raise typer.Exit(show_all())
+    raise typer.Exit(show_all(contact_sheet))
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:

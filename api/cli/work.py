@@ -37,8 +37,16 @@ def exit_code(job: Json, refused: Sequence[Json] = ()) -> int:
     return 0 if job["state"] == "succeeded" and not refused else SOME_FAILED
 
 
-def extract(client: Client, parts: Sequence[Json], version: str | None, force: bool, key: str | None = None, **options: Any) -> Json:
-    given: Json = {"parts": [part["id"] for part in parts], "force": force}
+def extract(
+    client: Client,
+    parts: Sequence[Json],
+    version: str | None,
+    force: bool = False,
+    previews: bool = False,
+    key: str | None = None,
+    **options: Any,
+) -> Json:
+    given: Json = {"parts": [part["id"] for part in parts], "force": force, "previews": previews}
     if version:
         given["feature_version"] = version
     return client.submit("extraction", given, key, **options)

@@ -12,6 +12,7 @@ from api import paging, uploads
 from api.auth import TheTenant
 from api.house import TheHouse
 from api.paging import Cursor, Limit
+from api.routes import previews
 from foundation.errors import Failure
 from ledger import parts
 from ledger.parts import NewPart
@@ -83,9 +84,10 @@ def list_parts(
 
 @router.get("/{part_id}")
 def get_part(part_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
-    """A part with what is known of its vectors."""
+    """A part with what is known of its vectors, and links to its previews once it was extracted."""
     with house.ledger.read() as tx:
-        return parts.get(tx, tenant.id, part_id)
+        part = parts.get(tx, tenant.id, part_id)
+    return part | {"links": previews.links(house, part)}
 
 
 @router.delete("/{part_id}", status_code=204)

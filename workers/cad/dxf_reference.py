@@ -47,6 +47,11 @@ def opened(path: Path) -> Drawing:
     )
 
 
+def document_of(path: Path) -> Any:
+    """The open drawing itself, for its preview: colours and words are no geometry. Raises `Failure` as `opened` does."""
+    return _open(path, Counter())[0]
+
+
 def _open(path: Path, findings: Counter[FindingCode]) -> tuple[Any, bool]:
     """The document, and whether it is binary; repairs are reported in `findings`."""
     from ezdxf.filemanagement import read, readfile

@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import time
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -22,15 +23,18 @@ from pydantic import ValidationError
 
 from foundation.errors import CODES, Failure, Stage
 from foundation.telemetry import logger
+from ledger.previews import KINDS, SVG
 from tasks.extraction import ExtractionAnswer
 from tasks.vocabulary import Family, FeatureVersion, slot_names
 from workers.cad.nursery import Child, Nursery
+from workers.cad.preview import Previews
 from workers.features.extraction import ENGINE_BUILD, Extraction
 
 _LOOK_SECONDS = 0.2  # how often a wait looks whether it is still wanted
 _LAST_BREATH_SECONDS = 2.0  # between closing its end and being dead
 _CONTEXT_LETTERS = 4000
 _LARGEST_INTEGER = 2**63
+_PNG, _SVG = b"\x89PNG\r\n\x1a\n", b"<svg "
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
@@ -46,7 +50,7 @@ class Sandbox:
         self._wanted = wanted
         self._child: Child | None = None
 
-    def extract(self, path: Path, name: str, version: FeatureVersion) -> Extraction:
+    def extract(self, path: Path, name: str, version: FeatureVersion, draw: bool = False) -> Extraction:
         """As the engine's own `extract`. Raises `Failure` besides: ENGINE_TIMEOUT, MEMORY_ERROR, ENGINE_CRASH, ENGINE_DEFECT,
         SANDBOX_UNAVAILABLE, and whatever `wanted` raises.
         """
@@ -54,7 +58,7 @@ class Sandbox:
             file = path.open("rb")
         except FileNotFoundError as error:
             raise Failure("FILE_MISSING") from error
-        request = json.dumps({"name": name, "version": version.value}).encode() + b"\n"
+        request = json.dumps({"name": name, "version": version.value, "draw": draw}).encode() + b"\n"
         try:
             with file:
                 return accepted(self._asked(request, file.fileno()), version)
@@ -155,7 +159,7 @@ def accepted(line: bytes, version: FeatureVersion) -> Extraction:
         _check(told)
         if "failure" in told:
             raise _failure(told["failure"])
-        return _extraction(told["result"], version)
+        return _extraction(told["result"], version, _previews(told["previews"]))
     except (ValueError, KeyError, TypeError, OverflowError, struct.error, RecursionError) as error:
         logger.warning("the engine's answer is refused: %s", type(error).__name__ if isinstance(error, ValidationError) else error)
         raise Failure("ENGINE_DEFECT", {"reason": "the answer has not the form of one"}) from error
@@ -193,7 +197,17 @@ def _failure(told: dict[str, Any]) -> Failure:
     return Failure(code, context)
 
 
-def _extraction(result: dict[str, Any], version: FeatureVersion) -> Extraction:
+def _previews(told: dict[str, str]) -> Previews | None:
+    """Pictures that can be pictures: all kinds or none, each beginning as its kind does."""
+    if not told:
+        return None
+    files = {kind: b64decode(text, validate=True) for kind, text in told.items()}
+    if set(files) != set(KINDS) or not all(data.startswith(_SVG if kind == SVG else _PNG) for kind, data in files.items()):
+        raise ValueError("a preview is not a picture")
+    return Previews(files)
+
+
+def _extraction(result: dict[str, Any], version: FeatureVersion, drawn: Previews | None) -> Extraction:
     answer = ExtractionAnswer.model_validate(result)
     if answer.model_dump(mode="json") != result:
         raise ValueError("a field has not its type")
@@ -204,4 +218,4 @@ def _extraction(result: dict[str, Any], version: FeatureVersion) -> Extraction:
         raise ValueError("the vector has not the width of its version, or its slots say otherwise")
     if struct.unpack(f"<{len(vector)}f", struct.pack(f"<{len(vector)}f", *vector)) != tuple(vector):
         raise ValueError("a slot is not what the ledger can hold")
-    return Extraction(family, vector, result)
+    return Extraction(family, vector, result, drawn)

@@ -43,6 +43,7 @@ class FindingCode(StrEnum):
     REFERENCES_DANGLING = "REFERENCES_DANGLING"
     SCHEMA_UNKNOWN = "SCHEMA_UNKNOWN"
     FACES_MISSING = "FACES_MISSING"
+    PREVIEW_MISSING = "PREVIEW_MISSING"
 
 
 _SENTENCES = {
@@ -63,6 +64,7 @@ _SENTENCES = {
     FindingCode.REFERENCES_DANGLING: "Entities name others that do not exist; what needs these was left out.",
     FindingCode.SCHEMA_UNKNOWN: "The file names a schema of its own; it was read like any STEP model.",
     FindingCode.FACES_MISSING: "Faces that could not be built or meshed are missing from the measures.",
+    FindingCode.PREVIEW_MISSING: "No preview could be drawn or kept; the features are not affected.",
 }
 
 

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 import traceback
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from foundation.settings import CadSettings, SandboxSettings, forget_environment
 from tasks.vocabulary import FeatureVersion
 from workers.cad import walls
 from workers.cad.kernel import need_kernel
+from workers.cad.preview import Previews
 
 _ROOT = Path(__file__).parents[2]
 # what readers load only when a file asks for it: a child would load it anew in every chunk, if its user may read it at all
@@ -50,9 +52,10 @@ class Extracted(Protocol):
     """What an engine answers."""
 
     result: dict[str, Any]
+    previews: Previews | None
 
 
-Engine = Callable[[Path, str, FeatureVersion, CadSettings], Extracted]
+Engine = Callable[[Path, str, FeatureVersion, CadSettings, bool], Extracted]
 
 
 @dataclass(slots=True)
@@ -189,14 +192,16 @@ def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
     return message, handles
 
 
-def _answer(orders: _Orders, asked: dict[str, str], file: IO[bytes], copy: int) -> dict[str, Any]:
+def _answer(orders: _Orders, asked: dict[str, Any], file: IO[bytes], copy: int) -> dict[str, Any]:
     try:
         os.ftruncate(copy, 0)
         os.lseek(copy, 0, os.SEEK_SET)
         while os.sendfile(copy, file.fileno(), None, _COPY_BYTES):
             pass
         path, version = Path(f"/proc/self/fd/{copy}"), FeatureVersion(asked["version"])
-        return {"result": orders.engine(path, asked["name"], version, orders.cad).result}
+        extracted = orders.engine(path, asked["name"], version, orders.cad, asked["draw"])
+        drawn = extracted.previews.files if extracted.previews else {}
+        return {"result": extracted.result, "previews": {kind: b64encode(data).decode() for kind, data in drawn.items()}}
     except Failure as failure:
         return _failed(failure.code, failure.context)
     except MemoryError:

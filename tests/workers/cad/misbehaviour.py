@@ -23,7 +23,7 @@ from workers.features.extraction import extract as honest
 _PIPE = 3
 
 
-def extract(path: Path, name: str, version: FeatureVersion, limits: CadSettings) -> Extraction:
+def extract(path: Path, name: str, version: FeatureVersion, limits: CadSettings, draw: bool = False) -> Extraction:
     """Do what the name says before, or instead of, the honest work."""
     act = name.partition(" ")[0]
     extraction = honest(path, "file", version, limits)

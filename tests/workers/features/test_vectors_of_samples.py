@@ -42,6 +42,7 @@ KEYS = {
     "engine_build",
     "format",
     "seconds",
+    "preview_seconds",
 }
 BOX = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=float)
 SIDES = np.array(
