@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench docs clean
+.PHONY: help setup libraries demo up test check fix bench quality clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -50,6 +50,9 @@ fix: setup ## format, and mend what lint can mend
 
 bench: setup ## measure the line and the plain loop side by side
 	@$(BIN)/python -m bench.line
+
+quality: setup ## measure how well vectors find what they should
+	@$(BIN)/python -m bench.quality $(ARGS)
 
 clean: ## remove what setup and runs made
 	rm -rf $(VENV) cadmill-data .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

@@ -1,0 +1,105 @@
+"""Files with labels: the development set with its manifest, and the KiCad packages of Debian."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.house import ROOT
+from tasks.vocabulary import Format
+from workers.cad.readers import READERS
+
+KICAD = Path("/usr/share/kicad/3dmodels")
+_KICAD_PER_CLASS, _KICAD_BYTES = 24, 900_000
+_TRUSTED = ("strong", "medium")
+_LEAST_MEMBERS = 4
+# the same component in another colour is the same part: geometry is all that a vector can tell
+_COLOURS = re.compile("_(amber|black|blue|clear|green|opaque|orange|pink|purple|red|white|yellow)(?=_|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A file and what is known of it."""
+
+    path: Path
+    label: str  # what counts as relevant to it; empty: unknown, only for the gallery
+    part: str  # files of one part (versions, revisions, other formats) share this
+    sure: bool = False  # the files of this part were surely meant to hold the same geometry
+
+    @property
+    def kin(self) -> str:
+        """Shared by files whose names differ only in digits; they leave the gallery when families are out."""
+        return re.sub(r"\d+", "#", self.part)
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    name: str
+    samples: list[Sample]
+    skipped: list[str]  # in words
+
+
+def real(folder: Path) -> Collection:
+    """Every file of the manifest in a format that can be read. One drawing in many releases is one part."""
+    with (folder / "manifest.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    readable = [row for row in rows if Format(row["format"]) in READERS]
+    skipped = [
+        f"{count} {name.upper()} files of the development set: no reader in this build"
+        for name, count in sorted(Counter(row["format"] for row in rows).items())
+        if Format(name) not in READERS
+    ]
+    samples = []
+    for row in readable:
+        group = f"{row['source']}/{row['category']}"
+        label, part = group if row["label"] in _TRUSTED else "", _part(row, group)
+        stem = Path(row["path"]).stem.lower()
+        sure = bool(label) and (part == group or part == f"{group}/{stem}")
+        samples.append(Sample(folder / row["path"], label, part, sure))
+    return Collection("development set", _labelled(samples), skipped)
+
+
+def _part(row: dict[str, str], group: str) -> str:
+    """Which files show one part. What is alike without our knowledge counts as different, to the harm of our figures."""
+    stem = Path(row["path"]).stem.lower()
+    if row["category"].startswith("version_set_"):
+        return group
+    if row["source"] == "libredwg":  # its folders are releases of the same drawings: entities, entities-2d, Constraints_12
+        return f"libredwg/{re.split('[-_]', stem)[0]}"
+    stem = stem.partition("~")[0]  # name~hash is a revision of name
+    return f"{group}/{_COLOURS.sub('', stem)}"
+
+
+def _labelled(samples: list[Sample]) -> list[Sample]:
+    """Labels with too few members are no labels."""
+    members = Counter(sample.label for sample in samples)
+    return [sample if members[sample.label] >= _LEAST_MEMBERS else replace(sample, label="") for sample in samples]
+
+
+def kicad(folder: Path = KICAD) -> Collection:
+    """At most 24 small STEP files of each folder, chosen by the hash of their names so that no maker prevails."""
+    name = "kicad-packages3d"
+    if Format.STEP not in READERS:
+        return Collection(name, [], [f"{name} (aim Q4): no reader for STEP in this build"])
+    if not folder.is_dir():
+        return Collection(name, [], [f"{name} (aim Q4): not installed (apt install kicad-packages3d)"])
+    classes: dict[str, list[Path]] = defaultdict(list)
+    for path in folder.rglob("*"):
+        if path.suffix.lower() in (".step", ".stp") and path.stat().st_size < _KICAD_BYTES:
+            classes[path.parent.name].append(path)
+    samples = [
+        Sample(path, label, f"{label}/{_COLOURS.sub('', path.stem.lower())}")
+        for label, paths in sorted(classes.items())
+        for path in sorted(paths, key=lambda path: hashlib.sha256(path.name.encode()).digest())[:_KICAD_PER_CLASS]
+    ]
+    return Collection(name, _labelled(samples), [])
+
+
+def data_folder() -> Path:
+    """Where the development set is kept; it is too large and too mixed in licence to be part of the house."""
+    return Path(os.environ.get("CADMILL_DATA", ROOT.parent / "shared" / "data")) / "real"
