@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from foundation.errors import Failure
 from foundation.settings import CadSettings
 from ledger.previews import PNG_SIZES, png
-from workers.cad.preview import previews
+from workers.cad.preview.previews import previews
 from workers.cad.readers import READERS, read
 
 ROOT = Path(__file__).parents[1]

@@ -21,9 +21,9 @@ from foundation.errors import Failure
 from foundation.settings import CadSettings
 from tasks.recognition import BINARY_DXF
 from tasks.vocabulary import FeatureVersion
-from workers.cad.dxf_fast import opened_fast
-from workers.cad.dxf_scan import scanned
-from workers.cad.dxf_tags import NotCovered
+from workers.cad.dxf.fast.reader import opened_fast
+from workers.cad.dxf.fast.scan import scanned
+from workers.cad.dxf.fast.tags import NotCovered
 from workers.features.extraction import extract
 
 SAMPLES = Path(__file__).parents[1] / "tests" / "data" / "dxf"

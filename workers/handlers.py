@@ -15,8 +15,8 @@ from ledger.vectors import Vector
 from tasks.recognition import claimed as claimed_format
 from tasks.vocabulary import FeatureVersion, Kind
 from workers.cache.store import VectorKey
-from workers.cad.preview import Previews
-from workers.cad.sandbox import Sandbox
+from workers.cad.preview.previews import Previews
+from workers.cad.sandbox.sandbox import Sandbox
 from workers.cad.shape import Finding, FindingCode
 from workers.features.extraction import ENGINE_BUILD
 from workers.features.packing import packed

@@ -16,7 +16,7 @@ from ledger.files import FileStore
 from ledger.session import Ledger, process_ledger
 from tasks.ring import Doorbell
 from workers.cache.store import VectorCache
-from workers.cad import nursery
+from workers.cad.sandbox import nursery
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def _project(root: Path) -> str:
 
 def _walls(root: Path) -> str:
     # asked of a process of its own: the doors may not import the engine
-    asked = [sys.executable, "-m", "workers.cad.walls"]
+    asked = [sys.executable, "-m", "workers.cad.sandbox.walls"]
     told = subprocess.run(asked, cwd=root, capture_output=True, text=True, timeout=60, check=False)
     if told.returncode:
         raise Failure("SANDBOX_WEAK", {"missing": (told.stdout or told.stderr).strip()[-500:]})

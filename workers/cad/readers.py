@@ -9,10 +9,10 @@ from foundation.errors import Failure
 from foundation.settings import CadSettings
 from tasks.recognition import HEAD_BYTES, broken, claimed, recognise
 from tasks.vocabulary import Format
-from workers.cad.dxf import read_dxf
-from workers.cad.iges import read_iges
+from workers.cad.brep.iges import read_iges
+from workers.cad.brep.step import read_step
+from workers.cad.dxf.reader import read_dxf
 from workers.cad.shape import Shape
-from workers.cad.step import read_step
 from workers.cad.stl import read_stl
 
 Reader = Callable[[Path, CadSettings], Shape]

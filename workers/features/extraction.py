@@ -11,7 +11,7 @@ from typing import Any
 from foundation.settings import CadSettings
 from foundation.telemetry import logger
 from tasks.vocabulary import Family, FeatureVersion, slot_names
-from workers.cad.preview import Previews, previews
+from workers.cad.preview.previews import Previews, previews
 from workers.cad.readers import read
 from workers.cad.shape import Finding, FindingCode, Floats, Mesh, Paths, Shape
 from workers.features.entropy import shape_entropy

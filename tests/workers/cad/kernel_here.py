@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from foundation.errors import Failure
-from workers.cad.kernel import need_kernel
+from workers.cad.brep.kernel import need_kernel
 
 try:
     need_kernel()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.cad import nursery
+from workers.cad.sandbox import nursery
 from workers.celery import app
 
 nursery.ENGINE = "tests.workers.cad.misbehaviour.extract"

@@ -16,12 +16,12 @@ from foundation.errors import Failure
 from foundation.settings import CadSettings
 from tasks.recognition import encoding
 from tasks.vocabulary import FeatureVersion
-from workers.cad.dxf import measured, read_dxf
-from workers.cad.dxf_drawing import Drawing
-from workers.cad.dxf_fast import opened_fast
-from workers.cad.dxf_numbers import PADDING, decimals
-from workers.cad.dxf_reference import opened
-from workers.cad.dxf_tags import NotCovered
+from workers.cad.dxf.drawing import Drawing
+from workers.cad.dxf.fast.numbers import PADDING, decimals
+from workers.cad.dxf.fast.reader import opened_fast
+from workers.cad.dxf.fast.tags import NotCovered
+from workers.cad.dxf.reader import measured, read_dxf
+from workers.cad.dxf.reference import opened
 from workers.cad.shape import Paths, Shape
 from workers.features.flat import FlatStudy
 from workers.features.vector import vector

@@ -27,7 +27,7 @@ def bracket() -> Any:
     from OCP.TopAbs import TopAbs_EDGE
     from OCP.TopoDS import TopoDS
 
-    from workers.cad.brep import elements
+    from workers.cad.brep.body import elements
 
     foot = BRepPrimAPI_MakeBox(60, 40, 8).Shape()
     wall = BRepPrimAPI_MakeBox(8, 40, 50).Shape()
@@ -103,7 +103,7 @@ def written(shape: Any, folder: Path) -> dict[str, Path]:
 
 @pytest.mark.parametrize("make", [bracket, turned_part])
 def test_one_part_keeps_its_stable_slots_in_every_format_and_pose(tmp_path: Path, make: Any) -> None:
-    from workers.cad.kernel import need_kernel
+    from workers.cad.brep.kernel import need_kernel
 
     need_kernel()
     files = written(make(), tmp_path)

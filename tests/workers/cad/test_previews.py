@@ -21,9 +21,9 @@ from foundation.settings import CadSettings
 from ledger.previews import KINDS, PNG_SIZES, png
 from tasks.vocabulary import FeatureVersion
 from tests.stack import ROOT, SAMPLES
-from workers.cad.preview import Previews, previews
-from workers.cad.preview_drawing import darkened
-from workers.cad.preview_mesh import MeshView
+from workers.cad.preview.drawing import darkened
+from workers.cad.preview.mesh import MeshView
+from workers.cad.preview.previews import Previews, previews
 from workers.cad.readers import read
 from workers.cad.shape import Mesh
 from workers.features import extraction
@@ -199,7 +199,7 @@ def test_nothing_outside_is_opened_however_a_drawing_asks_for_it(tmp_path: Path)
     path = saved(drawing, tmp_path)
     program = (
         "import sys; from pathlib import Path; from foundation.settings import CadSettings; from workers.cad.readers import read; "
-        "from workers.cad.preview import previews; "
+        "from workers.cad.preview.previews import previews; "
         "shape = read(Path(sys.argv[1]), 'a.dxf', CadSettings()); path = Path(sys.argv[1]); assert previews(shape, path); opened = []; "
         "sys.addaudithook(lambda event, told: opened.append(str(told[0])) if event == 'open' else None); "
         "assert previews(shape, path); print([name for name in opened if name != sys.argv[1]])"

@@ -12,7 +12,7 @@ from foundation.errors import Failure
 from foundation.settings import CadSettings
 from tests.workers.cad.child import answer, answers
 from tests.workers.cad.kernel_here import needs_kernel
-from workers.cad.iges_records import checked
+from workers.cad.brep.iges_records import checked
 
 LIMITS = CadSettings()
 GLOBAL = "1H,,1H;,4Hpart,9Hpart;.igs,3HCAD,3Hpre,32,38,6,308,15,4Hpart,1.0,2,2HMM,1,1.0,15H20260101.000000,1.0E-6,30.0,2Hme,2Hus,11,0;"

@@ -17,8 +17,8 @@ from foundation.errors import Failure
 from foundation.settings import CadSettings
 from tests.workers.cad.child import ROOT, answers
 from tests.workers.cad.kernel_here import needs_kernel
-from workers.cad.step_names import header, products, text, units
-from workers.cad.step_text import checked
+from workers.cad.brep.step_names import header, products, text, units
+from workers.cad.brep.step_text import checked
 
 LIMITS = CadSettings()
 HEAD = (
@@ -137,7 +137,7 @@ def test_a_file_without_faces_holds_no_geometry(read: Read) -> None:
 def test_the_kernel_prints_nothing_and_one_dead_child_is_one_answer(cylinder: str, tmp_path: Path) -> None:
     path = tmp_path / "a.step"
     path.write_text(cylinder)
-    dying = "import os, workers.cad.step as step; step.units = lambda data: os.abort()"
+    dying = "import os, workers.cad.brep.step as step; step.units = lambda data: os.abort()"
     # that nothing else prints is asserted by the helper itself
     assert [told["code"] for told in answers([path, path])] == ["OK", "OK"]
     assert [told["code"] for told in answers([path, path], before=dying)] == ["DIED", "DIED"]
@@ -158,7 +158,7 @@ def test_a_missing_system_library_is_named_without_a_path() -> None:
         "    if name.startswith('OCP'): raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')\n"
         "    return real(name, *rest)\n"
         "builtins.__import__ = broken\n"
-        "from workers.cad.kernel import need_kernel; from foundation.errors import Failure\n"
+        "from workers.cad.brep.kernel import need_kernel; from foundation.errors import Failure\n"
         "try: need_kernel()\n"
         "except Failure as failure: print(failure.code, failure.context, failure.row.remedy)\n"
     )

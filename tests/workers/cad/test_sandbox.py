@@ -19,9 +19,9 @@ from foundation.errors import Failure
 from foundation.settings import CadSettings, SandboxSettings, Settings
 from tasks.vocabulary import FeatureVersion
 from tests.stack import SAMPLES, wait_until
-from workers.cad import walls
-from workers.cad.nursery import Nursery
-from workers.cad.sandbox import Sandbox
+from workers.cad.sandbox import walls
+from workers.cad.sandbox.nursery import Nursery
+from workers.cad.sandbox.sandbox import Sandbox
 from workers.features.extraction import extract
 
 ENGINE = "tests.workers.cad.misbehaviour.extract"
@@ -56,7 +56,11 @@ def new_nursery(folder: Path) -> Iterator[Callable[..., Nursery]]:
 
 @pytest.fixture(scope="module")
 def nursery(new_nursery: Callable[..., Nursery]) -> Nursery:
-    return new_nursery()
+    """Warm: loading the engine takes seconds, which no limit of a file counts."""
+    nursery = new_nursery()
+    with Sandbox(nursery) as box:
+        box.extract(FILE, "honest", V3)
+    return nursery
 
 
 @pytest.fixture

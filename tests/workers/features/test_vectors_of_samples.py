@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from foundation.errors import Failure
 from foundation.settings import CadSettings
 from tasks.vocabulary import FLAT_SLOTS, SOLID_SLOTS, Family, FeatureVersion, slot_names
+from workers.cad.dxf.strokes import Strokes, flattened
 from workers.cad.shape import Mesh, Paths
 from workers.cad.stl import read_stl, weld
-from workers.cad.strokes import Strokes, flattened
 from workers.features.extraction import ENGINE_BUILD, extract
 from workers.features.flat import FlatStudy
 from workers.features.scaling import scaled, stable_slots

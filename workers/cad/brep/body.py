@@ -1,0 +1,153 @@
+"""From a boundary representation to a mesh and to what is exactly known of it. Import it only after `need_kernel`."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from OCP.Bnd import Bnd_Box
+from OCP.BRep import BRep_Tool
+from OCP.BRepAdaptor import BRepAdaptor_Curve, BRepAdaptor_Surface
+from OCP.BRepBndLib import BRepBndLib
+from OCP.BRepGProp import BRepGProp
+from OCP.BRepMesh import BRepMesh_IncrementalMesh
+from OCP.collections import IndexedMap_TopoDS_Shape_TopTools_ShapeMapHasher as ShapeMap
+from OCP.gp import gp_Trsf, gp_Vec
+from OCP.GProp import GProp_GProps
+from OCP.StlAPI import StlAPI_Writer
+from OCP.TopAbs import TopAbs_EDGE, TopAbs_FACE, TopAbs_SHELL, TopAbs_SOLID, TopAbs_VERTEX
+from OCP.TopExp import TopExp
+from OCP.TopLoc import TopLoc_Location
+from OCP.TopoDS import TopoDS
+
+from foundation.errors import Failure
+from foundation.settings import CadSettings
+from workers.cad.brep.kernel import kernel_work
+from workers.cad.shape import LARGEST, Finding, FindingCode, Floats, Mesh
+from workers.cad.stl import binary_corners, has_area, weld
+
+# deviation of the mesh from the true surface: parts of the box's diagonal, and radians between neighbours
+_DEVIATION, _TURN = 0.002, 0.2
+# nodes this part of the diagonal apart are one
+_NEAR = 4e-6
+# surfaces and curves whose extent has a formula
+_ELEMENTARY = {"plane", "cylinder", "cone", "sphere", "line", "circle", "ellipse"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """A boundary representation, measured."""
+
+    mesh: Mesh
+    box: Floats  # (2, 3) exact lowest and highest corner where surfaces and edges are elementary, that of the mesh elsewhere
+    types: dict[str, int]  # faces by kind of surface
+    facts: dict[str, Any]
+    findings: tuple[Finding, ...]
+
+
+def body_of(shape: Any, limits: CadSettings) -> Body:
+    """Mesh and properties of a TopoDS_Shape. Raises `Failure` GEOMETRY_MISSING, GEOMETRY_INVALID, CAD_LIMIT."""
+    faces, edges = elements(shape, TopAbs_FACE), elements(shape, TopAbs_EDGE)
+    if not faces:
+        raise Failure("GEOMETRY_MISSING", {"faces": 0, "edges": len(edges)})
+    with kernel_work("GEOMETRY_INVALID", "measured the shape"):
+        box = _box(shape)
+        types = Counter(_kind(BRepAdaptor_Surface(TopoDS.Face(face), False)) for face in faces)
+        facts = {**_counts(shape, edges), "faces": dict(types), **_masses(shape)}
+    with kernel_work("GEOMETRY_INVALID", "meshed the shape"):
+        mesh, missing = _mesh(shape, box, faces, limits)
+        exact = types.keys() <= _ELEMENTARY and facts["edges"].keys() <= _ELEMENTARY
+        box = _box(shape, "exact" if exact else "mesh")
+    facts["triangles"] = len(mesh.triangles)
+    findings = (Finding.of(FindingCode.FACES_MISSING, missing),) if missing else ()
+    return Body(mesh, box, dict(types), facts, findings)
+
+
+def elements(shape: Any, kind: Any) -> list[Any]:
+    """Faces, edges ... of a shape; those that several others share once."""
+    found = ShapeMap()
+    TopExp.MapShapes_s(shape, kind, found)
+    return [found(number) for number in range(1, found.Extent() + 1)]
+
+
+def diagonal(shape: Any) -> float:
+    return float(np.linalg.norm(np.ptp(_box(shape), axis=0)))
+
+
+def _kind(adaptor: Any) -> str:
+    """`plane`, `bspline` ...: the kernel's own name of a kind of surface or curve."""
+    name = str(adaptor.GetType().name).removeprefix("GeomAbs_")
+    return {"BSplineSurface": "bspline", "BSplineCurve": "bspline", "BezierSurface": "bezier", "BezierCurve": "bezier",
+            "SurfaceOfRevolution": "revolution", "SurfaceOfExtrusion": "extrusion", "OffsetSurface": "offset", "OffsetCurve": "offset",
+            "OtherSurface": "other", "OtherCurve": "other"}.get(name, name.lower())  # fmt: skip
+
+
+def _counts(shape: Any, edges: list[Any]) -> dict[str, Any]:
+    real = [edge for edge in map(TopoDS.Edge, edges) if not BRep_Tool.Degenerated_s(edge)]
+    shells = elements(shape, TopAbs_SHELL)
+    return {
+        "solids": len(elements(shape, TopAbs_SOLID)),
+        "shells": len(shells),
+        "closed": bool(shells) and all(BRep_Tool.IsClosed_s(shell) for shell in shells),
+        "edges": dict(Counter(_kind(BRepAdaptor_Curve(edge)) for edge in real if BRep_Tool.IsGeometric_s(edge))),
+        "vertices": len(elements(shape, TopAbs_VERTEX)),
+    }
+
+
+def _masses(shape: Any) -> dict[str, float]:
+    """Exact area, and volume of what is closed."""
+    surface, solid = GProp_GProps(), GProp_GProps()
+    BRepGProp.SurfaceProperties_s(shape, surface)
+    BRepGProp.VolumeProperties_s(shape, solid, True)
+    area, volume = float(surface.Mass()), abs(float(solid.Mass()))
+    if not (0 <= area <= LARGEST**2 and volume <= LARGEST**3):  # the comparisons are false for NaN as well
+        raise Failure("GEOMETRY_INVALID", {"reason": "area or volume is not finite or absurdly large"})
+    return {"area": area, "volume": volume}
+
+
+def _box(shape: Any, way: Literal["rough", "exact", "mesh"] = "rough") -> Floats:
+    """Lowest and highest corner. Rough: around control points. Exact: slow for free-form shapes. Mesh: needs one, and costs nothing."""
+    box = Bnd_Box()
+    if way == "rough":
+        BRepBndLib.Add_s(shape, box, False)
+    else:
+        BRepBndLib.AddOptimal_s(shape, box, way == "mesh", False)
+    if box.IsVoid() or box.IsWhole() or box.IsOpen():
+        raise Failure("GEOMETRY_INVALID", {"reason": "the shape has no finite extent"})
+    box.SetGap(0.0)
+    low, high = box.CornerMin(), box.CornerMax()
+    corners = np.array([[low.X(), low.Y(), low.Z()], [high.X(), high.Y(), high.Z()]])
+    if not (np.abs(corners) <= LARGEST).all():
+        raise Failure("GEOMETRY_INVALID", {"reason": "coordinates are not finite or absurdly large"})
+    return corners
+
+
+def _mesh(shape: Any, box: Floats, faces: list[Any], limits: CadSettings) -> tuple[Mesh, int]:
+    """The welded mesh, and how many faces could not be meshed."""
+    extent = float(np.linalg.norm(np.ptp(box, axis=0)))
+    if not extent > 0:
+        raise Failure("GEOMETRY_INVALID", {"reason": "the shape has no extent"})
+    # never in parallel: a forked child of a process that did would hang for ever
+    BRepMesh_IncrementalMesh(shape, _DEVIATION * extent, False, _TURN, False)
+    meshed = [BRep_Tool.Triangulation_s(TopoDS.Face(face), TopLoc_Location()) for face in faces]
+    triangles = sum(piece.NbTriangles() for piece in meshed if piece is not None)
+    if triangles > limits.max_triangles:
+        raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_TRIANGLES", "allowed": limits.max_triangles, "found": triangles})
+    # as STL through memory: node by node takes longer than meshing. Its floats are single, so the middle goes to the origin first
+    middle = box.mean(axis=0)
+    move = gp_Trsf()
+    move.SetTranslation(gp_Vec(*(-middle).tolist()))
+    stream, writer = io.BytesIO(), StlAPI_Writer()
+    writer.ASCIIMode = False
+    writer.Write(shape.Moved(TopLoc_Location(move)), stream)
+    corners = binary_corners(stream.getvalue())
+    if not len(corners):
+        raise Failure("GEOMETRY_INVALID", {"reason": "no face could be meshed", "faces": len(faces)})
+    if not np.isfinite(corners).all() or not has_area(corners):
+        raise Failure("GEOMETRY_INVALID", {"reason": "the mesh has no finite area", "triangles": len(corners)})
+    # the nodes of neighbouring faces differ by rounding now and then
+    mesh, _ = weld(corners, np.round(corners / (_NEAR * extent)))
+    return Mesh(mesh.vertices + middle, mesh.triangles), sum(piece is None or not piece.NbTriangles() for piece in meshed)

@@ -1,0 +1,1 @@
+"""DXF: a fast reader for common drawings, ezdxf for all others."""

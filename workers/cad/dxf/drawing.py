@@ -1,0 +1,30 @@
+"""A drawing as every way of reading DXF tells it, before anything is measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Set
+from dataclasses import dataclass, field
+
+from workers.cad.dxf.blocks import Node
+from workers.cad.shape import FindingCode
+
+# the most names and texts a result carries
+NAMES, TEXTS, TEXT_LETTERS = 200, 50, 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawing:
+    """What the modelspace of one file holds. Texts and names are as they stand in the file."""
+
+    reader: str  # the way it was read
+    binary: bool
+    version: str
+    units_code: object  # $INSUNITS
+    types: Counter[str]  # in the order of their first entities
+    layers: Set[str]
+    blocks: list[str]
+    texts: list[str]  # the first TEXTS of them
+    texts_total: int
+    node: Callable[[str], Node]  # for `TOP` and for the key of each block that is referred to
+    findings: Counter[FindingCode] = field(default_factory=Counter)

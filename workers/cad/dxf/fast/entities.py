@@ -1,0 +1,234 @@
+"""The entities of a drawing and where they belong: to the modelspace, to a block, or to another entity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from workers.cad.dxf.fast.forms import Forms
+from workers.cad.dxf.fast.plan import R12, Plan
+from workers.cad.dxf.fast.tags import NotCovered
+from workers.cad.dxf.repair import SUBCLASS
+from workers.cad.shape import Flags, Integers
+
+# drawn here, by all entities of a kind at once
+DRAWN = (b"LINE", b"CIRCLE", b"ARC", b"ELLIPSE", b"LWPOLYLINE", b"POLYLINE", b"SOLID", b"TRACE", b"3DFACE")
+# drawn by the reference, one by one
+LENT = (b"SPLINE", b"HATCH", b"MULTILEADER", b"IMAGE", b"ACAD_TABLE", b"PDFUNDERLAY")
+# only counted; the first are read by code alone, the others by subclass
+_COUNTED = (b"TEXT", b"POINT", b"SHAPE")
+_COUNTED_BY_SUBCLASS = (
+    *(b"MTEXT", b"ATTDEF", b"DIMENSION", b"LEADER", b"TOLERANCE", b"VIEWPORT"),
+    *(b"RAY", b"XLINE", b"3DSOLID", b"REGION", b"BODY"),
+)
+_FRAME = (b"INSERT", b"BLOCK", b"ENDBLK", b"VERTEX", b"ATTRIB", b"SEQEND")
+_COVERED = {*DRAWN, *LENT, *_COUNTED, *_COUNTED_BY_SUBCLASS, *_FRAME}
+_SPACES = ("*model_space", "*paper_space")
+# number of the modelspace among the places, and of what is nowhere: in paperspace, or part of another entity
+MODEL, NOWHERE = 0, -1
+
+
+# letters that the reference refuses in names it writes itself; the beginnings of escaped letters are none of them
+_REFUSED = set('<>/\\":;?*=`')
+
+
+def _refused(name: str) -> bool:
+    return not _REFUSED.isdisjoint(name.replace(r"\U+", "").replace(r"\M+", ""))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """`entity` is its BLOCK, as place among the entities of the drawn sections."""
+
+    name: str
+    entity: int
+
+
+class Entities:
+    """All entities of the sections BLOCKS and ENTITIES; n of them, numbered from 0. Raises `NotCovered`."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        blocks, entities = plan.content(b"BLOCKS"), plan.content(b"ENTITIES")
+        own = np.array([*blocks, *entities], dtype=np.int64)
+        self.count, self._in_blocks = len(own), len(blocks)
+        self.kinds = plan.kinds[own]
+        present = {plan.names[kind] for kind in np.unique(self.kinds).tolist()}
+        if not present <= _COVERED:
+            raise NotCovered(f"entities of the kind {sorted(present - _COVERED)[0]!r}")
+        if plan.version == R12 and any(name.decode("latin-1") in SUBCLASS for name in plan.names):
+            raise NotCovered("entities of R2000 in a drawing of R12")
+        self.lent: Flags = self.of(*LENT)
+        self.own = own
+        plain = np.flatnonzero(~self.lent)
+        # entities lent to the reference have forms without end, so they are kept apart
+        self._form_of = np.full(self.count, -1, dtype=np.int64)
+        self._form_of[plain] = np.arange(len(plain))
+        self.forms = Forms(plan, own[plain])
+        self._check_subclasses()
+        # strings have no number, which fmax passes over
+        largest = np.fmax.reduce(np.abs(plan.tags.numbers[self._reals()]), initial=0.0)
+        if largest > 1e12:
+            raise NotCovered("numbers of another world")
+        self.blocks, self.place = self._places()
+        self.linked, self.mains = self._linked()
+        self.place[self.linked] = NOWHERE
+
+    def of(self, *names: bytes) -> Flags:
+        """Which entities are of these kinds."""
+        return np.array([name in names for name in self.plan.names], dtype=bool)[self.kinds]
+
+    def form(self, of: Integers) -> Integers:
+        """Their places among the forms."""
+        return self._form_of[of]
+
+    def _reals(self) -> slice:
+        heads = self.plan.heads
+        first = min((self.plan.content(name).start for name in (b"BLOCKS", b"ENTITIES") if name in self.plan.sections), default=0)
+        last = max((self.plan.content(name).stop for name in (b"BLOCKS", b"ENTITIES") if name in self.plan.sections), default=0)
+        return slice(int(heads[first]), int(heads[last]))
+
+    def _check_subclasses(self) -> None:
+        """Kinds that the reference reads by subclass must have them where it looks."""
+        by_subclass = self.form(np.flatnonzero(self.of(*_COUNTED_BY_SUBCLASS, b"ATTRIB")))
+        for form in self.forms.each(by_subclass) if len(by_subclass) else []:
+            if self.plan.version == R12:
+                if len(form.subclasses) > 1:
+                    raise NotCovered("subclasses in a drawing of R12")
+            elif len(form.subclasses) < 3 or form.subclasses[1] != b"AcDbEntity":
+                raise NotCovered("an entity without its subclasses")
+        words = self.form(np.flatnonzero(self.of(b"MTEXT")))
+        if any(form.subclasses[2:] != [b"AcDbMText"] for form in self.forms.each(words)):
+            raise NotCovered("an odd text")
+        tags = self.plan.tags
+        told = np.flatnonzero((tags.codes == 1001) | (tags.codes == 101))
+        own = self.plan.kind(b"MTEXT")[np.searchsorted(self.plan.heads, told, side="right") - 1]
+        _, tellers = tags.interned(told[own])
+        # columns of text live in data of applications; the reference joins them to one entity
+        if b"ACAD" in tellers or b"Embedded Object" in tellers:
+            raise NotCovered("text in columns")
+
+    def _places(self) -> tuple[list[Block], Integers]:
+        """All blocks, and to which of them each entity belongs: 0 is the modelspace, i + 1 is block i."""
+        begin, end = np.flatnonzero(self.of(b"BLOCK")), np.flatnonzero(self.of(b"ENDBLK"))
+        inside = self._in_blocks
+        if len(begin) != len(end) or (len(end) and end[-1] != inside - 1) or (inside and (not len(begin) or begin[0] != 0)):
+            raise NotCovered("blocks out of order")
+        if (end < begin).any() or (begin[1:] != end[:-1] + 1).any():
+            raise NotCovered("blocks out of order")
+        place = np.zeros(self.count, dtype=np.int64)
+        place[:inside] = np.cumsum(self.of(b"BLOCK")[:inside])
+        sizes = end - begin - 1
+        names = self.forms.take(self.form(begin), 2)
+        blocks, keys = [], set()
+        for entity, name, size in zip(begin.tolist(), names.tolist(), sizes.tolist(), strict=True):
+            text = self.plan.text(name) if name >= 0 else ""
+            key = text.lower()
+            if not text or key in keys or (key[0] == "$" and self.plan.version != R12 and key in ("$model_space", "$paper_space")):
+                raise NotCovered("an odd block")
+            keys.add(key)
+            if key in ("$model_space", "$paper_space"):
+                text, key = "*Model_Space" if key[1] == "m" else "*Paper_Space", "*" + key[1:]
+                if key in keys:
+                    raise NotCovered("an odd block")
+                keys.add(key)
+            if key == _SPACES[0] and size:
+                raise NotCovered("a modelspace in two sections")
+            blocks.append(Block(self.plan.records.get(key, (text, b""))[0], entity))
+        # a block or a record without its counterpart gets one
+        for name in [block.name for block in blocks if block.name.lower() not in self.plan.records] + [
+            name for key, (name, _) in self.plan.records.items() if key not in keys
+        ]:
+            if _refused(name.removeprefix("*")):
+                raise NotCovered("a block whose name the reference refuses")
+        place[begin] = place[end] = NOWHERE
+        place[inside:][self._paper()] = NOWHERE
+        return blocks, place
+
+    def _paper(self) -> Flags:
+        """Which entities of the section ENTITIES lie in paperspace."""
+        plan = self.plan
+        of = np.arange(self._in_blocks, self.count)
+        plain = ~self.lent[of]
+        paper = np.zeros(len(of), dtype=bool)
+        form = self.form(of[plain])
+        paper[plain] = self.forms.number(form, 67) != 0
+        owners = self.forms.owners(form)
+        tags = np.full(len(of), -1, dtype=np.int64)
+        tags[plain] = owners
+        for at in np.flatnonzero(~plain).tolist():
+            flag = self._lent_tag(int(of[at]), 67)
+            paper[at] = flag >= 0 and plan.tags.numbers[flag] != 0
+            tags[at] = self._lent_tag(int(of[at]), 330)
+        owned = np.flatnonzero(tags >= 0)
+        if not len(owned):
+            return paper
+        handles = [plan.records[space][1] if space in plan.records else None for space in _SPACES]
+        if None in handles:
+            raise NotCovered("owners without layouts")
+        numbers, values = plan.tags.interned(tags[owned])
+        space = np.array([handles.index(value) if value in handles else -1 for value in values])[numbers]
+        paper[owned] = np.where(space >= 0, space == 1, paper[owned])
+        return paper
+
+    def _lent_tag(self, entity: int, code: int) -> int:
+        """The first such tag before the data of the kind itself, which begins with the second subclass."""
+        marks, braced = 0, False
+        for at, here in self.plan.coded(int(self.own[entity])):
+            marks += here == 100
+            if marks > 1:
+                break
+            if here == 102:
+                braced = not braced
+            elif here == code and not braced:
+                return at
+        return -1
+
+    def layers(self, of: Integers) -> set[str]:
+        """The names of the layers of these entities."""
+        plain = of[~self.lent[of]]
+        at = self.forms.take(self.form(plain), 8)
+        names = {"0"} if (at < 0).any() else set()
+        lent = [self._lent_tag(one, 8) for one in of[self.lent[of]].tolist()]
+        if -1 in lent:
+            raise NotCovered("an entity without a layer")
+        _, values = self.plan.tags.interned(np.concatenate([at[at >= 0], np.array(lent, dtype=np.int64)]))
+        return names | {self.plan.decode(value) for value in values}
+
+    def _linked(self) -> tuple[Flags, dict[int, tuple[int, int]]]:
+        """Which entities are part of another one, and the parts of each that has any: from where to where."""
+        parts = self.of(b"VERTEX", b"ATTRIB")
+        ends = np.flatnonzero(self.of(b"SEQEND"))
+        inserts = np.flatnonzero(self.of(b"INSERT"))
+        inserts = inserts[self.forms.number(self.form(inserts), 66) != 0]
+        polylines = np.flatnonzero(self.of(b"POLYLINE"))
+        # they get an end mark on their layer
+        if any(map(_refused, self.layers(np.flatnonzero(self.of(b"INSERT", b"POLYLINE"))))):
+            raise NotCovered("a layer whose name the reference refuses")
+        mains = np.sort(np.concatenate([inserts, polylines]))
+        if len(mains) != len(ends) or (mains > ends).any() or (mains[1:] < ends[:-1]).any():
+            raise NotCovered("parts without an entity")
+        sizes = ends - mains - 1
+        if sizes.sum() != parts.sum() or (
+            (mains < self._in_blocks).any() and ((mains < self._in_blocks) != (ends < self._in_blocks)).any()
+        ):
+            raise NotCovered("parts without an entity")
+        vertices = np.concatenate([[0], np.cumsum(self.of(b"VERTEX"))])
+        polyline = self.of(b"POLYLINE")[mains]
+        attributes = np.concatenate([[0], np.cumsum(self.of(b"ATTRIB"))])
+        found = np.where(polyline, vertices[ends] - vertices[mains], attributes[ends] - attributes[mains])
+        if (found != sizes).any():
+            raise NotCovered("parts of another kind")
+        linked = parts.copy()
+        linked[ends] = True
+        self.starts, self.sizes, self.polylines = mains + 1, sizes, polyline
+        return linked, dict(zip(mains.tolist(), zip((mains + 1).tolist(), ends.tolist(), strict=True), strict=True))
+
+    @cached_property
+    def keys(self) -> dict[str, int]:
+        """Blocks by the key of their names: number of the block, -1 for a block that only its record knows."""
+        known = dict.fromkeys(self.plan.records, -1)
+        known.update({block.name.lower(): number for number, block in enumerate(self.blocks)})
+        return known

@@ -1,0 +1,181 @@
+"""Entities by their form: those that write the same group codes in the same order are told apart once, whatever their number.
+
+A drawing holds many entities but few forms. What a group code means in a form - whether it is data of the entity or of some
+application, and where it stands - is found once for the form; then numbers are taken for all its entities at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from workers.cad.dxf.fast.plan import Plan
+from workers.cad.dxf.fast.tags import NotCovered, Tags
+from workers.cad.shape import Flags, Floats, Integers
+
+_MARKER, _VERTEX = np.zeros(2048, dtype=bool), np.zeros(2048, dtype=bool)
+_MARKER[[0, 100, 101, 102]] = True
+# vertices of light polylines are as many as they like; they are looked at apart from the form
+# columns that are not there, or more than once
+_NONE, _TWO = -1, -2
+_VERTEX[[10, 20, 40, 41, 42, 91]] = True
+
+
+@dataclass(slots=True)
+class _Form:
+    """Where the data of an entity stands: its subclasses, without what belongs to applications."""
+
+    columns: dict[int, int] = field(default_factory=dict)  # group code: place within the entity
+    subclass: dict[int, int] = field(default_factory=dict)  # group code: number of its subclass
+    doubled: set[int] = field(default_factory=set)
+    subclasses: list[bytes] = field(default_factory=lambda: [b""])
+    owner: int = -1
+    handle: int = -1
+    last_class: int = 0  # place of the last marker of a subclass
+    tail: int = -1  # where data of applications begins
+    embedded: bool = False
+
+    def column(self, code: int, subclass: int | None) -> int:
+        if code in self.doubled:
+            return _TWO
+        elsewhere = subclass is not None and len(self.subclasses) > 1 and self.subclass.get(code) != subclass
+        return _NONE if elsewhere else self.columns.get(code, _NONE)
+
+
+def _formed(codes: list[int], values: list[bytes]) -> _Form:
+    """As the reference parts an entity; `values` matter for markers only."""
+    form = _Form()
+    braced = False
+    for at, (code, value) in enumerate(zip(codes, values, strict=True)):
+        first = len(form.subclasses) == 1
+        if braced:
+            braced = not (code == 102 and value.endswith(b"}"))
+        elif code == 102 and first and value.startswith(b"{"):
+            braced = True
+        elif code == 1001 or (code == 101 and value == b"Embedded Object"):
+            form.tail, form.embedded = at, code == 101
+            break
+        elif code == 100:
+            form.subclasses.append(value)
+            form.last_class = at
+        elif code == 0:
+            continue
+        else:
+            if first and code in (5, 330):
+                if (form.handle if code == 5 else form.owner) >= 0:
+                    raise NotCovered("an entity of two owners")
+                form.handle, form.owner = (at, form.owner) if code == 5 else (form.handle, at)
+            if code in form.columns:
+                form.doubled.add(code)
+            form.columns[code] = at
+            form.subclass[code] = len(form.subclasses) - 1
+    if braced:
+        raise NotCovered("a group of an application without an end")
+    return form
+
+
+class Forms:
+    """All entities of the drawn sections, by form."""
+
+    def __init__(self, plan: Plan, entities: Integers) -> None:
+        self.plan, self.entities = plan, entities
+        tags = plan.tags
+        lengths = plan.heads[entities + 1] - plan.heads[entities]
+        owner = np.repeat(np.arange(len(entities)), lengths)
+        at = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + plan.heads[entities][owner]
+        light = plan.kind(b"LWPOLYLINE")[entities]
+        if light.any():
+            kept = ~(light[owner] & _VERTEX[tags.codes[at]])
+            at, owner = at[kept], owner[kept]
+        self._at = at
+        self._starts = np.searchsorted(owner, np.arange(len(entities)))
+        self._lengths = np.diff(np.append(self._starts, len(owner)))
+        tokens, self._names = _tokens(tags, at)
+        self._form, self.forms = self._grouped(tokens)
+        self._columns: dict[tuple[int, int | None], Integers] = {}
+
+    def _grouped(self, tokens: Integers) -> tuple[Integers, list[_Form]]:
+        if not len(self.entities):
+            return np.zeros(0, dtype=np.int64), []
+        place = np.arange(len(tokens)) - np.repeat(self._starts, self._lengths)
+        weights = np.random.default_rng(2).integers(1, 2**63, int(self._lengths.max()), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+        with np.errstate(over="ignore"):
+            keys = np.add.reduceat((tokens.astype(np.uint64) + np.uint64(7)) * weights[place], self._starts)
+        keys ^= self._lengths.astype(np.uint64)
+        _, first, form = np.unique(keys, return_index=True, return_inverse=True)
+        # a key is no proof: every entity must agree with the first of its form, tag by tag
+        model = first[form]
+        if (self._lengths != self._lengths[model]).any() or (tokens != tokens[np.repeat(self._starts[model], self._lengths) + place]).any():
+            raise NotCovered("two different forms look alike")
+        forms = []
+        for entity in first.tolist():
+            span = tokens[self._starts[entity] : self._starts[entity] + self._lengths[entity]].tolist()
+            codes = [token & 2047 for token in span]
+            forms.append(_formed(codes, [self._names[token >> 11] if token >> 11 else b"" for token in span]))
+        return form.astype(np.int64), forms
+
+    def each(self, of: Integers) -> list[_Form]:
+        """The different forms of the entities `of` (places in `entities`)."""
+        return [self.forms[form] for form in np.unique(self._form[of]).tolist()]
+
+    def take(self, of: Integers, code: int, subclass: int | None = None) -> Integers:
+        """The tag of this code in each of the entities `of`, -1 where there is none. Raises `NotCovered` where there are two."""
+        key = code, subclass
+        if key not in self._columns:
+            self._columns[key] = np.array([form.column(code, subclass) for form in self.forms], dtype=np.int64)
+        columns = self._columns[key]
+        if (columns < _NONE).any() and (columns[self._form[of]] < _NONE).any():
+            raise NotCovered(f"group code {code} twice")
+        return self._tag(of, columns)
+
+    def unknown(self, code: int) -> bool:
+        """Whether no entity at all has this code."""
+        return not any(code in form.columns for form in self.forms)
+
+    def _tag(self, of: Integers, columns: Integers) -> Integers:
+        column = columns[self._form[of]]
+        return np.where(column >= 0, self._at[self._starts[of] + np.maximum(column, 0)], -1)
+
+    def owners(self, of: Integers) -> Integers:
+        """The tag of each owner, -1 where there is none."""
+        return self._tag(of, np.array([form.owner for form in self.forms], dtype=np.int64))
+
+    def last_markers(self, of: Integers) -> Integers:
+        return self._tag(of, np.array([form.last_class for form in self.forms], dtype=np.int64))
+
+    def tails(self, of: Integers) -> Integers:
+        """The tag where data of applications begins, -1 where there is none."""
+        return self._tag(of, np.array([form.tail for form in self.forms], dtype=np.int64))
+
+    def old(self, of: Integers) -> Flags:
+        """Which of the entities are written as in R12."""
+        if self.plan.version == "AC1009":
+            return np.ones(len(of), dtype=bool)
+        return np.array([len(form.subclasses) == 1 for form in self.forms], dtype=bool)[self._form[of]]
+
+    def number(self, of: Integers, code: int, default: float = 0.0, subclass: int | None = None) -> Floats:
+        at = self.take(of, code, subclass)
+        return np.where(at >= 0, self.plan.tags.numbers[at], default)
+
+    def point(self, of: Integers, code: int, subclass: int | None = None) -> tuple[Floats, Flags]:
+        """Points (n, 3), (0, 0, 0) where there are none; and where there are any."""
+        tags, at = self.plan.tags, self.take(of, code, subclass)
+        found = at >= 0
+        points = np.zeros((len(of), 3))
+        if not found.any():
+            return points, found
+        for axis in (0, 1):
+            points[:, axis] = np.where(found, tags.numbers[np.where(found, at + axis, 0)], 0.0)
+        deep = found & (tags.codes[np.where(found, at + 2, 0)] == code + 20)
+        points[:, 2] = np.where(deep, tags.numbers[np.where(deep, at + 2, 0)], 0.0)
+        return points, found
+
+
+def _tokens(tags: Tags, at: Integers) -> tuple[Integers, list[bytes]]:
+    """Group codes, with the value of markers mixed in; the values by the number mixed in, from 1."""
+    tokens = tags.codes[at].copy()
+    marked = np.flatnonzero(_MARKER[tokens])
+    numbers, names = tags.interned(at[marked])
+    tokens[marked] += (numbers + 1) << 11
+    return tokens, [b"", *names]

@@ -1,0 +1,128 @@
+"""The objects of a DXF file, as far as they decide what the modelspace is and whether the reference reads the file at all."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from workers.cad.dxf.fast.plan import R12, Plan
+from workers.cad.dxf.fast.tags import NotCovered
+
+# what the reference looks up in the first dictionary, and expects to be dictionaries
+_OWN = {
+    *(b"ACAD_COLOR", b"ACAD_GROUP", b"ACAD_LAYOUT", b"ACAD_MATERIAL", b"ACAD_MLEADERSTYLE", b"ACAD_MLINESTYLE"),
+    *(b"ACAD_PLOTSETTINGS", b"ACAD_PLOTSTYLENAME", b"ACAD_SCALELIST", b"ACAD_TABLESTYLE", b"ACAD_VISUALSTYLE"),
+}
+# what has no place among the objects, where the reference would try to read it nevertheless
+_STRANGERS = {
+    *(b"LINE", b"CIRCLE", b"ARC", b"ELLIPSE", b"LWPOLYLINE", b"POLYLINE", b"VERTEX", b"SEQEND", b"SOLID", b"TRACE", b"3DFACE", b"SPLINE"),
+    *(b"HATCH", b"MPOLYGON", b"MESH", b"MLINE", b"HELIX", b"TEXT", b"MTEXT", b"ATTDEF", b"ATTRIB", b"DIMENSION", b"LEADER", b"VIEWPORT"),
+    *(b"MULTILEADER", b"MLEADER", b"IMAGE", b"WIPEOUT", b"ACAD_TABLE", b"ACAD_PROXY_ENTITY", b"OLE2FRAME", b"PDFUNDERLAY", b"LIGHT"),
+    *(
+        b"TOLERANCE",
+        b"RAY",
+        b"XLINE",
+        b"3DSOLID",
+        b"REGION",
+        b"BODY",
+        b"POINT",
+        b"SHAPE",
+        b"INSERT",
+        b"BLOCK",
+        b"ENDBLK",
+        b"TABLE",
+        b"ENDTAB",
+    ),
+    *(b"LAYER", b"LTYPE", b"APPID", b"DIMSTYLE", b"STYLE", b"UCS", b"VIEW", b"VPORT", b"BLOCK_RECORD", b"CLASS"),
+}
+_DICTIONARIES = {b"DICTIONARY", b"ACDBDICTIONARYWDFLT"}
+
+
+def check_layouts(plan: Plan) -> None:
+    """The layout named Model must be the block *Model_Space, by whatever chain of handles it is found."""
+    objects = plan.content(b"OBJECTS")
+    if not len(objects):
+        return
+    strangers = {plan.names[kind] for kind in np.unique(plan.kinds[objects.start : objects.stop]).tolist()} & _STRANGERS
+    if strangers:
+        raise NotCovered("an entity among the objects")
+    wanted = np.flatnonzero(plan.kind(*_DICTIONARIES, b"LAYOUT")[objects.start : objects.stop]) + objects.start
+    by_handle = {plan.base(entity, 5): entity for entity in wanted.tolist()}
+    root = _entries(plan, objects[0])
+    for key, handle in root.items():
+        if key in _OWN:
+            found = by_handle.get(handle)
+            if found is None or plan.names[plan.kinds[found]] not in _DICTIONARIES:
+                raise NotCovered("a dictionary that is none")
+    styles = root.get(b"ACAD_PLOTSTYLENAME")
+    if styles is not None and b"Normal" not in _entries(plan, by_handle[styles]):
+        raise NotCovered("no normal style of plotting")
+    _subclasses(plan, objects)
+    layouts = root.get(b"ACAD_LAYOUT")
+    if layouts is None:
+        return
+    spaces = {handle: key for key, (_, handle) in plan.records.items()}
+    seen = []
+    for name, handle in _entries(plan, by_handle[layouts]).items():
+        found = by_handle.get(handle)
+        if found is None or plan.names[plan.kinds[found]] != b"LAYOUT":
+            raise NotCovered("a layout that is none")
+        space = spaces.get(_record(plan, found))
+        if space is None or (space == "*model_space") != (name.upper() == b"MODEL"):
+            raise NotCovered("a layout of another block")
+        seen.append(name.upper())
+    # a single layout gets its companion from the reference
+    if len(set(seen)) != len(seen) or (len(seen) > 1 and b"MODEL" not in seen):
+        raise NotCovered("an odd list of layouts")
+
+
+def _subclasses(plan: Plan, objects: range) -> None:
+    """Objects that the reference reads by subclass must have one, and what it looks for in it."""
+    codes = plan.tags.codes
+    marks, foreign = np.cumsum(codes == 100), np.cumsum((codes == 1001) | (codes == 101))
+    begin = plan.heads[objects.start : objects.stop]
+    end = plan.heads[objects.start + 1 : objects.stop + 1]
+    if (plan.kind(b"XRECORD")[objects.start : objects.stop] & (marks[end] == marks[begin])).any():
+        raise NotCovered("a record without its subclass")
+    at = np.flatnonzero(codes == 291)
+    owner = np.searchsorted(plan.heads, at, side="right") - 1
+    head = plan.heads[owner]
+    whole = np.zeros(len(plan.kinds), dtype=bool)
+    whole[owner[(marks[at] - marks[head] == 1) & (foreign[at] == foreign[head])]] = True
+    if (plan.kind(b"VISUALSTYLE") & ~whole).any():
+        raise NotCovered("an odd visual style")
+
+
+def _entries(plan: Plan, entity: int) -> dict[bytes, bytes]:
+    """Names and handles of a dictionary, which stand in its first subclass."""
+    if plan.names[plan.kinds[entity]] not in _DICTIONARIES or plan.version == R12:
+        raise NotCovered("a dictionary that is none")
+    entries: dict[bytes, bytes] = {}
+    name = handle = b""
+    marks = 0
+    for at, code in plan.coded(entity):
+        marks += code == 100
+        if marks == 1 and code == 3:
+            name = plan.tags.value(at)
+        elif marks == 1 and code in (350, 360):
+            handle = plan.tags.value(at)
+        if name and handle:
+            if name in entries:
+                raise NotCovered("a dictionary entry twice")
+            entries[name] = handle
+            name = handle = b""
+    return entries
+
+
+def _record(plan: Plan, entity: int) -> bytes:
+    """The handle of the block record of a layout."""
+    found, marks = b"", []
+    for at, code in plan.coded(entity):
+        if code == 100:
+            marks.append(plan.tags.value(at))
+        elif code == 330 and len(marks) == 2:
+            if found:
+                raise NotCovered("a layout of two blocks")
+            found = plan.tags.value(at)
+    if marks[:2] != [b"AcDbPlotSettings", b"AcDbLayout"]:
+        raise NotCovered("an odd layout")
+    return found

@@ -1,0 +1,68 @@
+"""Entities of rare and difficult kinds, lent to the reference one by one while all others are read at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from workers.cad.dxf.curves import Collector
+from workers.cad.dxf.fast.entities import Entities
+from workers.cad.dxf.fast.plan import Plan
+from workers.cad.dxf.fast.tags import HEX, INTEGER, KIND, NotCovered
+from workers.cad.dxf.reference import DAMAGE
+from workers.cad.dxf.strokes import Strokes
+from workers.cad.shape import FindingCode
+
+# objects that the reference may refuse for what they hold; seldom more than a few
+_OBJECTS = (
+    *(b"MLINESTYLE", b"GROUP", b"SUN", b"GEODATA", b"IDBUFFER", b"FIELDLIST", b"LAYER_FILTER"),
+    *(b"SORTENTSTABLE", b"VBA_PROJECT", b"SPATIAL_FILTER"),
+)
+
+
+def lent(entities: Entities) -> dict[int, Any]:
+    """The lent entities as the reference knows them. Raises `NotCovered` where it refuses one, for then it refuses the file."""
+    plan = entities.plan
+    places = np.flatnonzero(entities.lent).tolist()
+    objects = np.flatnonzero(plan.kind(*_OBJECTS)).tolist()
+    if not places and not objects:
+        return {}
+    from ezdxf.entities import factory
+    from ezdxf.lldxf.const import DXFError
+    from ezdxf.lldxf.extendedtags import ExtendedTags
+
+    found = {}
+    try:
+        for place in places:
+            found[place] = factory.load(ExtendedTags.from_text(_text(plan, int(entities.own[place]))))
+        for entity in objects:
+            factory.load(ExtendedTags.from_text(_text(plan, entity)))
+    except (DXFError, *DAMAGE) as error:
+        raise NotCovered("an entity the reference refuses") from error
+    images = np.flatnonzero(entities.of(b"IMAGE")).tolist()
+    # the reference drops images without a definition
+    if images and not {found[place].dxf.get("image_def_handle") for place in images} <= plan.definitions():
+        raise NotCovered("an image without a definition")
+    return found
+
+
+def _text(plan: Plan, entity: int) -> str:
+    lines = []
+    for at in plan.span(entity):
+        code, number = int(plan.tags.codes[at]), float(plan.tags.numbers[at])
+        if number != number:
+            value = plan.tags.value(at).hex() if plan.binary and KIND[code] == HEX else plan.text(at)
+        else:
+            value = str(int(number)) if KIND[code] == INTEGER else repr(number)
+        lines.append(f"{code}\n{value}\n")
+    return "".join(lines)
+
+
+def collected(loans: Iterable[Any]) -> tuple[Strokes, Counter[FindingCode]]:
+    collector = Collector()
+    for entity in loans:
+        collector.add(entity)
+    return collector.strokes(), collector.findings

@@ -1,0 +1,291 @@
+"""Outlines of all entities of one kind at once, by the same formulas as the reference draws one entity after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from workers.cad.dxf.fast.entities import Entities
+from workers.cad.dxf.fast.forms import Forms
+from workers.cad.dxf.fast.tags import NotCovered
+from workers.cad.dxf.strokes import Strokes
+from workers.cad.shape import Flags, Floats, Integers
+
+# the border between the two ways to choose the x axis of an object's coordinate system, by the DXF reference
+_NEAR_POLE = 1 / 64
+
+
+@dataclass(slots=True, eq=False)
+class Outlines:
+    """Pieces and arcs, each with the place of its entity; entities that have no sensible outline."""
+
+    lines: list[tuple[Floats, Integers]] = field(default_factory=list)
+    arcs: list[tuple[Floats, Floats, Integers]] = field(default_factory=list)
+    invalid: list[Integers] = field(default_factory=list)
+
+    def place(self, of: Integers, frames: tuple[Floats, Flags], centres: Floats, radii: Floats, spans: Floats) -> None:
+        """Circular arcs in the plane of their frames."""
+        axes, turned = frames
+        arcs = np.zeros((len(of), 3, 3))
+        arcs[:, 0] = centres
+        arcs[:, 1, 0] = arcs[:, 2, 1] = radii
+        if turned.any():
+            arcs[turned, 0] = np.einsum("ni,nij->nj", centres[turned], axes[turned])
+            arcs[turned, 1:] = axes[turned, :2] * radii[turned, None, None]
+        self.arcs.append((arcs, spans, of))
+
+    def parted(self, place: Integers) -> dict[int, Strokes]:
+        """Strokes by the place of their entities; `place[e]` is that of entity e."""
+        none = np.zeros(0, dtype=np.int64)
+        lines = np.concatenate([np.zeros((0, 2, 3)), *(piece for piece, _ in self.lines)])
+        line_of = np.concatenate([none, *(of for _, of in self.lines)])
+        arcs = np.concatenate([np.zeros((0, 3, 3)), *(arc for arc, _, _ in self.arcs)])
+        spans = np.concatenate([np.zeros((0, 2)), *(span for _, span, _ in self.arcs)])
+        arc_of = np.concatenate([none, *(of for _, _, of in self.arcs)])
+        parts = {}
+        line_order, arc_order = np.argsort(place[line_of], kind="stable"), np.argsort(place[arc_of], kind="stable")
+        line_place, arc_place = place[line_of][line_order], place[arc_of][arc_order]
+        for number in np.union1d(line_place, arc_place).tolist():
+            some = line_order[np.searchsorted(line_place, number) : np.searchsorted(line_place, number, side="right")]
+            bent = arc_order[np.searchsorted(arc_place, number) : np.searchsorted(arc_place, number, side="right")]
+            # paths are told apart by their entity
+            paths, path = np.unique(np.concatenate([line_of[some], arc_of[bent]]), return_inverse=True)
+            parts[number] = Strokes(
+                lines[some],
+                np.zeros(len(some), dtype=bool),
+                np.zeros((len(some), 2), dtype=bool),
+                path[: len(some)],
+                arcs[bent],
+                spans[bent],
+                path[len(some) :],
+                len(paths),
+            )
+        return parts
+
+
+def frames(forms: Forms, of: Integers, subclass: int | None = None) -> tuple[Floats, Flags]:
+    """Axes (n, 3, 3) of the object coordinate systems, and which of them are not the world's."""
+    up, found = forms.point(of, 210, subclass)
+    up[~found] = (0.0, 0.0, 1.0)
+    axes = np.broadcast_to(np.eye(3), (len(of), 3, 3))
+    if not found.any():
+        return axes, found
+    axes = axes.copy()
+    turned = ~((up[:, 0] == 0) & (up[:, 1] == 0) & (up[:, 2] > 0))
+    if turned.any():
+        axes[turned] = _axes(up[turned])
+    return axes, turned
+
+
+def _axes(up: Floats) -> Floats:
+    length = np.sqrt((up * up).sum(axis=1))
+    if not ((length > 1e-9) & (length < 1e9)).all():
+        raise NotCovered("an extrusion without a direction")
+    z = up / length[:, None]
+    if (np.abs(z - (0.0, 0.0, 1.0)).max(axis=1) < 1e-9).any():
+        raise NotCovered("an extrusion that hardly leans")
+    pole = (np.abs(z[:, 0]) < _NEAR_POLE) & (np.abs(z[:, 1]) < _NEAR_POLE)
+    x = np.where(pole[:, None], np.cross((0.0, 1.0, 0.0), z), np.cross((0.0, 0.0, 1.0), z))
+    x /= np.sqrt((x * x).sum(axis=1))[:, None]
+    y = np.cross(z, x)
+    y /= np.sqrt((y * y).sum(axis=1))[:, None]
+    return np.stack([x, y, z], axis=1)
+
+
+def raised(forms: Forms, of: Integers, points: Floats) -> Floats:
+    """With the elevation of R11, which counts where an entity has no height of its own."""
+    if forms.unknown(38):
+        return points
+    elevation = forms.number(of, 38)
+    lifted = forms.old(of) & (elevation != 0) & (points[:, 2] == 0)
+    points[lifted, 2] = elevation[lifted]
+    return points
+
+
+def lines(forms: Forms, of: Integers, to: Outlines) -> None:
+    to.lines.append((np.stack([forms.point(of, 10)[0], forms.point(of, 11)[0]], axis=1), of))
+
+
+def circles(forms: Forms, of: Integers, to: Outlines) -> None:
+    _round(forms, of, to, whole=True)
+
+
+def arcs(forms: Forms, of: Integers, to: Outlines) -> None:
+    _round(forms, of, to, whole=False)
+
+
+def _round(forms: Forms, of: Integers, to: Outlines, whole: bool) -> None:
+    radius = forms.number(of, 40, 1.0)
+    good = radius > 0
+    to.invalid.append(of[~good])
+    of, radius = of[good], radius[good]
+    spans = np.column_stack([np.zeros(len(of)), np.full(len(of), 2 * np.pi)])
+    if not whole:
+        start, end = forms.number(of, 50), forms.number(of, 51, 360.0)
+        sweep = np.radians(np.mod(end - start, 360.0))
+        spans = np.column_stack([np.radians(start), np.where(sweep != 0, sweep, 2 * np.pi)])
+    to.place(of, frames(forms, of), raised(forms, of, forms.point(of, 10)[0]), radius, spans)
+
+
+def ellipses(forms: Forms, of: Integers, to: Outlines) -> None:
+    major, found = forms.point(of, 11)
+    major[~found] = (1.0, 0.0, 0.0)
+    size = np.sqrt((major * major).sum(axis=1))
+    good = size > 0
+    to.invalid.append(of[~good])
+    of, major, size = of[good], major[good], size[good]
+    up, found = forms.point(of, 210)
+    up[~found] = (0.0, 0.0, 1.0)
+    minor = np.cross(up, major)
+    length = np.sqrt((minor * minor).sum(axis=1))
+    if not (length > 1e-9 * size).all() or not (size > 1e-100).all():
+        raise NotCovered("an ellipse without a plane")
+    minor *= (size * forms.number(of, 40, 1.0) / length)[:, None]
+    start = forms.number(of, 41)
+    sweep = np.mod(forms.number(of, 42, 2 * np.pi) - start, 2 * np.pi)
+    spans = np.column_stack([start, np.where(sweep > 1e-12, sweep, 2 * np.pi)])
+    to.arcs.append((np.stack([forms.point(of, 10)[0], major, minor], axis=1), spans, of))
+
+
+def solids(forms: Forms, of: Integers, to: Outlines) -> None:
+    _faces(forms, of, to, solid=True)
+
+
+def spatial_faces(forms: Forms, of: Integers, to: Outlines) -> None:
+    _faces(forms, of, to, solid=False)
+
+
+def _faces(forms: Forms, of: Integers, to: Outlines, solid: bool) -> None:
+    """SOLID and TRACE, whose last two corners are crossed and lie in their plane; 3DFACE, whose corners do not."""
+    corners, found = zip(*(forms.point(of, code) for code in (10, 11, 12, 13)), strict=True)
+    a, b, c, d = corners
+    if solid:
+        # an elevation lifts only the corners that are given
+        a, b, c, d = (np.where(here[:, None], raised(forms, of, points), points) for points, here in zip(corners, found, strict=True))
+        axes, turned = frames(forms, of)
+        a, b, c, d = (np.where(turned[:, None], np.einsum("ni,nij->nj", points, axes), points) for points in (a, b, c, d))
+    close = np.abs(c - d).max(axis=1, initial=0.0)
+    square = (c != d).any(axis=1)
+    # the reference takes corners for one that differ in their last digits only
+    if (square & (close <= 1e-8 * np.maximum(1.0, np.abs(c).max(axis=1, initial=0.0)))).any():
+        raise NotCovered("corners that nearly meet")
+    if not solid:
+        square &= found[3]
+    third, fourth = (d, c) if solid else (c, d)
+    rim = np.stack([a, b, third, fourth], axis=1)[square]
+    to.lines.append((np.stack([rim, np.roll(rim, -1, axis=1)], axis=2).reshape(-1, 2, 3), np.repeat(of[square], 4)))
+    rim = np.stack([a, b, c], axis=1)[~square]
+    to.lines.append((np.stack([rim, np.roll(rim, -1, axis=1)], axis=2).reshape(-1, 2, 3), np.repeat(of[~square], 3)))
+
+
+def light_polylines(forms: Forms, of: Integers, to: Outlines) -> None:
+    """LWPOLYLINE."""
+    plan = forms.plan
+    tags = plan.tags
+    for form in forms.each(of):
+        if form.subclasses[1:] != [b"AcDbEntity", b"AcDbPolyline"] or form.embedded:
+            raise NotCovered("an odd light polyline")
+    entity = forms.entities[of]
+    begin, end = forms.last_markers(of), plan.heads[entity + 1]
+    tails = forms.tails(of)
+    end = np.where(tails >= 0, tails, end)
+    lengths = plan.heads[entity + 1] - plan.heads[entity]
+    owner = np.repeat(np.arange(len(of)), lengths)
+    at = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + plan.heads[entity][owner]
+    codes = tags.codes[at]
+    vertex = (codes == 10) | (codes == 20) | (codes == 40) | (codes == 41) | (codes == 42) | (codes == 91)
+    if (vertex & ((at < begin[owner]) | (at >= end[owner]))).any():
+        raise NotCovered("a vertex outside of its polyline")
+    first = codes == 10
+    point = np.cumsum(first) - 1
+    points = np.zeros((int(first.sum()), 3))
+    which = owner[first]
+    points[:, 0], points[:, 1] = tags.numbers[at[first]], tags.numbers[at[first] + 1]
+    points[:, 2] = forms.number(of, 38, subclass=2)[which]
+    bulges = np.zeros(len(points))
+    # what stands before the first vertex of its polyline belongs to none; the last of several counts
+    bent = (codes == 42) & (point >= 0)
+    bent[bent] = which[point[bent]] == owner[bent]
+    bulges[point[bent]] = tags.numbers[at[bent]]
+    closed = (forms.number(of, 70, subclass=2).astype(np.int64) & 1) > 0
+    bulged(of, which, points, bulges, closed, frames(forms, of, 2), to)
+
+
+def bulged(
+    of: Integers, which: Integers, points: Floats, bulges: Floats, closed: Flags, framed: tuple[Floats, Flags], to: Outlines
+) -> None:
+    """Polylines in their planes: point i belongs to polyline `of[which[i]]`; an arc of angle 4 atan(bulge) where that is not 0."""
+    counts = np.bincount(which, minlength=len(of))
+    starts = np.cumsum(counts) - counts
+    ring = closed & (counts > 1)
+    to.invalid.append(of[counts < 2])
+    follow = np.arange(len(points)) + 1
+    last = np.zeros(len(points), dtype=bool)
+    last[(starts + counts - 1)[counts > 0]] = True
+    follow[last] = starts[which[last]]
+    kept = ~last | ring[which]
+    which, tails, heads, bulge = which[kept], points[kept], points[follow[kept]], bulges[kept]
+    if ((bulge != 0) & (np.abs(bulge) < 1e-9)).any():
+        raise NotCovered("an arc that is hardly bent")
+    bent = (bulge != 0) & (tails != heads).any(axis=1)
+    axes, turned = framed
+    straight = np.stack([tails[~bent], heads[~bent]], axis=1)
+    lean = turned[which[~bent]]
+    if lean.any():
+        straight[lean] = straight[lean] @ axes[which[~bent]][lean]
+    to.lines.append((straight, of[which[~bent]]))
+    if not bent.any():
+        return
+    which, tails, heads, bulge = which[bent], tails[bent], heads[bent], bulge[bent]
+    # centre: from the middle of the chord, across it, by (1 - b^2) / 4b chords
+    across = (1 - bulge * bulge) / (4 * bulge)
+    dx, dy = heads[:, 0] - tails[:, 0], heads[:, 1] - tails[:, 1]
+    centres = np.column_stack([(tails[:, 0] + heads[:, 0]) / 2 - across * dy, (tails[:, 1] + heads[:, 1]) / 2 + across * dx, tails[:, 2]])
+    radii = np.hypot(dx, dy) * (1 + bulge * bulge) / (4 * np.abs(bulge))
+    begin = np.where((bulge > 0)[:, None], tails, heads)
+    start = np.arctan2(begin[:, 1] - centres[:, 1], begin[:, 0] - centres[:, 0])
+    spans = np.column_stack([start, 4 * np.arctan(np.abs(bulge))])
+    to.place(of[which], (axes[which], turned[which]), centres, radii, spans)
+
+
+def polylines(entities: Entities, to: Outlines) -> None:
+    """POLYLINE with its vertices."""
+    forms = entities.forms
+    mains = np.flatnonzero(entities.polylines)
+    if not len(mains):
+        return
+    starts, sizes = entities.starts[mains], entities.sizes[mains]
+    of = entities.form(starts - 1)
+    flags = forms.number(of, 70).astype(np.int64)
+    if (flags & (16 | 64)).any():
+        raise NotCovered("a mesh of polylines")
+    which = np.repeat(np.arange(len(of)), sizes)
+    vertices = entities.form(np.repeat(starts - (np.cumsum(sizes) - sizes), sizes) + np.arange(len(which)))
+    # frame points of spline-fitted polylines steer the curve, they are not on it
+    on = (forms.number(vertices, 70).astype(np.int64) & 16) == 0
+    which, vertices = which[on], vertices[on]
+    visible = entities.place[starts - 1] >= 0
+    deep = (flags & 8) > 0
+    bulges = np.where(deep[which], 0.0, forms.number(vertices, 42))
+    axes, turned = frames(forms, of)
+    number = np.cumsum(visible) - 1
+    seen = visible[which]
+    points, given = forms.point(vertices, 10)
+    if not given.all():
+        raise NotCovered("a vertex without a place")
+    framed = axes[visible], (turned & ~deep)[visible]
+    bulged(of[visible], number[which[seen]], points[seen], bulges[seen], ((flags & 1) > 0)[visible], framed, to)
+
+
+# POLYLINE is not here: it is more than its own tags
+KINDS: tuple[tuple[tuple[bytes, ...], Callable[[Forms, Integers, Outlines], None]], ...] = (
+    ((b"LINE",), lines),
+    ((b"CIRCLE",), circles),
+    ((b"ARC",), arcs),
+    ((b"ELLIPSE",), ellipses),
+    ((b"SOLID", b"TRACE"), solids),
+    ((b"3DFACE",), spatial_faces),
+    ((b"LWPOLYLINE",), light_polylines),
+)

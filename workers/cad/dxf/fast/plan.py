@@ -1,0 +1,90 @@
+"""The plan of a DXF file: where its entities are, of which kinds, and in which sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.recognition import BINARY_DXF
+from workers.cad.dxf.fast.tags import NotCovered, Tags
+from workers.cad.shape import Flags, Integers
+
+R12 = "AC1009"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Entity e is the tags `heads[e]` to `heads[e + 1]`; the last is the end mark."""
+
+    tags: Tags
+    heads: Integers
+    kinds: Integers  # (entities,) number of each in `names`
+    names: list[bytes]
+    sections: dict[bytes, tuple[int, int]]  # its own entity, its end
+    version: str
+    encoding: str
+    units_code: int
+    records: dict[str, tuple[str, bytes]]  # block records: key to name and handle
+    arrows: dict[str, str]  # blocks that the reference adds, where the file does not have them: key to name
+
+    @property
+    def binary(self) -> bool:
+        return self.tags.data.startswith(BINARY_DXF)
+
+    def kind(self, *names: bytes) -> Flags:
+        """Which entities are of these kinds."""
+        return np.array([name in names for name in self.names], dtype=bool)[self.kinds]
+
+    def content(self, section: bytes) -> range:
+        """The entities within a section."""
+        start, end = self.sections.get(section, (0, 1))
+        return range(start + 1, end)
+
+    def span(self, entity: int) -> range:
+        return range(int(self.heads[entity]), int(self.heads[entity + 1]))
+
+    def coded(self, entity: int) -> Iterator[tuple[int, int]]:
+        """Tags and their codes."""
+        span = self.span(entity)
+        return zip(span, self.tags.codes[span.start : span.stop].tolist(), strict=True)
+
+    def text(self, at: int) -> str:
+        return self.decode(self.tags.value(at))
+
+    def decode(self, value: bytes) -> str:
+        return value.decode(self.encoding, "surrogateescape")
+
+    def base(self, entity: int, code: int) -> bytes | None:
+        """A value from before the first subclass, outside of all groups of applications."""
+        first = int(self.heads[entity]) + 1
+        if self.tags.codes[first] == code:
+            return self.tags.value(first)
+        braced = False
+        for at, here in self.coded(entity):
+            if here == 100:
+                break
+            if here == 102:
+                braced = not braced
+            elif here == code and not braced:
+                return self.tags.value(at)
+        return None
+
+    def definitions(self) -> set[str]:
+        """Handles of the definitions of images."""
+        entities = np.flatnonzero(self.kind(b"IMAGEDEF")).tolist()
+        return {handle.decode("ascii") for handle in (self.base(entity, 5) for entity in entities) if handle is not None}
+
+    def only(self, entities: range, code: int) -> Integers:
+        """The only tag of this code in each of the entities, -1 where there is none. Raises `NotCovered` where there are more."""
+        if not len(entities):
+            return np.zeros(0, dtype=np.int64)
+        start = int(self.heads[entities.start])
+        at = np.flatnonzero(self.tags.codes[start : self.heads[entities.stop]] == code) + start
+        owner = np.searchsorted(self.heads, at, side="right") - 1 - entities.start
+        if (owner[1:] == owner[:-1]).any():
+            raise NotCovered(f"group code {code} twice")
+        found = np.full(len(entities), -1, dtype=np.int64)
+        found[owner] = at
+        return found

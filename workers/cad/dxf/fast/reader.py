@@ -1,0 +1,125 @@
+"""DXF the fast way: what is common is read for all entities at once, whatever else is left to the reference.
+
+Being wrong is never faster: each step raises `NotCovered` where it is not sure to agree with the reference.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from tasks.recognition import BINARY_DXF
+from workers.cad.dxf.blocks import TOP, Node
+from workers.cad.dxf.drawing import TEXTS, Drawing
+from workers.cad.dxf.fast import outlines as draw
+from workers.cad.dxf.fast.entities import MODEL, Entities
+from workers.cad.dxf.fast.inserts import Inserts
+from workers.cad.dxf.fast.lent import collected, lent
+from workers.cad.dxf.fast.scan import scanned
+from workers.cad.dxf.fast.sections import planned
+from workers.cad.dxf.strokes import Strokes, joined
+from workers.cad.shape import FindingCode, Integers
+
+# outlines of kinds the reference does not draw either: words and dimensions are not missed, bodies and endless lines are
+_SKIPPED = (b"RAY", b"XLINE", b"3DSOLID", b"REGION", b"BODY")
+
+
+def opened_fast(data: bytes) -> Drawing:
+    """The drawing in `data`. Raises `NotCovered`, now or when its nodes are asked for what they hold."""
+    plan = planned(scanned(data))
+    entities = Entities(plan)
+    model = np.flatnonzero(entities.place == MODEL)
+    words = model[entities.of(b"TEXT", b"MTEXT")[model]]
+    places = _Places(entities)
+    spaces = ("*model_space", "*paper_space")
+    names = (
+        plan.arrows | {key: name for key, (name, _) in plan.records.items()} | {block.name.lower(): block.name for block in entities.blocks}
+    )
+    return Drawing(
+        reader="fast",
+        binary=data.startswith(BINARY_DXF),
+        version=plan.version,
+        units_code=plan.units_code,
+        types=_types(entities, model),
+        layers=entities.layers(model),
+        blocks=[name for key, name in names.items() if key != spaces[0] and not key.startswith(spaces[1])],
+        texts=[_words(entities, word) for word in words[:TEXTS].tolist()],
+        texts_total=len(words),
+        node=places.node,
+    )
+
+
+def _types(entities: Entities, of: Integers) -> Counter[str]:
+    kinds, first, counts = np.unique(entities.kinds[of], return_index=True, return_counts=True)
+    order = np.argsort(first)
+    return Counter({entities.plan.decode(entities.plan.names[kinds[at]]): int(counts[at]) for at in order.tolist()})
+
+
+def _words(entities: Entities, entity: int) -> str:
+    """The text of a TEXT or of an MTEXT, whose long texts are written in parts."""
+    plan = entities.plan
+    span = plan.span(int(entities.own[entity]))
+    codes = plan.tags.codes[span.start : span.stop]
+    last = np.flatnonzero(codes == 1)
+    tail = plan.text(span.start + int(last[-1])) if len(last) else ""
+    if plan.names[entities.kinds[entity]] == b"TEXT":
+        entities.forms.take(entities.form(np.array([entity])), 1)  # refuses two of them
+        return tail
+    parts = [plan.text(span.start + int(at)) for at in np.flatnonzero(codes == 3)]
+    return "".join([*parts, tail]).replace("\r", "").replace("\n", "\\P")
+
+
+class _Places:
+    """The modelspace and the blocks, drawn all at once, then given out one by one."""
+
+    def __init__(self, entities: Entities) -> None:
+        self._entities = entities
+        self._inserts = Inserts(entities)
+        self._lent = lent(entities)
+        self._order = np.argsort(entities.place, kind="stable")
+        self._sorted = entities.place[self._order]
+        # before anything is counted: what the reference refuses must not end as a limit
+        self._invalid: Integers = np.zeros(0, dtype=np.int64)
+        self._drawn = self._draw()
+
+    def node(self, key: str) -> Node:
+        entities = self._entities
+        number = MODEL if key == TOP else entities.keys[key] + 1
+        if key != TOP and number == MODEL:  # a block that only its record knows
+            return Node(lambda: (Strokes.none(), Counter()))
+        of = self._order[np.searchsorted(self._sorted, number) : np.searchsorted(self._sorted, number, side="right")]
+        insert = entities.of(b"INSERT")[of]
+        types = _types(entities, of[~insert])
+        inserts, attributes, findings = self._inserts.of(of[insert])
+        if attributes is not None:
+            types["ATTRIB"] += attributes
+        return Node(lambda: self._outlines(number, of), types, inserts, findings)
+
+    def _outlines(self, number: int, of: Integers) -> tuple[Strokes, Counter[FindingCode]]:
+        findings: Counter[FindingCode] = Counter()
+        findings[FindingCode.ENTITIES_SKIPPED] += int(self._entities.of(*_SKIPPED)[of].sum())
+        findings[FindingCode.ENTITIES_INVALID] += int(np.isin(of, self._invalid).sum())
+        strokes = self._drawn.get(number, Strokes.none())
+        loans: list[Any] = [self._lent[one] for one in of[self._entities.lent[of]].tolist()]
+        if loans:
+            more, told = collected(loans)
+            findings.update(told)
+            strokes = joined([strokes, more])
+        return strokes, findings
+
+    def _draw(self) -> dict[int, Strokes]:
+        """The outlines of all places."""
+        entities, forms = self._entities, self._entities.forms
+        to = draw.Outlines()
+        present = {entities.plan.names[kind] for kind in np.unique(entities.kinds).tolist()}
+        for names, kind in draw.KINDS:
+            if present.isdisjoint(names):
+                continue
+            # parts and paperspace are never drawn for themselves
+            kind(forms, entities.form(np.flatnonzero(entities.of(*names) & (entities.place >= 0))), to)
+        draw.polylines(entities, to)
+        plain = np.flatnonzero(~entities.lent)
+        self._invalid = plain[np.concatenate(to.invalid)] if to.invalid else self._invalid
+        return to.parted(entities.place[plain])

@@ -1,0 +1,96 @@
+"""The tags of a DXF file as arrays, whether they were text or binary: group codes, where values stand, and all numbers.
+
+Strict: what is not plainly right raises `NotCovered`, and the file is left to the slow reader, which knows more cases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workers.cad.dxf.fast.numbers import PADDING, Bytes
+from workers.cad.shape import Floats, Integers
+
+
+class NotCovered(Exception):
+    """The fast way is not sure to read this file as the reference does."""
+
+
+LARGEST_CODE = 1071
+# what the value of a group code is, by the DXF reference
+STRING, REAL, INTEGER, HEX = 0, 1, 2, 3
+
+
+def _kinds() -> Integers:
+    kinds = np.zeros(LARGEST_CODE + 1, dtype=np.int64)
+    for low, high in ((10, 60), (110, 150), (210, 240), (460, 470), (1010, 1060)):
+        kinds[low:high] = REAL
+    for low, high in ((60, 80), (90, 100), (160, 180), (270, 300), (370, 390), (400, 410), (420, 430), (440, 460), (1060, 1072)):
+        kinds[low:high] = INTEGER
+    kinds[310:320] = HEX
+    kinds[1004] = HEX
+    return kinds
+
+
+KIND = _kinds()
+# group codes of x; that of y is 10 more, that of z 20 more
+POINTS = np.zeros(LARGEST_CODE + 1, dtype=bool)
+POINTS[[*range(10, 19), 110, 111, 112, *range(210, 214), *range(1010, 1014)]] = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tags:
+    """n tags up to the end mark; value i is `data[starts[i]:ends[i]]`, and `numbers[i]` where its code means a number."""
+
+    data: bytes
+    buffer: Bytes  # data and padding
+    codes: Integers  # (n,)
+    starts: Integers
+    ends: Integers
+    numbers: Floats  # NaN for strings
+
+    def value(self, at: int) -> bytes:
+        return self.data[self.starts[at] : self.ends[at]]
+
+    def interned(self, at: Integers) -> tuple[Integers, list[bytes]]:
+        """For the tags `at`: the number of each value in the list of different values, which is the second."""
+        if not len(at):
+            return np.zeros(0, dtype=np.int64), []
+        starts, lengths = self.starts[at], self.ends[at] - self.starts[at]
+        longest = int(lengths.max())
+        if longest > PADDING:
+            values = [self.value(one) for one in at.tolist()]
+            known = {value: number for number, value in enumerate(dict.fromkeys(values))}
+            return np.array([known[value] for value in values], dtype=np.int64), list(known)
+        width = max(-(-longest // 8) * 8, 8)
+        columns = np.arange(width)
+        letters = self.buffer[starts[:, None] + columns]
+        letters[columns >= lengths[:, None]] = 0
+        words = letters.view(np.uint64)
+        with np.errstate(over="ignore"):
+            key = (words * _WEIGHTS[: words.shape[1]]).sum(axis=1, dtype=np.uint64) + lengths.astype(np.uint64)
+        _, first, number = np.unique(key, return_index=True, return_inverse=True)
+        if not (words == words[first][number]).all() or not (lengths == lengths[first][number]).all():
+            raise NotCovered("two different names look alike")
+        return number.astype(np.int64), [self.value(one) for one in at[first].tolist()]
+
+
+_WEIGHTS = np.random.default_rng(1).integers(1, 2**63, PADDING // 8, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+
+
+def checked(tags: Tags) -> Tags:
+    """The same tags, if their values are of their kinds and points are whole."""
+    codes, numbers = tags.codes, tags.numbers
+    if codes[0] != 0:
+        raise NotCovered("a tag before the first section")
+    real = KIND[codes]
+    if not np.isfinite(numbers[(real == REAL) | (real == INTEGER)]).all():
+        raise NotCovered("a number that is not finite")
+    whole = numbers[real == INTEGER]
+    if (whole != np.rint(whole)).any():
+        raise NotCovered("a fraction for a whole number")
+    points = np.flatnonzero(POINTS[codes])
+    if len(points) and (points[-1] + 1 >= len(codes) or (codes[points + 1] != codes[points] + 10).any()):
+        raise NotCovered("a point without y")
+    return tags

@@ -1,0 +1,141 @@
+"""DXF, text and binary, R10 to R2018: the fast way where it covers the file, ezdxf for all others.
+
+What counts is the modelspace. Outlines are measured; words, dimensions and points are only counted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foundation.errors import Failure
+from foundation.settings import CadSettings
+from tasks.vocabulary import Family, Format
+from workers.cad.dxf.blocks import Expansion, expanded
+from workers.cad.dxf.drawing import NAMES, TEXT_LETTERS, Drawing
+from workers.cad.dxf.fast.reader import opened_fast
+from workers.cad.dxf.fast.tags import NotCovered
+from workers.cad.dxf.reference import opened
+from workers.cad.dxf.strokes import flattened
+from workers.cad.shape import MILLIMETRES_ASSUMED, Finding, FindingCode, Origin, Shape, Units
+
+# $INSUNITS of the DXF reference: code, name, millimetres
+_UNITS: dict[int, tuple[str, float]] = {
+    1: ("in", 25.4),
+    2: ("ft", 304.8),
+    3: ("mi", 1_609_344.0),
+    4: ("mm", 1.0),
+    5: ("cm", 10.0),
+    6: ("m", 1000.0),
+    7: ("km", 1e6),
+    8: ("microinch", 25.4e-6),
+    9: ("mil", 0.0254),
+    10: ("yd", 914.4),
+    11: ("angstrom", 1e-7),
+    12: ("nm", 1e-6),
+    13: ("um", 1e-3),
+    14: ("dm", 100.0),
+    15: ("dam", 1e4),
+    16: ("hm", 1e5),
+    17: ("Gm", 1e12),
+    21: ("us-ft", 1_200_000 / 3937),
+    22: ("us-in", 100_000 / 3937),
+    23: ("us-yd", 3_600_000 / 3937),
+    24: ("us-mi", 6_336_000_000 / 3937),
+}
+# templates set the unit unasked, so even a named one may be wrong
+_FILE_CONFIDENCE = 0.9
+
+
+def read_dxf(path: Path, limits: CadSettings) -> Shape:
+    """Read a DXF file. Raises `Failure` ENCODING_UNSUPPORTED, FILE_CORRUPT, GEOMETRY_MISSING, GEOMETRY_INVALID,
+    CAD_EXPANSION_LIMIT, CAD_CYCLIC_REFERENCE, CAD_LIMIT.
+    """
+    try:
+        return measured(opened_fast(path.read_bytes()), limits)
+    except NotCovered as reason:
+        logging.getLogger(__name__).debug("left to the reference: %s", reason)
+    return measured(opened(path), limits)
+
+
+def measured(drawing: Drawing, limits: CadSettings) -> Shape:
+    """The shape of a drawing. Raises `Failure` as `read_dxf` does."""
+    findings, types = drawing.findings.copy(), drawing.types
+    if not types:
+        # an empty drawing is sound; an empty drawing out of a broken file means that the reader lost everything
+        if findings[FindingCode.FILE_REPAIRED]:
+            raise Failure("FILE_CORRUPT", {"reason": "no entity could be recovered"})
+        raise Failure("GEOMETRY_MISSING", {"entities": 0})
+    if sum(types.values()) > limits.max_entities:
+        raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_ENTITIES", "allowed": limits.max_entities, "found": sum(types.values())})
+    units = _units(drawing.units_code)
+    expansion = expanded(drawing.node, limits)
+    findings.update(expansion.findings)
+    facts = _facts(drawing, expansion, findings)
+    if _leaves_plane(expansion):
+        findings[FindingCode.DEPTH_DROPPED] += 1
+    if units.origin is Origin.ASSUMED:
+        findings[FindingCode.UNITS_ASSUMED] += 1
+    paths = flattened(expansion.strokes, units.millimetres_per_unit, expansion.types)
+    if not len(paths.lengths):
+        damaged = findings[FindingCode.NUMBERS_DROPPED] or findings[FindingCode.ENTITIES_INVALID] or expansion.strokes.pieces
+        raise Failure("GEOMETRY_INVALID" if damaged else "GEOMETRY_MISSING", {"entities_by_type": _bounded(types)})
+    facts["total_length"] = float(paths.lengths.sum())
+    facts["paths"] = paths.paths
+    told = tuple(Finding.of(code, count) for code, count in sorted(findings.items()) if count)
+    return Shape(Format.DXF, Family.FLAT, paths, units, told, dict(types), facts)
+
+
+def _units(code: object) -> Units:
+    known = _UNITS.get(code) if isinstance(code, int) else None
+    return Units(*known, Origin.FILE, _FILE_CONFIDENCE) if known else MILLIMETRES_ASSUMED
+
+
+def _leaves_plane(expansion: Expansion) -> bool:
+    strokes = expansion.strokes
+    points = np.concatenate([strokes.lines.reshape(-1, 3), strokes.arcs[:, 0]])
+    if not len(points):
+        return False
+    spread, axes = np.ptp(points, axis=0), np.abs(strokes.arcs[:, 1:])
+    return bool(spread[2] > 1e-6 * spread.max() or axes[:, :, 2].max(initial=0) > 1e-6 * axes.max(initial=0))
+
+
+def _facts(drawing: Drawing, expansion: Expansion, findings: Counter[FindingCode]) -> dict[str, Any]:
+    repaired: list[str] = []
+
+    def clean(text: str) -> str:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            repaired.append(text)
+            text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+    layers, blocks = sorted(drawing.layers), sorted(drawing.blocks)
+    facts = {
+        "reader": drawing.reader,
+        "encoding": "binary" if drawing.binary else "text",
+        "dxf_version": drawing.version,
+        "entities": sum(drawing.types.values()),
+        "entity_counts": _bounded(drawing.types),
+        "expanded_counts": _bounded(expansion.types),
+        "nesting": expansion.depth,
+        "layers": [clean(name[:TEXT_LETTERS]) for name in layers[:NAMES]],
+        "layers_total": len(layers),
+        "blocks": [clean(name[:TEXT_LETTERS]) for name in blocks[:NAMES]],
+        "blocks_total": len(blocks),
+        "texts": [clean(text[:TEXT_LETTERS]) for text in drawing.texts],
+        "texts_total": drawing.texts_total,
+    }
+    if repaired:
+        findings[FindingCode.TEXT_REPAIRED] += len(repaired)
+    return facts
+
+
+def _bounded(types: Counter[str]) -> dict[str, int]:
+    """The most frequent types; their names come from the file, so their length and number are bounded."""
+    return {kind[:40]: count for kind, count in types.most_common(NAMES)}

@@ -1,0 +1,1 @@
+"""Pictures of drawings and solids, without a screen."""

@@ -1,0 +1,1 @@
+"""Files are read in a child process, behind walls."""
