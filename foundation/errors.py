@@ -141,6 +141,9 @@ CODES: dict[str, Code] = _rows(
          "This machine has no geometry kernel (Open CASCADE), so it reads no STEP or IGES file.",
          "Have `make setup` run on the worker's machine; the kernel needs the Debian packages libgl1, libx11-6 and libexpat1. "
          "Then retry the job."),
+    Code("FEATURES_INCOMPLETE", Source.SYSTEM, _E, Stage.FEATURES, 422, False,
+         "The file was read, but too few of its slots could be computed to make a vector of any version.",
+         "The context names the slots that are missing and holds the others. Report the file; export it anew with another tolerance."),
     Code("FILE_MISSING", Source.SYSTEM, _C, Stage.READ, 500, False,
          "The stored bytes of this part are gone.", "Upload the file again; tell your administrator that storage lost it."),
     Code("ENGINE_DEFECT", Source.SYSTEM, _E, Stage.FEATURES, 500, False,

@@ -33,6 +33,7 @@ class PartVector:
     sha256: str
     family: str
     format: str
+    written: float  # when its vector was, in seconds since the epoch
 
 
 def put(tx: Tx, tenant_id: str, new: Iterable[Vector]) -> None:
@@ -73,7 +74,7 @@ def results(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build:
 def gallery(tx: Tx, tenant_id: str, version: str, build: str) -> list[PartVector]:
     """Every part of a tenant that has a vector in this feature version and engine build, oldest first."""
     query = (
-        select(parts.c.id, parts.c.name, vectors.c.sha256, vectors.c.family, files.c.format)
+        select(parts.c.id, parts.c.name, vectors.c.sha256, vectors.c.family, files.c.format, vectors.c.created_at)
         .join(vectors, (vectors.c.sha256 == parts.c.sha256) & (vectors.c.tenant_id == parts.c.tenant_id))
         .join(files, files.c.sha256 == parts.c.sha256)
         .where(
@@ -93,15 +94,15 @@ def load(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build: st
     return {row.sha256: row.vector for row in rows}
 
 
-def hottest(tx: Tx, tenant_id: str, version: str, build: str, most: int) -> dict[str, bytes]:
-    """The vectors asked for most often, by file."""
+def hottest(tx: Tx, tenant_id: str, version: str, build: str, most: int) -> dict[tuple[str, float], bytes]:
+    """The vectors asked for most often, by file and time of writing."""
     rows = tx.execute(
-        select(vectors.c.sha256, vectors.c.vector)
+        select(vectors.c.sha256, vectors.c.created_at, vectors.c.vector)
         .where(vectors.c.tenant_id == tenant_id, vectors.c.feature_version == version, vectors.c.engine_build == build)
         .order_by(vectors.c.hits.desc(), vectors.c.created_at.desc())
         .limit(most)
     )
-    return {row.sha256: row.vector for row in rows}
+    return {(row.sha256, row.created_at): row.vector for row in rows}
 
 
 def count_hits(tx: Tx, keys: Iterable[tuple[str, str, str, str]]) -> None:

@@ -153,7 +153,12 @@ def _extraction(tx: Tx, tenant_id: str, request: ExtractionRequest, settings: Se
     version = request.feature_version or settings.features.version
     return Asked(
         _of_parts(parts.sizes(tx, tenant_id, request.parts), request.parts),
-        {"feature_version": version, "force": request.force, "previews": request.previews},
+        {
+            "feature_version": version,
+            "force": request.force,
+            "previews": request.previews,
+            "units_asked": {"units": request.units, "default_units": request.default_units},
+        },
     )
 
 

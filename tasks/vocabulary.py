@@ -32,6 +32,36 @@ class Family(StrEnum):
     SOLID = "3d"
 
 
+class LengthUnit(StrEnum):
+    """Units of length a request may name."""
+
+    MICROMETRE = "um"
+    MILLIMETRE = "mm"
+    CENTIMETRE = "cm"
+    METRE = "m"
+    MIL = "mil"
+    INCH = "in"
+    FOOT = "ft"
+    YARD = "yd"
+
+    @property
+    def millimetres(self) -> float:
+        """How many millimetres it is long."""
+        return _MILLIMETRES[self]
+
+
+_MILLIMETRES = {
+    LengthUnit.MICROMETRE: 1e-3,
+    LengthUnit.MILLIMETRE: 1.0,
+    LengthUnit.CENTIMETRE: 10.0,
+    LengthUnit.METRE: 1000.0,
+    LengthUnit.MIL: 0.0254,
+    LengthUnit.INCH: 25.4,
+    LengthUnit.FOOT: 304.8,
+    LengthUnit.YARD: 914.4,
+}
+
+
 class Priority(StrEnum):
     URGENT = "urgent"
     HIGH = "high"

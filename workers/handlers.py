@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from foundation.errors import Failure
@@ -12,6 +12,7 @@ from foundation.telemetry import FeaturesExtracted, PreviewDrawn, emit, logger
 from ledger import previews, vectors
 from ledger.jobs import ClaimedItem
 from ledger.vectors import Vector
+from tasks.extraction import UnitsAsked
 from tasks.recognition import claimed as claimed_format
 from tasks.vocabulary import FeatureVersion, Kind
 from workers.cache.store import VectorKey
@@ -21,19 +22,19 @@ from workers.cad.shape import Finding, FindingCode
 from workers.features.extraction import ENGINE_BUILD
 from workers.features.packing import packed
 from workers.index.exact import Gallery
-from workers.migration import Plan, plan
+from workers.migration import Plan, cut, plan
 from workers.work import Work
 
 Result = dict[str, Any]
 
 
 def extraction(work: Work) -> None:
-    """Features of each part; a file already known in this version is answered from the ledger unless forced."""
+    """Features of each part; a file already known in this version and in these units is answered from the ledger unless forced."""
     told = work.claimed.input
-    version = FeatureVersion(told["feature_version"])
+    version, units = FeatureVersion(told["feature_version"]), UnitsAsked(**told.get("units_asked", {}))
     known = None if told["force"] else _known(work, version)
     with Sandbox(work.worker.nursery, work.still_ours) as box:
-        work.each(lambda item: _features(work, box, item, version, known))
+        work.each(lambda item: _features(work, box, item, version, units, known))
 
 
 def _known(work: Work, version: FeatureVersion) -> dict[str, Result]:
@@ -42,22 +43,29 @@ def _known(work: Work, version: FeatureVersion) -> dict[str, Result]:
         return vectors.results(tx, work.claimed.tenant_id, sha256s, version, ENGINE_BUILD)
 
 
-def _features(work: Work, box: Sandbox, item: ClaimedItem, version: FeatureVersion, known: dict[str, Result] | None) -> Result:
+def _features(
+    work: Work, box: Sandbox, item: ClaimedItem, version: FeatureVersion, units: UnitsAsked, known: dict[str, Result] | None
+) -> Result:
     sha256, name = _file_of(item)
-    stored = None if known is None else known.get(sha256)
+    stored, asked = None if known is None else known.get(sha256), units.model_dump(mode="json")
     # The name takes part in the answer only by what it claims: a mistaken claim must fail here as it would on its own.
     wanted = bool(work.claimed.input.get("previews"))
     draw = wanted and (known is None or not previews.there(work.worker.files, sha256, ENGINE_BUILD))
-    if stored is not None and not draw and claimed_format(name) in (None, stored["format"]):
+    if stored is not None and not draw and claimed_format(name) in (None, stored["format"]) and stored["units_asked"] == asked:
         return stored
-    extracted = box.extract(work.worker.files.path(sha256), name, version, draw)
+    extracted = box.extract(work.worker.files.path(sha256), name, version, draw, units)
     emit(FeaturesExtracted(version.value, str(extracted.result["format"]), float(extracted.result["seconds"])))
     if extracted.previews is not None:
         _keep_previews(work, sha256, extracted.previews, extracted.result)
-    work.vectors.append(Vector(sha256, version, ENGINE_BUILD, extracted.family, packed(extracted.vector), extracted.result))
-    if known is not None:
+    _keep_vector(work, sha256, cut(extracted.result, extracted.version))
+    if known is not None and extracted.version is version:
         known[sha256] = extracted.result
     return extracted.result
+
+
+def _keep_vector(work: Work, sha256: str, result: Result) -> None:
+    version, family = FeatureVersion(result["feature_version"]), str(result["family"])
+    work.vectors.append(Vector(sha256, version, ENGINE_BUILD, family, packed(result["vector"]), result))
 
 
 def _keep_previews(work: Work, sha256: str, drawn: Previews, result: Result) -> None:
@@ -82,30 +90,30 @@ def similarity(work: Work) -> None:
     version = FeatureVersion(told["feature_version"])
     with work.worker.ledger.read() as tx:
         shown = vectors.gallery(tx, tenant_id, version, ENGINE_BUILD)
-    wanted = {part.sha256 for part in shown} | {item.sha256 for item in work.claimed.items if item.sha256}
-    held = _vectors(work, sorted(wanted), version)
+    held = _vectors(work, {part.sha256: part.written for part in shown}, version)
     gallery = Gallery(shown, held, told["scale_invariant"])
 
     def search(item: ClaimedItem) -> Result:
         sha256, _ = _file_of(item)
         if sha256 not in held:
             raise Failure("DATA_NOT_FOUND", {"part_id": str(item.part_id), "feature_version": version.value})
-        work.hits.add(VectorKey(tenant_id, sha256, version, ENGINE_BUILD))
+        work.hits.add((tenant_id, sha256, version, ENGINE_BUILD))
         hits = gallery.search(str(item.part_id), sha256, told["top_k"], told["threshold"], told["filters"]["format"])
         return {"hits": hits, "engine": "exact", "epoch": len(shown)}
 
     work.each(search)
 
 
-def _vectors(work: Work, sha256s: Sequence[str], version: FeatureVersion) -> dict[str, bytes]:
+def _vectors(work: Work, written: Mapping[str, float], version: FeatureVersion) -> dict[str, bytes]:
+    """Vectors by file; `written` holds the files and when the vector of each was written."""
     tenant_id = work.claimed.tenant_id
 
     def fetch(missing: Sequence[VectorKey]) -> Iterable[tuple[VectorKey, bytes]]:
         with work.worker.ledger.read() as tx:
             found = vectors.load(tx, tenant_id, [key.sha256 for key in missing], version, ENGINE_BUILD)
-        return [(VectorKey(tenant_id, sha256, version, ENGINE_BUILD), vector) for sha256, vector in found.items()]
+        return [(key, found[key.sha256]) for key in missing if key.sha256 in found]
 
-    keys = [VectorKey(tenant_id, sha256, version, ENGINE_BUILD) for sha256 in sha256s]
+    keys = [VectorKey(tenant_id, sha256, version, ENGINE_BUILD, time) for sha256, time in sorted(written.items())]
     return {key.sha256: vector for key, vector in work.worker.vectors.get(keys, fetch).items()}
 
 
@@ -133,11 +141,12 @@ def migration(work: Work) -> None:
 
 def _carry_out(work: Work, box: Sandbox, item: ClaimedItem, target: FeatureVersion, chosen: Plan) -> None:
     if chosen.way == "extraction":
-        _features(work, box, item, target, None)
+        found = _features(work, box, item, target, chosen.units, None)
+        if found["missing_slots"]:
+            raise Failure("FEATURES_INCOMPLETE", {"feature_version": target.value, "missing": found["missing_slots"]})
     elif chosen.result is not None and chosen.way == "prefix":
         sha256, _ = _file_of(item)
-        family = str(chosen.result["family"])
-        work.vectors.append(Vector(sha256, target, ENGINE_BUILD, family, packed(chosen.result["vector"]), chosen.result))
+        _keep_vector(work, sha256, chosen.result)
 
 
 def prewarm(work: Work) -> None:
@@ -148,7 +157,7 @@ def prewarm(work: Work) -> None:
         version, tenant_id = FeatureVersion(told["feature_version"]), work.claimed.tenant_id
         with work.worker.ledger.read() as tx:
             hottest = vectors.hottest(tx, tenant_id, version, ENGINE_BUILD, told["max"])
-        loaded = cache.put((VectorKey(tenant_id, sha256, version, ENGINE_BUILD), vector) for sha256, vector in hottest.items())
+        loaded = cache.put((VectorKey(tenant_id, sha256, version, ENGINE_BUILD, time), one) for (sha256, time), one in hottest.items())
         return {"loaded": loaded, "cached": len(cache), "worker": work.worker.settings.process.name}
 
     work.each(load)

@@ -11,7 +11,6 @@ from foundation.errors import Failure
 from foundation.telemetry import logger
 from ledger.jobs import Claimed, ClaimedItem, Outcome
 from ledger.vectors import Vector
-from workers.cache.store import VectorKey
 from workers.worker import Worker
 
 
@@ -27,7 +26,7 @@ class Work:
     claimed: Claimed
     outcomes: list[Outcome] = field(default_factory=list)
     vectors: list[Vector] = field(default_factory=list)
-    hits: set[VectorKey] = field(default_factory=set)  # vectors that were asked for
+    hits: set[tuple[str, str, str, str]] = field(default_factory=set)  # (tenant, file, version, build) of vectors asked for
     unsteady: Failure | None = None
     lost: threading.Event = field(default_factory=threading.Event)
 

@@ -73,6 +73,10 @@ def submit(
     callback_url: Annotated[str | None, typer.Option(help="Where to send a signed message when the job has ended.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Compute again what is known already.")] = False,
     idempotency_key: Annotated[str | None, typer.Option(help="Submitting again with the same key and files is the same job.")] = None,
+    units: Annotated[
+        str | None, typer.Option(help="Unit of length of these files, whatever they say: um, mm, cm, m, mil, in, ft, yd.")
+    ] = None,
+    default_units: Annotated[str | None, typer.Option(help="Unit of files that name none. Default: mm.")] = None,
     contact_sheet: Annotated[Path | None, typer.Option(help="Write a page of thumbnails; with --wait.", metavar="FILE.html")] = None,
     url: UrlOption = "",
     key: KeyOption = "",
@@ -84,6 +88,7 @@ def submit(
       cadmill submit bracket.dxf housing.stl --wait
       cadmill submit drawings/ --wait --feature-version v4 --label project=apollo
       cadmill submit drawings/ --wait --contact-sheet drawings.html
+      cadmill submit scans/ --default-units in
     """
     from api.cli import contact_sheet as page
     from api.cli import show, work
@@ -107,6 +112,7 @@ def submit(
             feature_version,
             force,
             contact_sheet is not None,
+            {"units": units, "default_units": default_units},
             idempotency_key,
             priority=priority,
             labels=labels,

@@ -43,10 +43,13 @@ def extract(
     version: str | None,
     force: bool = False,
     previews: bool = False,
+    units: Mapping[str, str | None] | None = None,
     key: str | None = None,
     **options: Any,
 ) -> Json:
-    given: Json = {"parts": [part["id"] for part in parts], "force": force, "previews": previews}
+    given: Json = {"parts": [part["id"] for part in parts], "force": force, "previews": previews} | {
+        name: unit for name, unit in (units or {}).items() if unit
+    }
     if version:
         given["feature_version"] = version
     return client.submit("extraction", given, key, **options)

@@ -66,6 +66,26 @@ def test_a_result_has_the_shape_it_promises_and_reading_it_again_takes_no_work(s
     assert stack.http.get(f"/api/v1/parts/{parts[0]['id']}").json()["vectors"][0]["feature_version"] == "v2"
 
 
+def test_a_job_may_say_what_unit_its_files_are_in_and_each_question_has_its_own_answer(stack: Stack) -> None:
+    parts = [part["id"] for part in stack.upload(SAMPLES / "stl" / "idler_riser.STL")]
+
+    def extracted(**units: str) -> dict[str, Any]:
+        job = stack.submit("extraction", {"parts": parts, "feature_version": "v2", **units})
+        assert stack.wait(job["id"])["state"] == "succeeded"
+        (item,) = stack.items(job["id"])
+        result: dict[str, Any] = item["result"]
+        return result
+
+    bare, inches, again = extracted(), extracted(default_units="in"), extracted(default_units="in")
+    assert (bare["units"]["origin"], bare["units"]["suspected"]) == ("assumed", "in")
+    assert (inches["units"]["origin"], inches["units"]["name"]) == ("given", "in")
+    # the stored answer for the same question, another one for another question
+    assert again == inches
+    assert extracted()["vector"] == bare["vector"]
+    refused = stack.http.post("/api/v1/jobs", json={"kind": "extraction", "input": {"parts": parts, "units": "cubit"}})
+    assert_problem(refused, 422, "REQUEST_INVALID")
+
+
 def test_the_same_drawing_in_two_dxf_versions_is_found_and_so_is_the_same_file_twice(stack: Stack) -> None:
     names = ("ae.r2000a.dxf", "ae.r2013b.dxf", "wrench.dxf", "wrench.dxf", "1002_tray_bottom.DXF")
     parts = [part["id"] for part in stack.upload(*(SAMPLES / "dxf" / name for name in names))]

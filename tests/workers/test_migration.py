@@ -22,7 +22,10 @@ def test_cutting_down_is_bit_for_bit_an_extraction(name: str, target: FeatureVer
 
 
 def test_up_is_a_new_extraction_and_never_padding() -> None:
-    assert plan(FeatureVersion.V1, FeatureVersion.V4, None, {"vector": [0.0] * 8}).way == "extraction"
+    inches = UnitsAsked(units=LengthUnit.INCH)
+    chosen = plan(FeatureVersion.V1, FeatureVersion.V4, None, {"vector": [0.0] * 8, "units_asked": inches.model_dump(mode="json")})
+    # what was said of the file's unit still holds
+    assert (chosen.way, chosen.units) == ("extraction", inches)
     assert plan(FeatureVersion.V4, FeatureVersion.V1, None, None).way == "extraction"
     whole = {"family": "3d", "vector": list(range(24)), "slots": {name: n for n, name in enumerate(SOLID_SLOTS)}}
     assert plan(FeatureVersion.V4, FeatureVersion.V1, None, whole).way == "prefix"

@@ -1,6 +1,6 @@
 """Vectors kept in the memory of one worker process, least recently used ones leave first.
 
-A vector of a (tenant, file, feature version, engine build) never changes, so a cached one is never stale.
+A vector that is written anew (in other units, by force) has another time of writing, so a cached one is never stale.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ class VectorKey(NamedTuple):
     sha256: str
     feature_version: str
     engine_build: str
+    written: float  # when, in seconds since the epoch
 
 
 class VectorCache:

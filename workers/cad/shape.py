@@ -6,7 +6,7 @@ All coordinates and lengths are millimetres in float64; arrays are finite.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -44,6 +44,9 @@ class FindingCode(StrEnum):
     SCHEMA_UNKNOWN = "SCHEMA_UNKNOWN"
     FACES_MISSING = "FACES_MISSING"
     PREVIEW_MISSING = "PREVIEW_MISSING"
+    UNITS_OVERRIDDEN = "UNITS_OVERRIDDEN"
+    UNITS_DOUBTFUL = "UNITS_DOUBTFUL"
+    SLOTS_MISSING = "SLOTS_MISSING"
 
 
 _SENTENCES = {
@@ -65,6 +68,9 @@ _SENTENCES = {
     FindingCode.SCHEMA_UNKNOWN: "The file names a schema of its own; it was read like any STEP model.",
     FindingCode.FACES_MISSING: "Faces that could not be built or meshed are missing from the measures.",
     FindingCode.PREVIEW_MISSING: "No preview could be drawn or kept; the features are not affected.",
+    FindingCode.UNITS_OVERRIDDEN: "The request names another unit of length than the file; the request's was used.",
+    FindingCode.UNITS_DOUBTFUL: "The sizes suggest another unit of length: they may be 25.4 times too large or too small.",
+    FindingCode.SLOTS_MISSING: "Some slots of the wanted feature version could not be computed; the vector is of a lower version.",
 }
 
 
@@ -94,12 +100,15 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """The unit of the file; the shape itself is already in millimetres. `confidence` is 0..1."""
+    """The unit of the file; the shape itself is already in millimetres. `confidence` is 0..1; `suspected` is the unit that the
+    sizes would rather suggest, if any.
+    """
 
     name: str
     millimetres_per_unit: float
     origin: Origin
     confidence: float
+    suspected: str | None = None
 
     def public(self) -> dict[str, Any]:
         return {
@@ -107,6 +116,7 @@ class Units:
             "millimetres_per_unit": self.millimetres_per_unit,
             "origin": self.origin.value,
             "confidence": self.confidence,
+            "suspected": self.suspected,
         }
 
 
@@ -129,6 +139,11 @@ class Paths:
     box: Floats  # (2, 2) exact lowest and highest corner
     expanded: Mapping[str, int]  # entities by type after block references are expanded
 
+    def scaled(self, factor: float) -> Paths:
+        """The same outlines, `factor` times as long."""
+        names = ("tails", "heads", "lengths", "radii", "arc_lengths", "box")
+        return replace(self, **{name: getattr(self, name) * factor for name in names})
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mesh:
@@ -136,6 +151,10 @@ class Mesh:
 
     vertices: Floats  # (n, 3)
     triangles: Integers  # (m, 3), each with three different vertices
+
+    def scaled(self, factor: float) -> Mesh:
+        """The same mesh, `factor` times as large."""
+        return replace(self, vertices=self.vertices * factor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,3 +169,22 @@ class Shape:
     types: Mapping[str, int]  # entities or faces by type; empty for bare meshes, whose regions are found later
     facts: Mapping[str, Any] = field(default_factory=dict)
     box: Floats | None = None  # (2, 3) lowest and highest corner, where the file knows them better than its mesh
+
+    @property
+    def extent(self) -> Floats:
+        """Lowest and highest corner, (2, 2) or (2, 3)."""
+        if self.box is not None:
+            return self.box
+        if isinstance(self.geometry, Paths):
+            return self.geometry.box
+        return np.stack([self.geometry.vertices.min(axis=0), self.geometry.vertices.max(axis=0)])
+
+    def scaled(self, factor: float) -> Shape:
+        """The same shape, `factor` times as large. What is told of it in millimetres grows with it."""
+        facts = {name: value * factor ** _POWERS[name] if name in _POWERS else value for name, value in self.facts.items()}
+        box = None if self.box is None else self.box * factor
+        return replace(self, geometry=self.geometry.scaled(factor), facts=facts, box=box)
+
+
+# facts that are measures: lengths, areas and volumes
+_POWERS = {"total_length": 1, "area": 2, "volume": 3}

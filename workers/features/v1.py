@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 
 from workers.features.flat import FlatStudy
+from workers.features.group import Group
 from workers.features.solid import FLAT, SolidStudy, ratio
 
 
-def solid(study: SolidStudy) -> list[float]:
+def _integrals(study: SolidStudy) -> list[float]:
     """log_size ln sqrt A; log_vol_ratio ln(cbrt V / sqrt A), at least ln 0.001; log_rms_ratio ln(r / sqrt A) with r the root
     mean square radius of the surface; surf_gyr_2, surf_gyr_3 sqrt(l2/l1), sqrt(l3/l1) of its second moment; vol_gyr_2,
-    vol_gyr_3 the same of the solid (the surface's again for sheets); solidity V / V(convex hull), 0 for sheets.
+    vol_gyr_3 the same of the solid (the surface's again for sheets).
     """
     surface, volume = study.surface_spread, study.volume_spread
     return [
@@ -25,15 +26,17 @@ def solid(study: SolidStudy) -> list[float]:
         ratio(surface[2], surface[0]),
         ratio(volume[1], volume[0]),
         ratio(volume[2], volume[0]),
-        study.solidity,
     ]
 
 
-def flat(study: FlatStudy) -> list[float]:
+def _solidity(study: SolidStudy) -> list[float]:
+    """solidity V / V(convex hull), 0 for sheets."""
+    return [study.solidity]
+
+
+def _moments(study: FlatStudy) -> list[float]:
     """log_length ln L; log_rms_ratio ln(r / L) with r the root mean square radius about the centroid; log_radius_ratio
-    ln(R / r) with R the largest; gyr_2 sqrt(l2/l1) of the second moment; fourth_moment (mean d^4)^(1/4) / r;
-    hull_area_ratio sqrt(hull area) / r, 0 for a straight line; log_hull_perimeter_ratio ln(hull perimeter / L), at least
-    ln 10^-6; direction_2 length-weighted mean of exp(2i angle), its magnitude.
+    ln(R / r) with R the largest; gyr_2 sqrt(l2/l1) of the second moment; fourth_moment (mean d^4)^(1/4) / r.
     """
     return [
         math.log(study.length),
@@ -41,7 +44,20 @@ def flat(study: FlatStudy) -> list[float]:
         math.log(study.reach),
         ratio(study.spread[1], study.spread[0]),
         study.fourth_moment,
-        math.sqrt(study.hull_area),
-        math.log(max(study.hull_perimeter * study.rms / study.length, 1e-6)),
-        study.harmonic(2),
     ]
+
+
+def _hull(study: FlatStudy) -> list[float]:
+    """hull_area_ratio sqrt(hull area) / r, 0 for a straight line; log_hull_perimeter_ratio ln(hull perimeter / L), at least
+    ln 10^-6.
+    """
+    return [math.sqrt(study.hull_area), math.log(max(study.hull_perimeter * study.rms / study.length, 1e-6))]
+
+
+def _direction(study: FlatStudy) -> list[float]:
+    """direction_2 length-weighted mean of exp(2i angle), its magnitude."""
+    return [study.harmonic(2)]
+
+
+SOLID_GROUPS = (Group(7, _integrals), Group(1, _solidity))
+FLAT_GROUPS = (Group(5, _moments), Group(2, _hull), Group(1, _direction))

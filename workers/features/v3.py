@@ -8,6 +8,7 @@ import numpy as np
 
 from workers.cad.shape import Floats
 from workers.features.flat import FlatStudy
+from workers.features.group import Group
 from workers.features.regions import CYLINDER, OTHER
 from workers.features.solid import SolidStudy
 
@@ -16,18 +17,20 @@ _BANDS = ((0.1, 0.5), (0.5, 0.8), (-0.5, -0.1), (-0.8, -0.5))
 _PAIRED = 1000
 
 
-def solid(study: SolidStudy) -> list[float]:
+def _normals(study: SolidStudy) -> list[float]:
     """normal_pair_near, _close, _far, _opposed share of pairs of regions, weighted by their directed areas, whose mean normals
-    have a scalar product in (.1, .5), (.5, .8), (-.5, -.1), (-.8, -.5); freeform_regions ln(1 + number of regions that are no
-    plane, cylinder or cone); convex_cyl_frac area of cylinders that bulge outwards / A.
+    have a scalar product in (.1, .5), (.5, .8), (-.5, -.1), (-.8, -.5).
+    """
+    return _pairs(study.regions.vectors, study.area)
+
+
+def _kinds(study: SolidStudy) -> list[float]:
+    """freeform_regions ln(1 + number of regions that are no plane, cylinder or cone); convex_cyl_frac area of cylinders that bulge
+    outwards / A.
     """
     found = study.regions
     shafts = (found.kinds == CYLINDER) & (found.convex > 0)
-    return [
-        *_pairs(found.vectors, study.area),
-        math.log1p(int((found.kinds == OTHER).sum())),
-        min(float(found.areas[shafts].sum()) / study.area, 1.0),
-    ]
+    return [math.log1p(int((found.kinds == OTHER).sum())), min(float(found.areas[shafts].sum()) / study.area, 1.0)]
 
 
 def _pairs(vectors: Floats, area: float) -> list[float]:
@@ -41,8 +44,15 @@ def _pairs(vectors: Floats, area: float) -> list[float]:
     return [float(shares[(products > low) & (products < high)].sum()) for low, high in _BANDS]
 
 
-def flat(study: FlatStudy) -> list[float]:
-    """distinct_radii ln(1 + number of different radii); mean_radius_ratio mean radius of arcs, by length, / rms radius, 0
-    without; path_count ln(1 + number of outlines); line_share, polyline_share, text_share of all entities after expansion.
-    """
-    return [math.log1p(study.distinct_radii), study.mean_radius, math.log1p(study.paths.paths), *study.shares]
+def _radii(study: FlatStudy) -> list[float]:
+    """distinct_radii ln(1 + number of different radii); mean_radius_ratio mean radius of arcs, by length, / rms radius, 0 without."""
+    return [math.log1p(study.distinct_radii), study.mean_radius]
+
+
+def _entities(study: FlatStudy) -> list[float]:
+    """path_count ln(1 + number of outlines); line_share, polyline_share, text_share of all entities after expansion."""
+    return [math.log1p(study.paths.paths), *study.shares]
+
+
+SOLID_GROUPS = (Group(4, _normals), Group(2, _kinds))
+FLAT_GROUPS = (Group(2, _radii), Group(4, _entities))

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from workers.cache.store import VectorCache, VectorKey
 
 
-def key(name: str) -> VectorKey:
-    return VectorKey("tenant", name, "v3", "1")
+def key(name: str, written: float = 0.0) -> VectorKey:
+    return VectorKey("tenant", name, "v3", "1", written)
 
 
 def test_what_is_held_is_not_fetched_again_and_the_least_used_leaves_first() -> None:
@@ -32,4 +32,10 @@ def test_what_is_held_is_not_fetched_again_and_the_least_used_leaves_first() -> 
 def test_one_tenants_vector_is_never_anothers() -> None:
     cache = VectorCache(10)
     cache.put([(key("a"), b"mine")])
-    assert cache.get([VectorKey("other", "a", "v3", "1")], lambda missing: []) == {}
+    assert cache.get([VectorKey("other", "a", "v3", "1", 0.0)], lambda missing: []) == {}
+
+
+def test_a_vector_that_was_written_anew_is_another_one() -> None:
+    cache = VectorCache(10)
+    cache.put([(key("a"), b"old")])
+    assert cache.get([key("a", 1.0)], lambda missing: [(each, b"new") for each in missing]) == {key("a", 1.0): b"new"}

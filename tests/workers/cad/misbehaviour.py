@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from foundation.settings import CadSettings
+from tasks.extraction import AS_THE_FILE_SAYS, UnitsAsked
 from tasks.vocabulary import FeatureVersion
 from workers.features.extraction import Extraction
 from workers.features.extraction import extract as honest
@@ -23,10 +24,12 @@ from workers.features.extraction import extract as honest
 _PIPE = 3
 
 
-def extract(path: Path, name: str, version: FeatureVersion, limits: CadSettings, draw: bool = False) -> Extraction:
+def extract(
+    path: Path, name: str, version: FeatureVersion, limits: CadSettings, draw: bool = False, units: UnitsAsked = AS_THE_FILE_SAYS
+) -> Extraction:
     """Do what the name says before, or instead of, the honest work."""
     act = name.partition(" ")[0]
-    extraction = honest(path, "file", version, limits)
+    extraction = honest(path, "file", version, limits, units=units)
     if act in ACTS:
         told = ACTS[act](name.partition(" ")[2])
         extraction.result["facts"] = {"told": told}

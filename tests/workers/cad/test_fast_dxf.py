@@ -24,7 +24,7 @@ from workers.cad.dxf.reader import measured, read_dxf
 from workers.cad.dxf.reference import opened
 from workers.cad.shape import Paths, Shape
 from workers.features.flat import FlatStudy
-from workers.features.vector import vector
+from workers.features.vector import features
 
 LIMITS = CadSettings()
 SAMPLES = Path(__file__).parents[2] / "data"
@@ -41,7 +41,7 @@ def outcome(drawing: Callable[[], Drawing]) -> tuple[Shape, list[float]] | str:
     except Failure as failure:
         return failure.code
     assert isinstance(shape.geometry, Paths)
-    return shape, vector(FlatStudy(shape.geometry, shape.types), FeatureVersion.V4)
+    return shape, features(FlatStudy(shape.geometry, shape.types), FeatureVersion.V4).vector
 
 
 def agrees(path: Path) -> bool:

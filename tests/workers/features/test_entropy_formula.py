@@ -13,6 +13,29 @@ from workers.features.entropy import shape_entropy
 FREQUENCIES = st.dictionaries(st.text(max_size=5), st.integers(0, 10**9), max_size=30)
 
 
+@pytest.mark.parametrize(
+    ("frequencies", "count", "low", "high"),
+    [
+        ({}, 0, 0.0, 0.0),
+        ({"LINE": 7}, 7, 0.0, 0.0),
+        ({"a": 5, "b": 5, "c": 5}, 15, 1 - 1e-12, 1.0),
+        ({"a": 90, "b": 10}, 100, 0.0, 0.5),
+        ({"a": 900, **{str(kind): 20 for kind in range(5)}}, 1000, 0.0, 0.5),
+        ({str(kind): 4 + kind % 2 for kind in range(10)}, 45, 0.9, 1.0),
+    ],
+    ids=["empty", "one type", "equal types", "nine tenths of one type", "nine tenths of one type among six", "ten even types"],
+)
+def test_the_edge_table_holds(frequencies: dict[str, int], count: int, low: float, high: float) -> None:
+    assert sum(frequencies.values()) == count
+    assert low <= shape_entropy(frequencies) <= high
+
+
+@given(st.integers(10, 10**6), st.integers(1, 6))
+def test_a_type_that_holds_nine_tenths_leaves_less_than_half(scale: int, others: int) -> None:
+    rest = {str(kind): scale for kind in range(others)}
+    assert shape_entropy({"most": 9 * others * scale, **rest}) < 0.5
+
+
 def test_an_empty_document_has_entropy_zero() -> None:
     assert shape_entropy({}) == 0.0
     assert shape_entropy({"LINE": 0}) == 0.0

@@ -22,7 +22,7 @@ from workers.features.extraction import ENGINE_BUILD, extract
 from workers.features.flat import FlatStudy
 from workers.features.scaling import scaled, stable_slots
 from workers.features.solid import SolidStudy
-from workers.features.vector import STEPS, vector
+from workers.features.vector import STEPS, features
 
 LIMITS = CadSettings()
 SAMPLES = Path(__file__).parents[2] / "data"
@@ -33,14 +33,18 @@ KEYS = {
     "family",
     "vector",
     "slots",
+    "missing_slots",
     "surface_count",
     "shape_entropy",
     "bounding_box",
     "units",
+    "units_asked",
     "findings",
     "facts",
     "engine_build",
     "format",
+    "bytes",
+    "memory_bytes",
     "seconds",
     "preview_seconds",
 }
@@ -56,7 +60,7 @@ def box(x: float, y: float, z: float) -> SolidStudy:
 
 def slots_of(study: SolidStudy | FlatStudy) -> dict[str, float]:
     names = SOLID_SLOTS if isinstance(study, SolidStudy) else FLAT_SLOTS
-    return dict(zip(names, vector(study, FeatureVersion.V4), strict=True))
+    return dict(zip(names, features(study, FeatureVersion.V4).vector, strict=True))
 
 
 def mesh_of(path: Path) -> Mesh:
@@ -103,7 +107,7 @@ def test_gyrations_of_a_block_are_ratios_of_its_sides() -> None:
 
 def test_a_mesh_turned_inside_out_has_the_same_vector() -> None:
     turned = SolidStudy(Mesh(BOX * 10, SIDES[:, ::-1]))
-    assert vector(turned, FeatureVersion.V4) == pytest.approx(vector(box(10, 10, 10), FeatureVersion.V4), abs=1e-6)
+    assert features(turned, FeatureVersion.V4).vector == pytest.approx(features(box(10, 10, 10), FeatureVersion.V4).vector, abs=1e-6)
 
 
 def test_a_sheet_has_no_volume_and_still_a_vector() -> None:
@@ -125,7 +129,7 @@ def test_holes_count_as_concave_and_shafts_as_convex_cylinders() -> None:
 def test_a_solid_keeps_its_vector_when_moved_and_turned(path: Path) -> None:
     mesh = mesh_of(path)
     here, there = SolidStudy(mesh), SolidStudy(posed(mesh, 7))
-    one, two = vector(here, FeatureVersion.V4), vector(there, FeatureVersion.V4)
+    one, two = features(here, FeatureVersion.V4).vector, features(there, FeatureVersion.V4).vector
     stable = list(stable_slots(Family.SOLID))
     assert np.array(one)[stable] == pytest.approx(np.array(two)[stable], abs=2e-5)
     assert one == pytest.approx(two, abs=0.02)
@@ -185,7 +189,7 @@ def test_a_square_has_the_values_of_a_square() -> None:
 def test_no_lines_make_a_vector_that_is_not_finite(raw: list[tuple[float, ...]]) -> None:
     paths = paths_of(np.array(raw).reshape(-1, 2, 2))
     if len(paths.lengths):
-        assert np.isfinite(vector(FlatStudy(paths, {"LINE": len(raw)}), FeatureVersion.V4)).all()
+        assert np.isfinite(features(FlatStudy(paths, {"LINE": len(raw)}), FeatureVersion.V4).vector).all()
 
 
 @settings(max_examples=100, deadline=None)
@@ -195,7 +199,7 @@ def test_no_triangles_make_a_vector_that_is_not_finite(raw: list[tuple[float, ..
 
     corners = np.array(raw).reshape(-1, 3, 3)
     if has_area(corners):
-        assert np.isfinite(vector(SolidStudy(weld(corners)[0]), FeatureVersion.V4)).all()
+        assert np.isfinite(features(SolidStudy(weld(corners)[0]), FeatureVersion.V4).vector).all()
 
 
 @settings(max_examples=60, deadline=None)
@@ -203,8 +207,8 @@ def test_no_triangles_make_a_vector_that_is_not_finite(raw: list[tuple[float, ..
 def test_a_drawing_keeps_its_stable_slots_when_moved_and_turned(angle: float, shift: float, seed: int) -> None:
     lines = np.random.default_rng(seed).normal(size=(12, 2, 2))
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    one = vector(FlatStudy(paths_of(lines), {"LINE": 12}), FeatureVersion.V4)
-    two = vector(FlatStudy(paths_of(lines @ turn + shift), {"LINE": 12}), FeatureVersion.V4)
+    one = features(FlatStudy(paths_of(lines), {"LINE": 12}), FeatureVersion.V4).vector
+    two = features(FlatStudy(paths_of(lines @ turn + shift), {"LINE": 12}), FeatureVersion.V4).vector
     assert one == pytest.approx(two, abs=1e-5)
 
 

@@ -23,7 +23,7 @@ def shown() -> tuple[list[PartVector], dict[str, bytes]]:
     parts, held = [], {}
     for path in FILES:
         found = extract(path, path.name, FeatureVersion.V4, CadSettings())
-        parts.append(PartVector(f"part {path.name}", path.name, path.name, found.family, found.result["format"]))
+        parts.append(PartVector(f"part {path.name}", path.name, path.name, found.family, found.result["format"], 0.0))
         held[path.name] = packed(found.vector)
     return parts, held
 
@@ -64,7 +64,7 @@ def test_size_counts_only_where_it_is_asked_for(shown: tuple[list[PartVector], d
     parts, held = shown
     larger = unpacked(held["round.stl"]).copy()
     larger[0] += 3.2  # ln 25: the same shape taken for inches
-    copy = PartVector("part large", "large", "large", "3d", "stl")
+    copy = PartVector("part large", "large", "large", "3d", "stl", 0.0)
     with_size = Gallery([*parts, copy], held | {"large": packed(larger.tolist())}, scale_invariant=False)
     without = Gallery([*parts, copy], held | {"large": packed(larger.tolist())}, scale_invariant=True)
     assert {name: label for name, label, _ in hits(with_size, "round.stl")}["large"] == "near"
@@ -81,7 +81,7 @@ def test_top_k_threshold_and_format_bound_the_answer(shown: tuple[list[PartVecto
 
 def test_an_equal_file_under_another_name_is_exact(shown: tuple[list[PartVector], dict[str, bytes]]) -> None:
     parts, held = shown
-    twin = PartVector("part twin", "twin", "round.stl", "3d", "stl")
+    twin = PartVector("part twin", "twin", "round.stl", "3d", "stl", 0.0)
     assert hits(Gallery([*parts, twin], held, scale_invariant=False), "round.stl")[0] == ("twin", "exact", 1.0)
 
 

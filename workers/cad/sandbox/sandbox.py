@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from foundation.errors import CODES, Failure, Stage
 from foundation.telemetry import logger
 from ledger.previews import KINDS, SVG
-from tasks.extraction import ExtractionAnswer
+from tasks.extraction import AS_THE_FILE_SAYS, ExtractionAnswer, UnitsAsked
 from tasks.vocabulary import Family, FeatureVersion, slot_names
 from workers.cad.preview.previews import Previews
 from workers.cad.sandbox.nursery import Child, Nursery
@@ -50,7 +50,9 @@ class Sandbox:
         self._wanted = wanted
         self._child: Child | None = None
 
-    def extract(self, path: Path, name: str, version: FeatureVersion, draw: bool = False) -> Extraction:
+    def extract(
+        self, path: Path, name: str, version: FeatureVersion, draw: bool = False, units: UnitsAsked = AS_THE_FILE_SAYS
+    ) -> Extraction:
         """As the engine's own `extract`. Raises `Failure` besides: ENGINE_TIMEOUT, MEMORY_ERROR, ENGINE_CRASH, ENGINE_DEFECT,
         SANDBOX_UNAVAILABLE, and whatever `wanted` raises.
         """
@@ -58,10 +60,12 @@ class Sandbox:
             file = path.open("rb")
         except FileNotFoundError as error:
             raise Failure("FILE_MISSING") from error
-        request = json.dumps({"name": name, "version": version.value, "draw": draw}).encode() + b"\n"
+        request = (
+            json.dumps({"name": name, "version": version.value, "draw": draw, "units": units.model_dump(mode="json")}).encode() + b"\n"
+        )
         try:
             with file:
-                return accepted(self._asked(request, file.fileno()), version)
+                return accepted(self._asked(request, file.fileno()), version, units)
         except BaseException:
             self.close()
             raise
@@ -152,14 +156,14 @@ class Sandbox:
         return end
 
 
-def accepted(line: bytes, version: FeatureVersion) -> Extraction:
+def accepted(line: bytes, version: FeatureVersion, units: UnitsAsked = AS_THE_FILE_SAYS) -> Extraction:
     """What a child answered, if it can be an answer. Raises the `Failure` it tells, or ENGINE_DEFECT."""
     try:
         told = json.loads(line)
         _check(told)
         if "failure" in told:
             raise _failure(told["failure"])
-        return _extraction(told["result"], version, _previews(told["previews"]))
+        return _extraction(told["result"], version, units, _previews(told["previews"]))
     except (ValueError, KeyError, TypeError, OverflowError, struct.error, RecursionError) as error:
         logger.warning("the engine's answer is refused: %s", type(error).__name__ if isinstance(error, ValidationError) else error)
         raise Failure("ENGINE_DEFECT", {"reason": "the answer has not the form of one"}) from error
@@ -207,15 +211,18 @@ def _previews(told: dict[str, str]) -> Previews | None:
     return Previews(files)
 
 
-def _extraction(result: dict[str, Any], version: FeatureVersion, drawn: Previews | None) -> Extraction:
+def _extraction(result: dict[str, Any], wanted: FeatureVersion, units: UnitsAsked, drawn: Previews | None) -> Extraction:
     answer = ExtractionAnswer.model_validate(result)
     if answer.model_dump(mode="json") != result:
         raise ValueError("a field has not its type")
-    family, vector = Family(answer.family), answer.vector
-    if answer.feature_version is not version or answer.engine_build != ENGINE_BUILD:
+    family, version, vector = Family(answer.family), answer.feature_version, answer.vector
+    if answer.engine_build != ENGINE_BUILD or answer.units_asked != units:
         raise ValueError("the answer is not to this question")
-    if len(vector) != version.width or result["slots"] != dict(zip(slot_names(family, version), vector, strict=True)):
+    names, slots, missing = slot_names(family, wanted), answer.slots, answer.missing_slots
+    if sorted([*slots, *missing]) != sorted(names) or version.width > wanted.width or missing.keys() & slot_names(family, version):
+        raise ValueError("the slots are not those of the version")
+    if (version is wanted) == bool(missing) or vector != [slots[name] for name in names[: version.width]]:
         raise ValueError("the vector has not the width of its version, or its slots say otherwise")
     if struct.unpack(f"<{len(vector)}f", struct.pack(f"<{len(vector)}f", *vector)) != tuple(vector):
         raise ValueError("a slot is not what the ledger can hold")
-    return Extraction(family, vector, result, drawn)
+    return Extraction(family, version, vector, result, drawn)

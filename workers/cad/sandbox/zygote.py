@@ -29,6 +29,7 @@ from typing import IO, Any, NoReturn, Protocol
 
 from foundation.errors import Failure
 from foundation.settings import CadSettings, SandboxSettings, forget_environment
+from tasks.extraction import UnitsAsked
 from tasks.vocabulary import FeatureVersion
 from workers.cad.brep.kernel import need_kernel
 from workers.cad.preview.previews import Previews
@@ -55,7 +56,7 @@ class Extracted(Protocol):
     previews: Previews | None
 
 
-Engine = Callable[[Path, str, FeatureVersion, CadSettings, bool], Extracted]
+Engine = Callable[[Path, str, FeatureVersion, CadSettings, bool, UnitsAsked], Extracted]
 
 
 @dataclass(slots=True)
@@ -199,7 +200,7 @@ def _answer(orders: _Orders, asked: dict[str, Any], file: IO[bytes], copy: int) 
         while os.sendfile(copy, file.fileno(), None, _COPY_BYTES):
             pass
         path, version = Path(f"/proc/self/fd/{copy}"), FeatureVersion(asked["version"])
-        extracted = orders.engine(path, asked["name"], version, orders.cad, asked["draw"])
+        extracted = orders.engine(path, asked["name"], version, orders.cad, asked["draw"], UnitsAsked(**asked["units"]))
         drawn = extracted.previews.files if extracted.previews else {}
         return {"result": extracted.result, "previews": {kind: b64encode(data).decode() for kind, data in drawn.items()}}
     except Failure as failure:
