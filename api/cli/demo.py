@@ -27,6 +27,7 @@ _READY = "cadmill is ready at "
 _STOP_SECONDS = 45.0
 _WEBHOOK_SECONDS = 30.0
 _SCORE = 0.99
+_FOLDERS = ("dxf", "stl", "step", "iges", "bad")
 _RELEASE = re.compile(r"[._-](r\d+|ac\d+|\d{4})[a-z]?\.dxf$", re.IGNORECASE)
 
 
@@ -53,7 +54,7 @@ def run(contact_sheet: Path) -> int:
 def _tour(client: Client, contact_sheet: Path) -> list[str]:
     """Show each thing; gives sentences of what should have been there and was not."""
     missing: list[str] = []
-    samples = [file for file in choose([project_root() / "tests" / "data"]) if file.path.suffix.lower() in (".dxf", ".stl")]
+    samples = choose([project_root() / "tests" / "data" / folder for folder in _FOLDERS])
     with Receiver(client.webhook_secret()) as receiver:
         _heading("1. Upload the sample files, good and bad ones")
         parts, refused = work.upload(client, samples)

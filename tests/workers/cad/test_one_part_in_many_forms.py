@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tasks.vocabulary import Family
+from tests.stack import SAMPLES
 from tests.workers.cad.child import answers
 from tests.workers.cad.kernel_here import needs_kernel
 from workers.features.scaling import scaled, stable_slots
@@ -123,3 +124,13 @@ def test_one_part_keeps_its_stable_slots_in_every_format_and_pose(tmp_path: Path
         assert (facts["solids"], facts["closed"], facts["watertight"]) == (1, True, True), name
     assert results["step moved"]["surface_count"] == results["step"]["surface_count"]
     assert results["step moved"]["shape_entropy"] == results["step"]["shape_entropy"]
+
+
+def test_published_samples_have_the_faces_that_independent_readers_found_and_one_pipe_is_one_part() -> None:
+    samples = [SAMPLES / name for name in ("step/6-6-6-13-13-23.step", "step/0-0-0-6-19.step", "iges/root.iges", "iges/test_pipe.iges")]
+    told = answers([*samples, SAMPLES / "iges" / "test_pipe.igs"])
+    assert [one["code"] for one in told] == ["OK"] * 5
+    assert [one["result"]["surface_count"] for one in told] == [8, 9, 1, 4, 6]
+    assert [one["result"]["facts"]["closed"] for one in told] == [True, True, False, True, True]
+    pipe, other = (scaled(np.array(one["result"]["vector"]), Family.SOLID)[STABLE] for one in told[3:])
+    assert np.linalg.norm(pipe - other) < 0.01
