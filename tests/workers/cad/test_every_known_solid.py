@@ -11,19 +11,15 @@ from typing import Any
 
 import pytest
 
+from bench.reading import CLASSES, DATA, DEVIATIONS, HARMLESS, rows
 from tests.workers.cad.child import answers
 from tests.workers.cad.kernel_here import needs_kernel
-from tests.workers.features.test_every_known_file import CLASSES, DATA, rows
 from tests.workers.features.test_every_known_file import pytestmark as needs_data
 
 pytestmark = [needs_data, needs_kernel]
 
-# harmless by nature: what is told of a mesh, and units that were not named
-TOLD_OF_GOOD_FILES = {"UNITS_ASSUMED", "MESH_OPEN", "MESH_BRANCHING"}
 BAD = [row for row in rows("bad/expected.csv") if row["file"].split(".")[-1] in ("step", "igs")]
 REAL = [row for row in rows("real/reference.csv") if row["path"].startswith(("step/", "iges/"))]
-# faces of zero area whose edges are lost on the way in: told as FACES_MISSING
-PARTLY_MESHED = {"FlexyPin_0.4mm.step", "DFN-8_3x2mm.step"}
 
 
 def holds(values: dict[str, Any], result: dict[str, Any]) -> None:
@@ -49,7 +45,7 @@ def test_every_hostile_file_has_an_allowed_answer_and_none_kills() -> None:
     for row, told in zip(BAD, answers([DATA / "bad" / row["file"] for row in BAD]), strict=True):
         allowed = set(row["allowed"].split("|"))
         if told["code"] == "OK":
-            findings = {finding["code"] for finding in told["result"]["findings"]} - TOLD_OF_GOOD_FILES
+            findings = {finding["code"] for finding in told["result"]["findings"]} - HARMLESS
             found = "OK_WITH_WARNINGS" if findings else "OK"
             holds(json.loads(row["values"] or "{}"), told["result"])
         else:
@@ -83,7 +79,7 @@ def test_real_files_have_the_faces_and_solids_that_independent_readers_found() -
             solids = facts["solids"] == int(row["solids"]) or (iges and facts["closed"] and facts["solids"] > int(row["solids"]) == 0)
             meshed = not any(finding["code"] == "FACES_MISSING" for finding in result["findings"])
             edges = sum(facts["edges"].values()) <= int(row["edge_uses"])
-            fine = result["surface_count"] == int(row["faces"]) and solids and edges and (meshed or path.split("/")[-1] in PARTLY_MESHED)
+            fine = result["surface_count"] == int(row["faces"]) and solids and edges and (meshed or path in DEVIATIONS)
         else:
             fine = False
         if not fine:
