@@ -11,7 +11,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -33,9 +34,10 @@ def main() -> None:
     arguments.add_argument("files", nargs="*", type=Path)
     arguments.add_argument("--out", type=Path, default=ROOT / "docs" / "contact-sheet.png")
     arguments.add_argument("--cell", type=int, default=128, help="pixels of one picture")
-    arguments.add_argument("--columns", type=int, default=10)
+    arguments.add_argument("--columns", type=int, default=12)
     given = arguments.parse_args()
-    drawn = [(path.name, picture) for path in given.files or _chosen() if (picture := _picture(path, given.cell)) is not None]
+    groups = [(given.files, len(given.files))] if given.files else _chosen()
+    drawn = [named for files, most in groups for named in islice(_pictures(files, given.cell), most)]
     if not drawn:
         sys.exit("none of these files has a preview")
     given.out.parent.mkdir(parents=True, exist_ok=True)
@@ -43,14 +45,23 @@ def main() -> None:
     print(f"{given.out}: {len(drawn)} pictures, {given.out.stat().st_size:,} bytes")
 
 
-def _chosen() -> list[Path]:
-    """The samples, and files spread evenly over what else there is."""
-    chosen = [path for kind in READERS for path in sorted((ROOT / "tests" / "data").glob(f"{kind.value}/*"))]
+def _chosen() -> Iterator[tuple[list[Path], int]]:
+    """For each format the samples, then files spread evenly over what else there is, and how many of them to draw."""
     real = Path(os.environ["CADMILL_DATA"]) / "real" if "CADMILL_DATA" in os.environ else None
-    for kind in READERS if real else ():
-        files = [path for path in sorted((real / kind.value).rglob("*")) if path.is_file()]
-        chosen += files[:: max(len(files) // _MORE, 1)][:_MORE]
-    return chosen
+    for kind in READERS:
+        samples = sorted((ROOT / "tests" / "data").glob(f"{kind.value}/*"))
+        yield samples, len(samples)
+        files = [path for path in sorted((real / kind.value).rglob("*")) if path.is_file()] if real else []
+        step = max(len(files) // _MORE, 1)
+        # those between take the places of files that cannot be drawn
+        yield [path for first in range(step) for path in files[first::step]], _MORE
+
+
+def _pictures(files: Iterable[Path], cell: int) -> Iterator[tuple[str, Image.Image]]:
+    for path in files:
+        picture = _picture(path, cell)
+        if picture is not None:
+            yield path.name, picture
 
 
 def _picture(path: Path, cell: int) -> Image.Image | None:
