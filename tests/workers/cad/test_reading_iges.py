@@ -12,6 +12,7 @@ from foundation.errors import Failure
 from foundation.settings import CadSettings
 from tests.workers.cad.child import answer, answers
 from tests.workers.cad.kernel_here import needs_kernel
+from workers.cad.brep.iges_reals import with_reals
 from workers.cad.brep.iges_records import checked
 
 LIMITS = CadSettings()
@@ -150,3 +151,41 @@ def test_limits_and_the_compressed_form_are_refused() -> None:
         checked(iges(LINE, LINE), CadSettings(max_records=1))
     assert caught.value.context["limit"] == "CADMILL_CAD_MAX_RECORDS"
     assert failure(iges(LINE).replace(b"S      1\n", b"C      1\n", 1)).code == "FORMAT_UNSUPPORTED"
+
+
+def patch(*corners: str, width: int = 13) -> bytes:
+    """A B-spline patch with four corners, in padded fields of whole numbers whose fifth comma stands in column 65."""
+    numbers = ["128", *"1111", *"00000", *"0011", *"0011", *"1111", *corners, *"0101"]
+    fields = [f"{number:>{width - 1}}" for number in numbers]
+    rows = [",".join(fields[at : at + 5]) + "," for at in range(0, len(fields), 5)]
+    rows[-1] = rows[-1][:-1] + ";"
+    lines = [record("made for a test", "S", 1)]
+    pieces = [GLOBAL[at : at + 72] for at in range(0, len(GLOBAL), 72)]
+    lines += [record(piece, "G", place) for place, piece in enumerate(pieces, 1)]
+    lines.append(record(f"{128:>8}{1:>8}{0:>8}{0:>8}{1:>8}{0:>8}{0:>8}{0:>8}00000000"[:72], "D", 1))
+    lines.append(record(f"{128:>8}{0:>8}{2:>8}{len(rows):>8}{0:>8}", "D", 2))
+    lines += [record(f"{row:<65}{1:>7}", "P", place) for place, row in enumerate(rows, 1)]
+    lines.append(record(f"S{1:>7}G{len(pieces):>7}D{2:>7}P{len(rows):>7}", "T", 1))
+    return "".join(lines).encode()
+
+
+def test_whole_numbers_of_splines_become_reals_where_there_is_room() -> None:
+    corners = ("0", "0", "0", "10", "0", "0", "0", "20", "0", "10", "20", "-0.5")
+    data = patch(*corners)
+    repaired, count = with_reals(data)
+    assert (len(repaired), count) == (len(data), 4 + 4 + 4 + 11 + 4)
+    assert repaired.count(b"0.,") + repaired.count(b"1.,") + repaired.count(b"1.;") >= 20
+    # a comma in column 65 would belong to the pointer of the record
+    assert all(line[64:65] == b" " for line in repaired.splitlines() if line[72:73] == b"P")
+    assert with_reals(repaired) == (repaired, 0)
+    assert with_reals(patch(*corners, width=2))[1] == 0
+
+
+@needs_kernel
+def test_a_surface_with_whole_numbers_is_read_and_told_as_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "patch.igs"
+    path.write_bytes(patch("0", "0", "0", "10", "0", "0", "0", "20", "0", "10", "20", "0"))
+    told = answer(path)
+    assert told["code"] == "OK"
+    assert told["result"]["facts"]["area"] == pytest.approx(200)
+    assert {"code": "FILE_REPAIRED", "count": 28} in [{key: one[key] for key in ("code", "count")} for one in told["result"]["findings"]]
