@@ -46,6 +46,7 @@ _SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # read while loadi
 _CHANNEL = 3
 _COPY_BYTES = 1 << 20
 _LAST_WORDS = 4000
+_LIMITS = {errno.EFBIG: "file_bytes", errno.EMFILE: "open_files", errno.EAGAIN: "processes"}  # what the kernel says when one is reached
 
 
 class Extracted(Protocol):
@@ -158,7 +159,7 @@ def _live(orders: _Orders, channel: int, child: _Child, parent: int) -> NoReturn
         os.chdir(child.folder)
         copy = os.memfd_create("input")
         walls.limit(orders.limits)
-        missing = walls.enclose(Path(child.folder), _READABLE)
+        missing = walls.enclose([Path(child.folder), *_READABLE])
         _send(protocol.framed(0, protocol.ready(missing)))
         _serve(orders, copy)
         status = 0
@@ -205,8 +206,10 @@ def _answer(orders: _Orders, number: int, asked: Question, file: int, copy: int,
     except MemoryError:
         told = protocol.failed("MEMORY_ERROR", {"limit": "CADMILL_SANDBOX_MEMORY_BYTES", "allowed": orders.limits.memory_bytes})
     except Exception as error:  # noqa: BLE001 - a defect of ours is told, with what is needed to mend it
-        if isinstance(error, OSError) and error.errno == errno.EFBIG:
-            told = protocol.failed("CAD_LIMIT", {"limit": "CADMILL_SANDBOX_FILE_BYTES", "allowed": orders.limits.file_bytes})
+        limit = _LIMITS.get(error.errno or 0) if isinstance(error, OSError) else None
+        if limit:
+            allowed = getattr(orders.limits, limit)
+            told = protocol.failed("CAD_LIMIT", {"limit": f"CADMILL_SANDBOX_{limit.upper()}", "allowed": allowed})
         else:
             traceback.print_exc()
             told = protocol.failed("ENGINE_DEFECT", {"reason": type(error).__name__})
