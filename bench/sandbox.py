@@ -56,11 +56,13 @@ def main() -> None:
     options.add_argument("--most", type=int, default=400)
     chosen = options.parse_args()
     logging.getLogger("ezdxf").setLevel(logging.CRITICAL)
-    folders = [chosen.data] if chosen.data else [SAMPLES / "dxf", SAMPLES / "stl"]
+    files = (
+        small(chosen.data, chosen.most) if chosen.data else sorted(path for name in ("dxf", "stl") for path in (SAMPLES / name).iterdir())
+    )
     nursery = Nursery(Settings())
     try:
         with Sandbox(nursery) as box:
-            files = readable(box, small(folders, chosen.most), chosen.version)
+            files = readable(box, files, chosen.version)
             gc.collect()
             gc.freeze()  # as the zygote does: else the collector would slow down one side only
             rows = measured(box, files, chosen.version, chosen.rounds)
@@ -69,11 +71,9 @@ def main() -> None:
     show(rows, chosen.files)
 
 
-def small(folders: Sequence[Path], most: int) -> list[Path]:
+def small(folder: Path, most: int) -> list[Path]:
     """The small CAD files there; not more than `most`, evenly spread over their names."""
-    files = sorted(
-        path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in _FORMATS and 0 < path.stat().st_size <= _SMALL
-    )
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _FORMATS and 0 < path.stat().st_size <= _SMALL)
     return files[:: -(-len(files) // most)] if len(files) > most else files
 
 
@@ -121,7 +121,8 @@ def _median(took: Sequence[Took]) -> Took:
 
 
 def _difference(inside: Sequence[Took], alone: Sequence[Took]) -> Took:
-    return Took(*(within - without for within, without in zip(_median(inside), _median(alone), strict=True)))
+    """The median of what each round tells: its two ways stood next to each other."""
+    return _median([Took(within.wall - without.wall, within.cpu - without.cpu) for within, without in zip(inside, alone, strict=True)])
 
 
 def show(rows: Sequence[Row], each: bool) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -77,7 +78,8 @@ class Sandbox:
             child = self._child or self._born()
             child.questions += 1
             with contextlib.suppress(BrokenPipeError):  # it died since the last file: reading finds out
-                socket.send_fds(child.pipe, [protocol.framed(child.questions, question)], [file])
+                handle = (socket.SOL_SOCKET, socket.SCM_RIGHTS, file.to_bytes(4, sys.byteorder))
+                child.pipe.sendmsg([protocol.framed(child.questions, question)], [handle])
             return self._read(child, limits.wall_seconds)
         except TimeoutError as error:
             raise Failure("ENGINE_TIMEOUT", {"limit": "CADMILL_SANDBOX_WALL_SECONDS", "allowed": limits.wall_seconds}) from error

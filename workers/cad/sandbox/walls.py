@@ -45,9 +45,15 @@ def limit(limits: SandboxSettings) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def limit_cpu(seconds: int) -> None:
-    """So many seconds of computing from now on. The kernel counts from the start of the process, so each file moves the limit."""
-    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + seconds, resource.RLIM_INFINITY))
+def limit_cpu(seconds: int, since: int) -> int:
+    """So many seconds of computing from now on, where the limit was last moved after `since` seconds of computing; returns this.
+
+    The kernel counts whole seconds from the start of the process, so the limit moves with each second that was used, not with each file.
+    """
+    used = int(time.process_time())
+    if used != since:
+        resource.setrlimit(resource.RLIMIT_CPU, (used + 1 + seconds, resource.RLIM_INFINITY))
+    return used
 
 
 def enclose(readable: Sequence[Path]) -> list[str]:

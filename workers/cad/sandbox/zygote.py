@@ -45,6 +45,7 @@ _READABLE = [
 _SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # read while loading: a process with threads must not fork
 _CHANNEL = 3
 _COPY_BYTES = 1 << 20
+_HANDLE_SPACE = socket.CMSG_LEN(4)
 _LAST_WORDS = 4000
 _LIMITS = {errno.EFBIG: "file_bytes", errno.EMFILE: "open_files", errno.EAGAIN: "processes"}  # what the kernel says when one is reached
 
@@ -171,11 +172,11 @@ def _live(orders: _Orders, channel: int, child: _Child, parent: int) -> NoReturn
 
 def _serve(orders: _Orders, copy: int) -> None:
     """One file after the other, as long as somebody asks. Each is copied into `copy`: readers want a name, and the store stays shut."""
-    path = Path(f"/proc/self/fd/{copy}")
+    path, used = Path(f"/proc/self/fd/{copy}"), -1
     with socket.socket(fileno=_CHANNEL) as channel:
         while asked := _receive(channel):
             number, question, file = asked
-            walls.limit_cpu(orders.limits.cpu_seconds)
+            used = walls.limit_cpu(orders.limits.cpu_seconds, used)
             try:
                 answer = _answer(orders, number, question, file, copy, path)
             finally:
@@ -187,11 +188,11 @@ def _receive(channel: socket.socket) -> tuple[int, Question, int] | None:
     """The number of the next question, the question, and the file it speaks of."""
     frame, handles = bytearray(), list[int]()
     while len(frame) < HEADER.size or len(frame) < HEADER.size + HEADER.unpack_from(frame)[1]:
-        part, came, _, _ = socket.recv_fds(channel, 4096, 1)
+        part, came, _, _ = channel.recvmsg(4096, _HANDLE_SPACE)
         if not part:
             return None
         frame += part
-        handles += came
+        handles += (int.from_bytes(data, sys.byteorder) for _, _, data in came)
     return HEADER.unpack_from(frame)[0], protocol.question(frame[HEADER.size :]), handles[0]
 
 
