@@ -38,6 +38,11 @@ def _spin(_: str) -> None:
         pass
 
 
+def _nap(seconds: str) -> str:
+    time.sleep(float(seconds.removesuffix(".stl")))
+    return "awake"
+
+
 def _deaf(_: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -159,7 +164,7 @@ _REFUSAL = b'{"told": "failed", "code": "FILE_CORRUPT", "context": {}}'
 ACTS: dict[str, Callable[[str], Any]] = {
     "spin": _spin,
     "sleep": lambda _: time.sleep(600),
-    "sleep_a_little": lambda seconds: time.sleep(float(seconds)),
+    "nap": _nap,
     "deaf": _deaf,
     "fork": _fork,
     "allocate": _allocate,

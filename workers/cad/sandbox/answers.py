@@ -30,7 +30,7 @@ def accepted(body: bytes | bytearray, version: FeatureVersion) -> Extraction:
             case told:
                 raise ValueError(f"not now, or too long: {type(told).__name__}")
     except (ValueError, OverflowError, RecursionError) as error:
-        logger.warning("the engine's answer is refused: %s", error)
+        logger.warning("the engine's answer is refused: %.200r", str(error))  # which may quote it
         raise Failure("ENGINE_DEFECT", {"reason": "the answer has not the form of one"}) from error
 
 
