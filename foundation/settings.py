@@ -100,7 +100,7 @@ class SandboxSettings(_Section):
     wall_seconds: float = Field(30.0, gt=0, description="how long one file may take")
     cpu_seconds: int = Field(30, ge=1, description="how long one file may compute")
     memory_bytes: int = Field(1_500_000_000, ge=1, description="memory one file may use, beyond the loaded engine")
-    file_bytes: int = Field(512_000_000, ge=1, description="largest file the engine may write; it copies the input first")
+    file_bytes: int = Field(512_000_000, ge=1, description="largest file the engine may hold: the copy of its input, and what it prints")
     processes: int = Field(1, ge=1, description="RLIMIT_NPROC of the engine, counted over all processes of its user; 1: it starts none")
     open_files: int = Field(64, ge=16, description="files the engine may have open")
     result_bytes: int = Field(4_000_000, ge=1, description="longest answer of the engine")

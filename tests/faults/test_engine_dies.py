@@ -33,10 +33,11 @@ def sandboxed(stack: Stack) -> list[int]:
 
 
 def test_a_file_that_kills_its_reader_ends_alone_and_the_worker_lives(new_stack: NewStack, tmp_path: Path) -> None:
-    stack, evidence = new_stack("api", CADMILL_QUEUE_CHUNK_PER_JOB_MIN=1)  # all files in one chunk
+    """Its chunk stays its own while it waits: one of the files takes longer than a lease without a heartbeat."""
+    stack, evidence = new_stack("api", CADMILL_QUEUE_CHUNK_PER_JOB_MIN=1, CADMILL_QUEUE_LEASE_SECONDS=3)  # all files in one chunk
     start_misbehaving(stack)
-    parts = upload(stack, tmp_path, "good one", "good two", "segv now", "good three", "deep now", "good four")
-    first = stack.submit("extraction", {"parts": parts[:2], "force": True})["id"]
+    parts = upload(stack, tmp_path, "good one", "nap 4", "segv now", "good three", "garbage now", "good four")
+    first = stack.submit("extraction", {"parts": [parts[0], parts[3]], "force": True})["id"]
     assert stack.wait(first)["state"] == "succeeded"
     pool = children(stack.pid("compute"))
     job = stack.submit("extraction", {"parts": parts, "force": True})["id"]

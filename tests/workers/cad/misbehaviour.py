@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ import numpy as np
 from foundation.settings import CadSettings
 from tasks.extraction import AS_THE_FILE_SAYS, UnitsAsked
 from tasks.vocabulary import FeatureVersion
+from workers.cad.sandbox.protocol import HEADER
 from workers.features.extraction import Extraction
 from workers.features.extraction import extract as honest
 
@@ -33,14 +33,17 @@ def extract(
     if act in ACTS:
         told = ACTS[act](name.partition(" ")[2])
         extraction.result["facts"] = {"told": told}
-    if act in LIES:
-        LIES[act](extraction.result)
     return extraction
 
 
 def _spin(_: str) -> None:
     while True:
         pass
+
+
+def _nap(seconds: str) -> str:
+    time.sleep(float(seconds.removesuffix(".stl")))
+    return "awake"
 
 
 def _deaf(_: str) -> None:
@@ -76,10 +79,25 @@ def _abort(_: str) -> None:
     os.abort()
 
 
-def _write(_: str) -> None:
-    with open("big", "wb") as file:
+def _print(_: str) -> None:
+    with open(1, "wb", buffering=0, closefd=False) as file:
         for _turn in range(5_000):
             file.write(bytes(1_000_000))
+
+
+def _write(_: str) -> dict[str, str]:
+    return {
+        "own folder": _refused(lambda: Path("big").write_bytes(bytes(5_000))),
+        "temporary": _refused(lambda: Path("/tmp/big").write_bytes(bytes(5_000))),
+        "shared memory": _refused(lambda: Path("/dev/shm/big").write_bytes(bytes(5_000))),
+        "folder": _refused(lambda: Path("more").mkdir()),
+        "memory": _refused(lambda: os.memfd_create("more")),
+    }
+
+
+def _open_all(_: str) -> None:
+    for _turn in range(1_000):
+        os.dup(1)
 
 
 def _refused(what: Callable[[], Any]) -> str:
@@ -129,37 +147,49 @@ def _look(_: str) -> dict[str, Any]:
     return facts | {"pid": os.getpid(), "threads": len(sys._current_frames())}
 
 
-def _long(_: str) -> None:
-    for _turn in range(1000):
-        os.write(_PIPE, b"x" * 100_000)
+def _tell(number: int, body: bytes, size: int | None = None) -> None:
+    """Say to the worker what no honest child says."""
+    frame = HEADER.pack(number, len(body) if size is None else size) + body
+    while frame:
+        frame = frame[os.write(_PIPE, frame) :]
 
 
-def _garbage(_: str) -> None:
-    os.write(_PIPE, b"\x00\xff{not json\n")
+def _drip(_: str) -> None:
+    _tell(1, b"", 100_000)
+    while True:
+        os.write(_PIPE, b" ")
+        time.sleep(0.05)
 
 
-def _deep(_: str) -> None:
-    os.write(_PIPE, b"[" * 50_000 + b"\n")
+_REFUSAL = b'{"told": "failed", "code": "FILE_CORRUPT", "context": {}}'
 
 
 ACTS: dict[str, Callable[[str], Any]] = {
     "spin": _spin,
     "sleep": lambda _: time.sleep(600),
-    "sleep_a_little": lambda seconds: time.sleep(float(seconds)),
+    "nap": _nap,
     "deaf": _deaf,
     "fork": _fork,
     "allocate": _allocate,
     "allocate_at_once": lambda _: len(np.ones(10**10)),
     "abort_without_memory": _abort,
     "abort": lambda _: os.abort(),
+    "print": _print,
     "write": _write,
+    "open_all": _open_all,
     "reach": _reach,
     "open": _open,
     "strike": _strike,
     "look": _look,
-    "long": _long,
-    "garbage": _garbage,
-    "deep": _deep,
+    "drip": _drip,
+    "garbage": lambda _: _tell(1, b"\x00\xff{not json"),
+    "deep": lambda _: _tell(1, b"[" * 50_000),
+    "long": lambda _: _tell(1, b"x" * 300_000),
+    "boast": lambda _: _tell(1, b"", 2**32 - 1),
+    "empty": lambda _: _tell(1, b""),
+    "foresee": lambda _: _tell(2, _REFUSAL),
+    "answer_twice": lambda _: _tell(1, _REFUSAL + HEADER.pack(1, len(_REFUSAL)) + _REFUSAL, len(_REFUSAL)),
+    "start_again": lambda _: _tell(1, b'{"told": "ready", "missing": []}'),
     "segv": lambda _: os.kill(os.getpid(), signal.SIGSEGV),
     "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     "exit": lambda _: os._exit(0),
@@ -171,18 +201,3 @@ ACTS: dict[str, Callable[[str], Any]] = {
 
 def _recurse() -> None:
     _recurse()
-
-
-LIES: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "nan": lambda result: result.update(vector=[math.nan, *result["vector"][1:]]),
-    "infinite_fact": lambda result: result.update(facts={"volume": math.inf}),
-    "narrow": lambda result: result.update(vector=result["vector"][:-1]),
-    "wide": lambda result: result.update(vector=[*result["vector"], 0.0]),
-    "words": lambda result: result.update(vector=[str(number) for number in result["vector"]]),
-    "precise": lambda result: result.update(vector=[1e300] * len(result["vector"]), slots=dict.fromkeys(result["slots"], 1e300)),
-    "other_version": lambda result: result.update(feature_version="v1"),
-    "other_build": lambda result: result.update(engine_build="0"),
-    "no_family": lambda result: result.pop("family"),
-    "nul": lambda result: result.update(facts={"name": "a\0b"}),
-    "huge": lambda result: result.update(facts={"count": 10**30}),
-}

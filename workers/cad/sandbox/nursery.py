@@ -24,13 +24,13 @@ _LAST_BREATH_SECONDS = 2.0  # the zygote ends by itself when its socket closes
 
 
 class Child:
-    """A living child: its number, the worker's end of its pipe, and the zygote that bore it."""
+    """A living child: its number, the worker's end of its pipe, the zygote that bore it, and how many questions it was asked."""
 
     def __init__(self, pid: int, pipe: socket.socket, zygote: socket.socket) -> None:
         self.pid = pid
         self.pipe = pipe
         self.zygote = zygote
-        pipe.setblocking(False)
+        self.questions = 0
 
 
 class Nursery:

@@ -6,35 +6,29 @@ A `Sandbox` is one chunk's hold on one child. A child serves the files of one ch
 from __future__ import annotations
 
 import contextlib
-import json
-import math
-import selectors
+import os
 import signal
 import socket
-import struct
+import sys
 import time
-from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pydantic import ValidationError
-
-from foundation.errors import CODES, Failure, Stage
+from foundation.errors import Failure
 from foundation.telemetry import logger
-from ledger.previews import KINDS, SVG
-from tasks.extraction import AS_THE_FILE_SAYS, ExtractionAnswer, UnitsAsked
-from tasks.vocabulary import Family, FeatureVersion, slot_names
-from workers.cad.preview.previews import Previews
+from tasks.extraction import AS_THE_FILE_SAYS, UnitsAsked
+from tasks.vocabulary import FeatureVersion
+from workers.cad.sandbox import protocol
+from workers.cad.sandbox.answers import accepted
 from workers.cad.sandbox.nursery import Child, Nursery
-from workers.features.extraction import ENGINE_BUILD, Extraction
+from workers.cad.sandbox.protocol import HEADER, Question, Ready, UnitsSaid
+from workers.features.extraction import Extraction
 
 _LOOK_SECONDS = 0.2  # how often a wait looks whether it is still wanted
 _LAST_BREATH_SECONDS = 2.0  # between closing its end and being dead
-_CONTEXT_LETTERS = 4000
-_LARGEST_INTEGER = 2**63
-_PNG, _SVG = b"\x89PNG\r\n\x1a\n", b"<svg "
+_PART_BYTES = 1 << 16
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
@@ -57,18 +51,17 @@ class Sandbox:
         SANDBOX_UNAVAILABLE, and whatever `wanted` raises.
         """
         try:
-            file = path.open("rb")
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise Failure("FILE_MISSING") from error
-        request = (
-            json.dumps({"name": name, "version": version.value, "draw": draw, "units": units.model_dump(mode="json")}).encode() + b"\n"
-        )
+        question = Question(name, version, draw, UnitsSaid(units.units, units.default_units))
         try:
-            with file:
-                return accepted(self._asked(request, file.fileno()), version, units)
+            return accepted(self._asked(question, file), question)
         except BaseException:
             self.close()
             raise
+        finally:
+            os.close(file)
 
     def close(self) -> None:
         """End the child, whatever it does."""
@@ -82,50 +75,67 @@ class Sandbox:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _asked(self, request: bytes, handle: int) -> bytes:
+    def _asked(self, question: Question, file: int) -> bytearray:
         """The child's answer. Raises `Failure` when there is none."""
+        limits = self._nursery.limits
         try:
             child = self._child or self._born()
+            child.questions += 1
             with contextlib.suppress(BrokenPipeError):  # it died since the last file: reading finds out
-                socket.send_fds(child.pipe, [request], [handle])
-            return self._read(child, self._nursery.limits.wall_seconds)
+                handle = (socket.SOL_SOCKET, socket.SCM_RIGHTS, file.to_bytes(4, sys.byteorder))
+                child.pipe.sendmsg([protocol.framed(child.questions, question)], [handle])
+            return self._read(child, limits.wall_seconds)
         except TimeoutError as error:
-            raise Failure(
-                "ENGINE_TIMEOUT", {"limit": "CADMILL_SANDBOX_WALL_SECONDS", "allowed": self._nursery.limits.wall_seconds}
-            ) from error
+            raise Failure("ENGINE_TIMEOUT", {"limit": "CADMILL_SANDBOX_WALL_SECONDS", "allowed": limits.wall_seconds}) from error
         except _Ended as error:
             raise self._judged() from error
 
     def _born(self) -> Child:
+        seconds = self._nursery.limits.start_seconds
         self._child = self._nursery.birth()
         try:
-            self._nursery.warn(json.loads(self._read(self._child, self._nursery.limits.start_seconds))["ready"])
-        except (_Ended, TimeoutError) as error:
+            match protocol.answer(self._read(self._child, seconds)):
+                case Ready(missing):
+                    self._nursery.warn(missing)
+                    return self._child
+                case _:
+                    raise Failure("SANDBOX_UNAVAILABLE", {"reason": "the child did not say that it is ready"})
+        except _Ended as error:
             raise Failure("SANDBOX_UNAVAILABLE", {"reason": "the child did not start"}) from error
-        return self._child
+        except TimeoutError as error:
+            limit = {"limit": "CADMILL_SANDBOX_START_SECONDS", "allowed": seconds}
+            raise Failure("SANDBOX_UNAVAILABLE", {"reason": "the child did not start in time", **limit}) from error
 
-    def _read(self, child: Child, seconds: float) -> bytes:
-        """One line of the child's. Raises TimeoutError, _Ended, ENGINE_DEFECT for a line that is too long."""
-        end, line = time.monotonic() + seconds, bytearray()
-        with selectors.DefaultSelector() as selector:
-            selector.register(child.pipe, selectors.EVENT_READ)
-            while not line.endswith(b"\n"):
-                self._wanted()
-                left = end - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError
-                if not selector.select(min(left, _LOOK_SECONDS)):
-                    continue
-                try:
-                    part = child.pipe.recv(1 << 18)
-                except ConnectionResetError:
-                    part = b""
-                if not part:
-                    raise _Ended
-                line += part
-                if len(line) > self._nursery.limits.result_bytes:
-                    raise Failure("ENGINE_DEFECT", {"limit": "CADMILL_SANDBOX_RESULT_BYTES", "allowed": self._nursery.limits.result_bytes})
-        return bytes(line)
+    def _read(self, child: Child, seconds: float) -> bytearray:
+        """The body of the frame that answers the last question. Raises TimeoutError, _Ended, and ENGINE_DEFECT for any other frame."""
+        end, frame = time.monotonic() + seconds, bytearray()
+        self._fill(frame, HEADER.size, child, end)
+        number, size = HEADER.unpack_from(frame)
+        if size > self._nursery.limits.result_bytes:
+            raise Failure("ENGINE_DEFECT", {"limit": "CADMILL_SANDBOX_RESULT_BYTES", "allowed": self._nursery.limits.result_bytes})
+        self._fill(frame, HEADER.size + size, child, end)
+        if number != child.questions or len(frame) != HEADER.size + size:
+            raise Failure("ENGINE_DEFECT", {"reason": "the answer is not to the question, or more than one"})
+        del frame[: HEADER.size]
+        return frame
+
+    def _fill(self, frame: bytearray, size: int, child: Child, end: float) -> None:
+        """Read until `frame` holds `size` bytes."""
+        while len(frame) < size:
+            self._wanted()
+            left = end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            child.pipe.settimeout(min(left, _LOOK_SECONDS))
+            try:
+                part = child.pipe.recv(_PART_BYTES)
+            except TimeoutError:
+                continue
+            except ConnectionResetError:
+                part = b""
+            if not part:
+                raise _Ended
+            frame += part
 
     def _judged(self) -> Failure:
         """Why the child ended without an answer."""
@@ -154,75 +164,3 @@ class Sandbox:
         if end["words"]:
             logger.warning("last words of the engine, which may be a stranger's: %r", end["words"])
         return end
-
-
-def accepted(line: bytes, version: FeatureVersion, units: UnitsAsked = AS_THE_FILE_SAYS) -> Extraction:
-    """What a child answered, if it can be an answer. Raises the `Failure` it tells, or ENGINE_DEFECT."""
-    try:
-        told = json.loads(line)
-        _check(told)
-        if "failure" in told:
-            raise _failure(told["failure"])
-        return _extraction(told["result"], version, units, _previews(told["previews"]))
-    except (ValueError, KeyError, TypeError, OverflowError, struct.error, RecursionError) as error:
-        logger.warning("the engine's answer is refused: %s", type(error).__name__ if isinstance(error, ValidationError) else error)
-        raise Failure("ENGINE_DEFECT", {"reason": "the answer has not the form of one"}) from error
-
-
-def _check(value: Any) -> None:
-    """Raise ValueError for what JSON, the ledger or a client could not carry on."""
-    match value:
-        case str():
-            if "\0" in value:
-                raise ValueError("a text holds NUL")
-            value.encode()
-        case float():
-            if not math.isfinite(value):
-                raise ValueError("a number is not finite")
-        case int():
-            if not -_LARGEST_INTEGER <= value < _LARGEST_INTEGER:
-                raise ValueError("an integer is too large")
-        case list():
-            for one in value:
-                _check(one)
-        case dict():
-            for key, one in value.items():
-                _check(key)
-                _check(one)
-
-
-def _failure(told: dict[str, Any]) -> Failure:
-    code, context = told["code"], told["context"]
-    row = CODES[code]
-    if row.stage not in (Stage.READ, Stage.FEATURES) or row.retryable:
-        raise ValueError("a file cannot fail like that")
-    if not isinstance(context, dict) or len(json.dumps(context)) > _CONTEXT_LETTERS:
-        raise ValueError("the context is too long")
-    return Failure(code, context)
-
-
-def _previews(told: dict[str, str]) -> Previews | None:
-    """Pictures that can be pictures: all kinds or none, each beginning as its kind does."""
-    if not told:
-        return None
-    files = {kind: b64decode(text, validate=True) for kind, text in told.items()}
-    if set(files) != set(KINDS) or not all(data.startswith(_SVG if kind == SVG else _PNG) for kind, data in files.items()):
-        raise ValueError("a preview is not a picture")
-    return Previews(files)
-
-
-def _extraction(result: dict[str, Any], wanted: FeatureVersion, units: UnitsAsked, drawn: Previews | None) -> Extraction:
-    answer = ExtractionAnswer.model_validate(result)
-    if answer.model_dump(mode="json") != result:
-        raise ValueError("a field has not its type")
-    family, version, vector = Family(answer.family), answer.feature_version, answer.vector
-    if answer.engine_build != ENGINE_BUILD or answer.units_asked != units:
-        raise ValueError("the answer is not to this question")
-    names, slots, missing = slot_names(family, wanted), answer.slots, answer.missing_slots
-    if sorted([*slots, *missing]) != sorted(names) or version.width > wanted.width or missing.keys() & slot_names(family, version):
-        raise ValueError("the slots are not those of the version")
-    if (version is wanted) == bool(missing) or vector != [slots[name] for name in names[: version.width]]:
-        raise ValueError("the vector has not the width of its version, or its slots say otherwise")
-    if struct.unpack(f"<{len(vector)}f", struct.pack(f"<{len(vector)}f", *vector)) != tuple(vector):
-        raise ValueError("a slot is not what the ledger can hold")
-    return Extraction(family, version, vector, result, drawn)

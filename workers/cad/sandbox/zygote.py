@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 import traceback
-from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,8 @@ from tasks.extraction import UnitsAsked
 from tasks.vocabulary import FeatureVersion
 from workers.cad.brep.kernel import need_kernel
 from workers.cad.preview.previews import Previews
-from workers.cad.sandbox import walls
+from workers.cad.sandbox import protocol, walls
+from workers.cad.sandbox.protocol import HEADER, Question
 
 _ROOT = Path(__file__).parents[3]
 # what readers load only when a file asks for it: a child would load it anew in every chunk, if its user may read it at all
@@ -46,7 +46,9 @@ _READABLE = [
 _SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # read while loading: a process with threads must not fork
 _CHANNEL = 3
 _COPY_BYTES = 1 << 20
+_HANDLE_SPACE = socket.CMSG_LEN(4)
 _LAST_WORDS = 4000
+_LIMITS = {errno.EFBIG: "file_bytes", errno.EMFILE: "open_files", errno.EAGAIN: "processes"}  # what the kernel says when one is reached
 
 
 class Extracted(Protocol):
@@ -159,8 +161,8 @@ def _live(orders: _Orders, channel: int, child: _Child, parent: int) -> NoReturn
         os.chdir(child.folder)
         copy = os.memfd_create("input")
         walls.limit(orders.limits)
-        missing = walls.enclose(Path(child.folder), _READABLE)
-        _send({"ready": missing})
+        missing = walls.enclose([Path(child.folder), *_READABLE])
+        _send(protocol.framed(0, protocol.ready(missing)))
         _serve(orders, copy)
         status = 0
     except BaseException:  # noqa: BLE001 - whatever it is must not reach the code of the zygote
@@ -171,54 +173,62 @@ def _live(orders: _Orders, channel: int, child: _Child, parent: int) -> NoReturn
 
 def _serve(orders: _Orders, copy: int) -> None:
     """One file after the other, as long as somebody asks. Each is copied into `copy`: readers want a name, and the store stays shut."""
+    path, used = Path(f"/proc/self/fd/{copy}"), -1
     with socket.socket(fileno=_CHANNEL) as channel:
-        while True:
-            message, handles = _receive(channel)
-            if not message:
-                return
-            walls.limit_cpu(orders.limits.cpu_seconds)
-            with os.fdopen(handles[0], "rb", buffering=0) as file:
-                answer = _answer(orders, json.loads(message), file, copy)
+        while asked := _receive(channel):
+            number, question, file = asked
+            used = walls.limit_cpu(orders.limits.cpu_seconds, used)
+            try:
+                answer = _answer(orders, number, question, file, copy, path)
+            finally:
+                os.close(file)
             _send(answer)
 
 
-def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
-    """One line and the file it speaks of."""
-    message, handles = b"", list[int]()
-    while not message.endswith(b"\n"):
-        part, came, _, _ = socket.recv_fds(channel, 65536, 1)
+def _receive(channel: socket.socket) -> tuple[int, Question, int] | None:
+    """The number of the next question, the question, and the file it speaks of."""
+    frame, handles = bytearray(), list[int]()
+    while len(frame) < HEADER.size or len(frame) < HEADER.size + HEADER.unpack_from(frame)[1]:
+        part, came, _, _ = channel.recvmsg(4096, _HANDLE_SPACE)
         if not part:
-            return b"", []
-        message, handles = message + part, [*handles, *came]
-    return message, handles
+            return None
+        frame += part
+        handles += (int.from_bytes(data, sys.byteorder) for _, _, data in came)
+    return HEADER.unpack_from(frame)[0], protocol.question(frame[HEADER.size :]), handles[0]
 
 
-def _answer(orders: _Orders, asked: dict[str, Any], file: IO[bytes], copy: int) -> dict[str, Any]:
+def _answer(orders: _Orders, number: int, asked: Question, file: int, copy: int, path: Path) -> bytearray:
     try:
-        os.ftruncate(copy, 0)
-        os.lseek(copy, 0, os.SEEK_SET)
-        while os.sendfile(copy, file.fileno(), None, _COPY_BYTES):
-            pass
-        path, version = Path(f"/proc/self/fd/{copy}"), FeatureVersion(asked["version"])
-        extracted = orders.engine(path, asked["name"], version, orders.cad, asked["draw"], UnitsAsked(**asked["units"]))
+        _copied(file, copy)
+        units = UnitsAsked(units=asked.units.units, default_units=asked.units.default_units)
+        extracted = orders.engine(path, asked.name, asked.version, orders.cad, asked.draw, units)
         drawn = extracted.previews.files if extracted.previews else {}
-        return {"result": extracted.result, "previews": {kind: b64encode(data).decode() for kind, data in drawn.items()}}
+        return protocol.framed(number, protocol.extracted(extracted.result, drawn))
     except Failure as failure:
-        return _failed(failure.code, failure.context)
+        told = protocol.failed(failure.code, failure.context)
     except MemoryError:
-        return _failed("MEMORY_ERROR", {"limit": "CADMILL_SANDBOX_MEMORY_BYTES", "allowed": orders.limits.memory_bytes})
+        told = protocol.failed("MEMORY_ERROR", {"limit": "CADMILL_SANDBOX_MEMORY_BYTES", "allowed": orders.limits.memory_bytes})
     except Exception as error:  # noqa: BLE001 - a defect of ours is told, with what is needed to mend it
-        if isinstance(error, OSError) and error.errno == errno.EFBIG:
-            return _failed("CAD_LIMIT", {"limit": "CADMILL_SANDBOX_FILE_BYTES", "allowed": orders.limits.file_bytes})
-        traceback.print_exc()
-        return _failed("ENGINE_DEFECT", {"reason": type(error).__name__})
+        limit = _LIMITS.get(error.errno or 0) if isinstance(error, OSError) else None
+        if limit:
+            allowed = getattr(orders.limits, limit)
+            told = protocol.failed("CAD_LIMIT", {"limit": f"CADMILL_SANDBOX_{limit.upper()}", "allowed": allowed})
+        else:
+            traceback.print_exc()
+            told = protocol.failed("ENGINE_DEFECT", {"reason": type(error).__name__})
+    return protocol.framed(number, told)
 
 
-def _failed(code: str, context: dict[str, Any]) -> dict[str, Any]:
-    return {"failure": {"code": code, "context": context}}
+def _copied(file: int, copy: int) -> None:
+    """Make `copy` what `file` is, over what it was: pages that stay need not be made anew."""
+    os.lseek(copy, 0, os.SEEK_SET)
+    size = 0
+    while part := os.sendfile(copy, file, None, _COPY_BYTES):
+        size += part
+    os.ftruncate(copy, size)
 
 
-def _send(answer: dict[str, Any]) -> None:
-    data = memoryview(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
-    while data:
-        data = data[os.write(_CHANNEL, data) :]
+def _send(frame: bytearray) -> None:
+    rest = memoryview(frame)
+    while rest:
+        rest = rest[os.write(_CHANNEL, rest) :]
