@@ -37,8 +37,8 @@ def _pairs(vectors: Floats, area: float) -> list[float]:
     # rounding noise must not become a direction
     largest = largest[weights[largest] > 1e-9 * area]
     normals = vectors[largest] / weights[largest, None]
-    products, shares = normals @ normals.T, np.outer(weights[largest], weights[largest]) / area**2
-    return [float(shares[(products > low) & (products < high)].sum()) for low, high in _BANDS]
+    products, share = normals @ normals.T, weights[largest] / area
+    return [float(share @ (((products > low) & (products < high)) @ share)) for low, high in _BANDS]
 
 
 def flat(study: FlatStudy) -> list[float]:

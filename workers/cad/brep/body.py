@@ -143,11 +143,11 @@ def _mesh(shape: Any, box: Floats, faces: list[Any], limits: CadSettings) -> tup
     stream, writer = io.BytesIO(), StlAPI_Writer()
     writer.ASCIIMode = False
     writer.Write(shape.Moved(TopLoc_Location(move)), stream)
-    corners = binary_corners(stream.getvalue())
+    corners = binary_corners(stream.getbuffer())
     if not len(corners):
         raise Failure("GEOMETRY_INVALID", {"reason": "no face could be meshed", "faces": len(faces)})
     if not np.isfinite(corners).all() or not has_area(corners):
         raise Failure("GEOMETRY_INVALID", {"reason": "the mesh has no finite area", "triangles": len(corners)})
     # the nodes of neighbouring faces differ by rounding now and then
-    mesh, _ = weld(corners, np.round(corners / (_NEAR * extent)))
+    mesh, _ = weld(corners, _NEAR * extent)
     return Mesh(mesh.vertices + middle, mesh.triangles), sum(piece is None or not piece.NbTriangles() for piece in meshed)
