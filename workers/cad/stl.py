@@ -13,7 +13,7 @@ from foundation.errors import Failure
 from foundation.settings import CadSettings
 from tasks.recognition import HEAD_BYTES, binary_stl
 from tasks.vocabulary import Family, Format
-from workers.cad.shape import LARGEST, MILLIMETRES_ASSUMED, Finding, FindingCode, Flags, Floats, Integers, Mesh, Shape
+from workers.cad.shape import LARGEST, MILLIMETRES_ASSUMED, Finding, FindingCode, Flags, Floats, Integers, Mesh, Shape, area_vectors
 
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _HEADER = 84
@@ -155,9 +155,8 @@ def has_area(corners: Corners) -> bool:
         return False
     # a few triangles are nearly always proof enough
     for some in (points[..., :_FEW], points):
-        first, second, third = (some / extent).astype(np.float64).transpose(1, 2, 0)
-        cross = np.cross(second - first, third - first)
-        if float(np.sqrt((cross * cross).sum(axis=1)).sum()) > 1e-9:
+        doubled = area_vectors(some.astype(np.float64) / extent)
+        if float(np.sqrt((doubled * doubled).sum(axis=0)).sum()) > 1e-9:
             return True
     return False
 

@@ -150,7 +150,8 @@ def _name_before(data: bytes, found: re.Match[bytes]) -> bytes:
 
 def units(source: StepText) -> tuple[Units, list[str]]:
     """The unit of length of the first context that has one, and the names of all that occur. The kernel scales each context itself."""
-    numbers = dict.fromkeys(number for context in _matches(_UNITS, source.data, _sites(source.data, _CONTEXT)) for number in re.findall(rb"#(\d+)", context[1]))
+    contexts = _matches(_UNITS, source.data, _sites(source.data, _CONTEXT))
+    numbers = dict.fromkeys(number for context in contexts for number in re.findall(rb"#(\d+)", context[1]))
     found = [unit for number in [*numbers][:NAMES] if (unit := _length(source, number, 4)) is not None]
     return (found[0] if found else MILLIMETRES_ASSUMED), [*dict.fromkeys(unit.name for unit in found)]
 
