@@ -15,8 +15,9 @@ from workers.cad.shape import Floats, Integers, Mesh, area_vectors
 from workers.features.hull import hull_volume
 from workers.features.regions import Regions, regions
 
-# a volume below (FLAT sqrt A)^3 is none: sheets and scraps, where rounding decides the rest
-FLAT = 1e-3
+# a volume below (THIN sqrt A)^3 is none: a plane sheet, turned and written as single floats, shows up to 1e-8 A^1.5, and a foil of
+# 10 um over a metre still has 3.5e-6
+THIN = 1e-2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +81,7 @@ class SolidStudy:
 
     @cached_property
     def has_volume(self) -> bool:
-        return abs(self.signed_volume) > (FLAT * self.side) ** 3
+        return abs(self.signed_volume) > (THIN * self.side) ** 3
 
     @cached_property
     def volume_spread(self) -> Floats:
