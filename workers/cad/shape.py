@@ -157,6 +157,19 @@ class Mesh:
         return replace(self, vertices=self.vertices * factor)
 
 
+def area_vectors(corners: Floats) -> Floats:
+    """Normals (3, m) of triangles with corners (3 axes, 3 corners, m), each twice as long as its triangle is large.
+
+    Written out: np.cross takes several times as long.
+    """
+    a, u, v = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    out = np.empty_like(a)
+    for axis in range(3):
+        one, two = (axis + 1) % 3, (axis + 2) % 3
+        np.subtract(u[one] * v[two], u[two] * v[one], out=out[axis])
+    return out
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
     """One file as the feature code sees it."""

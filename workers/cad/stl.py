@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foundation.errors import Failure
 from foundation.settings import CadSettings
 from tasks.recognition import HEAD_BYTES, binary_stl
 from tasks.vocabulary import Family, Format
-from workers.cad.shape import LARGEST, MILLIMETRES_ASSUMED, Finding, FindingCode, Floats, Integers, Mesh, Shape
+from workers.cad.shape import LARGEST, MILLIMETRES_ASSUMED, Finding, FindingCode, Flags, Floats, Integers, Mesh, Shape, area_vectors
 
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _HEADER = 84
+Corners = NDArray[np.float32]
+# odd numbers without pattern: the bits of three coordinates become one number of 64 bits, different for all but sought places
+_MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
+# triangles that are tried first for having an area
+_FEW = 64
 
 
 def read_stl(path: Path, limits: CadSettings) -> Shape:
@@ -41,28 +47,40 @@ def read_stl(path: Path, limits: CadSettings) -> Shape:
     return Shape(Format.STL, Family.SOLID, mesh, MILLIMETRES_ASSUMED, tuple(findings), {}, facts)
 
 
-def weld(corners: Floats, places: Floats | None = None) -> tuple[Mesh, int]:
+def weld(corners: Corners | Floats, step: float = 0.0) -> tuple[Mesh, int]:
     """Join corners (m, 3, 3) of equal float bits; also how many triangles collapsed to a line or a point by that.
 
-    A tolerance would need a scale, and every scale fails for some small part far from the origin. Who knows a scale gives
-    `places` (m, 3, 3): corners of equal places are joined.
+    A tolerance would need a scale, and every scale fails for some small part far from the origin. Who knows a scale gives `step`:
+    corners in one cell of a grid of that width are joined. Vertices come in an order of their own, whatever that of the triangles.
     """
-    points = corners.reshape(-1, 3)
-    keys = (corners if places is None else places).reshape(-1, 3) + 0.0  # -0.0 becomes 0.0: one place, two bit patterns
-    order = np.lexsort(keys.T)
-    ranked = keys[order]
-    fresh = np.empty(len(points), dtype=bool)
-    fresh[:1] = True
-    np.any(ranked[1:] != ranked[:-1], axis=1, out=fresh[1:])
-    names: Integers = np.empty(len(points), dtype=np.int64)
+    # axis by axis, and first all first corners: numpy walks along long rows several times faster than along rows of three
+    points: NDArray[Any] = np.ascontiguousarray(corners.transpose(2, 1, 0)).reshape(3, -1)
+    points += 0  # -0.0 becomes 0.0: one place, two bit patterns
+    places = np.rint(points / step).astype(np.int64) if step else points
+    bits = places.view(f"u{places.itemsize}")
+    mixed = bits[0] * _MIX[0] + bits[1] * _MIX[1] + bits[2] * _MIX[2]
+    order = np.argsort(mixed)
+    fresh = _changes(bits[:, order])
+    if (fresh != _changes(mixed[None, order])).any():
+        # two places of one number, which somebody must have sought: sorting all three coordinates is slow and always right
+        order = np.lexsort(bits)
+        fresh = _changes(bits[:, order])
+    names: Integers = np.empty(len(order), dtype=np.int64)
     names[order] = np.cumsum(fresh) - 1
-    triangles = names.reshape(-1, 3)
-    a, b, c = triangles.T
+    a, b, c = triangles = names.reshape(3, -1)
     sound = (a != b) & (b != c) & (c != a)
-    return Mesh(points[order][fresh] + 0.0, triangles[sound]), int(len(triangles) - sound.sum())
+    vertices = points[:, order[fresh]].astype(np.float64)
+    return Mesh(vertices.T, triangles[:, sound].T), int(len(sound) - np.count_nonzero(sound))
 
 
-def _binary(data: bytes, limits: CadSettings, findings: list[Finding]) -> tuple[Floats, dict[str, Any]]:
+def _changes(ranked: NDArray[Any]) -> Flags:
+    """Which of the columns (k, n) differ from the one before."""
+    fresh = np.ones(ranked.shape[1], dtype=bool)
+    np.any(ranked[:, 1:] != ranked[:, :-1], axis=0, out=fresh[1:])
+    return fresh
+
+
+def _binary(data: bytes, limits: CadSettings, findings: list[Finding]) -> tuple[Corners, dict[str, Any]]:
     claim = int.from_bytes(data[80:84], "little")
     present, _ = divmod(len(data) - _HEADER, _RECORD.itemsize)
     # the claim is only compared, never used to allocate
@@ -75,13 +93,12 @@ def _binary(data: bytes, limits: CadSettings, findings: list[Finding]) -> tuple[
     return binary_corners(data, claim), {"encoding": "binary", "header": _printable(data[:80])}
 
 
-def binary_corners(data: bytes, triangles: int = -1) -> Floats:
-    """Corners (m, 3, 3) of the first `triangles` of a binary STL, or of all that are there."""
-    with np.errstate(invalid="ignore"):  # signalling NaNs are found later, with all others
-        return np.asarray(np.frombuffer(data, dtype=_RECORD, count=triangles, offset=_HEADER)["corners"].astype(np.float64))
+def binary_corners(data: bytes | memoryview, triangles: int = -1) -> Corners:
+    """Corners (m, 3, 3) of the first `triangles` of a binary STL, or of all that are there, where they stand in it."""
+    return np.asarray(np.frombuffer(data, dtype=_RECORD, count=triangles, offset=_HEADER)["corners"])
 
 
-def _text(data: bytes, limits: CadSettings, findings: list[Finding]) -> tuple[Floats, dict[str, Any]]:
+def _text(data: bytes, limits: CadSettings, findings: list[Finding]) -> tuple[Corners, dict[str, Any]]:
     """Text: the names after `solid` are cut out, then all words vanish at once and numbers are left."""
     words = data.lower()
     solids = len(re.findall(rb"(?m)^[ \t]*solid\b", words.replace(b"\r", b"\n")))
@@ -102,7 +119,7 @@ def _text(data: bytes, limits: CadSettings, findings: list[Finding]) -> tuple[Fl
     return corners, {"encoding": "text", "header": _printable(name[:80]), "solids": solids}
 
 
-def _numbers(body: bytes, facets: int) -> Floats:
+def _numbers(body: bytes, facets: int) -> Corners:
     """Corners (facets, 3, 3) of facets in their full form of 21 words each; anything else is corrupt."""
     tokens = body.split()
     if len(tokens) != 21 * facets:
@@ -127,18 +144,21 @@ def _numbers(body: bytes, facets: int) -> Floats:
         raise Failure("FILE_CORRUPT", {"reason": "a coordinate is not a number"}) from error
     # both encodings of one part must give one vector: round to what a binary file could hold
     with np.errstate(over="ignore"):
-        single = columns.T.astype(np.float32)
-    return single.astype(np.float64).reshape(-1, 3, 3)
+        return columns.T.astype(np.float32).reshape(-1, 3, 3)
 
 
-def has_area(corners: Floats) -> bool:
+def has_area(corners: Corners) -> bool:
     """Whether the surface has an area worth naming beside the square of its largest side: lines and points have none."""
-    extent = float(np.ptp(corners.reshape(-1, 3), axis=0).max())
+    points = np.ascontiguousarray(corners.transpose(2, 1, 0))
+    extent = float(np.ptp(points.reshape(3, -1), axis=1).max())
     if not extent > 0:
         return False
-    edges = (corners[:, 1:] - corners[:, :1]) / extent
-    cross = np.cross(edges[:, 0], edges[:, 1])
-    return float(np.sqrt((cross * cross).sum(axis=1)).sum()) > 1e-9
+    # a few triangles are nearly always proof enough
+    for some in (points[..., :_FEW], points):
+        doubled = area_vectors(some.astype(np.float64) / extent)
+        if float(np.sqrt((doubled * doubled).sum(axis=0)).sum()) > 1e-9:
+            return True
+    return False
 
 
 def _within(triangles: int, limits: CadSettings) -> None:

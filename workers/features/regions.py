@@ -36,7 +36,7 @@ class Regions:
 
 
 def regions(areas: Floats, normals: Floats, left: Integers, right: Integers, lengths: Floats, angles: Floats) -> Regions:
-    """Merge m triangles over e edges (see `Edges`). Triangles without area form no region."""
+    """Merge m triangles, normals (3, m), over e edges (see `Edges`). Triangles without area form no region."""
     turn = np.abs(angles)
     solid = (areas[left] > 0) & (areas[right] > 0)
     count = len(areas)
@@ -48,37 +48,40 @@ def regions(areas: Floats, normals: Floats, left: Integers, right: Integers, len
     one, two = patch[left], patch[right]
     alike = (np.maximum(size[one], size[two]) <= _LIKE_WIDTH * np.minimum(size[one], size[two])) | single[one] | single[two]
     face = components(count, one, two, solid & (one != two) & (turn < _SMOOTH) & alike)[patch]
-    used, name = np.unique(face[areas > 0], return_inverse=True)
-    return _described(len(used), name, areas[areas > 0], normals[areas > 0], face, used, left, right, lengths, angles)
+    # a face is called by its smallest triangle; slivers belong to none
+    first = (face == np.arange(count)) & (areas > 0)
+    names = np.cumsum(first) - 1
+    whole = np.flatnonzero(areas)
+    name = names[face]
+    inside = solid & (name[left] == name[right])
+    used = int(np.count_nonzero(first))
+    convex: Floats = np.bincount(name[left[inside]], (lengths * angles)[inside], used).astype(np.float64)
+    if len(whole) < count:
+        name, areas, normals = name[whole], areas[whole], normals[:, whole]
+    return _described(used, name, areas, normals, convex)
 
 
-def _described(
-    count: int,
-    name: Integers,
-    areas: Floats,
-    normals: Floats,
-    face: Integers,
-    used: Integers,
-    left: Integers,
-    right: Integers,
-    lengths: Floats,
-    angles: Floats,
-) -> Regions:
+def _described(count: int, name: Integers, areas: Floats, normals: Floats, convex: Floats) -> Regions:
     total: Floats = np.bincount(name, areas, count).astype(np.float64)
-    vectors: Floats = np.stack([np.bincount(name, areas * normals[:, axis], count) for axis in range(3)], axis=1).astype(np.float64)
-    spread = np.empty((count, 3, 3))
-    for i in range(3):
-        for j in range(i, 3):
-            spread[:, i, j] = spread[:, j, i] = np.bincount(name, areas * normals[:, i] * normals[:, j], count) / total
-    mean = vectors / total[:, None]
-    about_mean = np.linalg.eigvalsh(spread - mean[:, :, None] * mean[:, None, :])
-    about_zero = np.linalg.eigvalsh(spread)
-    # one direction: plane; all across one axis: cylinder; all at one angle to an axis: cone
-    kinds = np.select([about_mean[:, 2] < _ZERO, about_zero[:, 0] < _ZERO, about_mean[:, 0] < _ZERO], [PLANE, CYLINDER, CONE], OTHER)
-    inside = face[left] == face[right]
-    at = np.minimum(np.searchsorted(used, face[left[inside]]), count - 1)
-    convex: Floats = np.bincount(at, (lengths * angles)[inside], count).astype(np.float64)
-    return Regions(total, vectors, kinds.astype(np.int64), convex)
+    directed = areas * normals
+    vectors: Floats = np.stack([np.bincount(name, part, count) for part in directed]).astype(np.float64)
+    mean = vectors / total
+    # the trace of the covariance of unit normals: sure to be a plane below _ZERO, sure to be none from 3 _ZERO on
+    bent = np.flatnonzero(1 - (mean * mean).sum(axis=0) >= _ZERO)
+    kinds = np.full(count, PLANE, dtype=np.int64)
+    if len(bent):
+        spread = np.empty((count, 3, 3))
+        for i in range(3):
+            for j in range(i, 3):
+                spread[:, i, j] = spread[:, j, i] = np.bincount(name, directed[i] * normals[j], count)
+        spread = spread[bent] / total[bent, None, None]
+        about_mean = np.linalg.eigvalsh(spread - (mean[:, None, bent] * mean[None, :, bent]).T)
+        about_zero = np.linalg.eigvalsh(spread)
+        # one direction: plane; all across one axis: cylinder; all at one angle to an axis: cone
+        kinds[bent] = np.select(
+            [about_mean[:, 2] < _ZERO, about_zero[:, 0] < _ZERO, about_mean[:, 0] < _ZERO], [PLANE, CYLINDER, CONE], OTHER
+        )
+    return Regions(total, vectors.T, kinds, convex)
 
 
 def components(count: int, one: Integers, two: Integers, linked: Flags) -> Integers:

@@ -9,18 +9,21 @@ import math
 
 from workers.features.flat import FlatStudy
 from workers.features.group import Group
-from workers.features.solid import FLAT, SolidStudy, ratio
+from workers.features.solid import SolidStudy, ratio
+
+# the ratio cbrt V / sqrt A of what has no volume
+_NO_VOLUME = 1e-3
 
 
 def _integrals(study: SolidStudy) -> list[float]:
-    """log_size ln sqrt A; log_vol_ratio ln(cbrt V / sqrt A), at least ln 0.001; log_rms_ratio ln(r / sqrt A) with r the root
+    """log_size ln sqrt A; log_vol_ratio ln(cbrt V / sqrt A), ln 0.001 for sheets; log_rms_ratio ln(r / sqrt A) with r the root
     mean square radius of the surface; surf_gyr_2, surf_gyr_3 sqrt(l2/l1), sqrt(l3/l1) of its second moment; vol_gyr_2,
     vol_gyr_3 the same of the solid (the surface's again for sheets).
     """
     surface, volume = study.surface_spread, study.volume_spread
     return [
         math.log(study.side) + math.log(study.extent),
-        math.log(max(abs(study.signed_volume) ** (1 / 3) / study.side, FLAT)),
+        math.log(abs(study.signed_volume) ** (1 / 3) / study.side if study.has_volume else _NO_VOLUME),
         math.log(study.rms / study.side),
         ratio(surface[1], surface[0]),
         ratio(surface[2], surface[0]),

@@ -13,6 +13,8 @@ from workers.features.regions import CYLINDER, OTHER
 from workers.features.solid import SolidStudy
 
 _BANDS = ((0.1, 0.5), (0.5, 0.8), (-0.5, -0.1), (-0.8, -0.5))
+# the sides of hexagons have exactly 0.5: without this rounding, so the pose, would decide which band has them
+_EDGE = 1e-4
 # the largest regions that are paired: what is smaller hardly weighs, and pairs grow with the square
 _PAIRED = 1000
 
@@ -40,8 +42,8 @@ def _pairs(vectors: Floats, area: float) -> list[float]:
     # rounding noise must not become a direction
     largest = largest[weights[largest] > 1e-9 * area]
     normals = vectors[largest] / weights[largest, None]
-    products, shares = normals @ normals.T, np.outer(weights[largest], weights[largest]) / area**2
-    return [float(shares[(products > low) & (products < high)].sum()) for low, high in _BANDS]
+    products, share = normals @ normals.T, weights[largest] / area
+    return [float(share @ (((products > low + _EDGE) & (products < high - _EDGE)) @ share)) for low, high in _BANDS]
 
 
 def _radii(study: FlatStudy) -> list[float]:

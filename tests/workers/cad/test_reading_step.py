@@ -18,7 +18,7 @@ from foundation.settings import CadSettings
 from tests.workers.cad.child import ROOT, answers
 from tests.workers.cad.kernel_here import needs_kernel
 from workers.cad.brep.step_names import header, products, text, units
-from workers.cad.brep.step_text import checked
+from workers.cad.brep.step_text import StepText, checked
 
 LIMITS = CadSettings()
 HEAD = (
@@ -31,6 +31,10 @@ TAIL = "ENDSEC;\nEND-ISO-10303-21;\n"
 
 def part21(*records: str) -> bytes:
     return (HEAD + "".join(f"{record};\n" for record in records) + TAIL).encode("latin-1")
+
+
+def text21(*records: str) -> StepText:
+    return checked(part21(*records), LIMITS)
 
 
 def failure(data: bytes, limits: CadSettings = LIMITS) -> Failure:
@@ -259,11 +263,11 @@ def test_units_follow_conversions_and_say_where_they_come_from() -> None:
     metre = "#1=(LENGTH_UNIT()NAMED_UNIT(*)SI_UNIT($,.METRE.))"
     context = "#5=(GEOMETRIC_REPRESENTATION_CONTEXT(3)GLOBAL_UNIT_ASSIGNED_CONTEXT((#%d,#9)))"
     foot = ("#2=LENGTH_MEASURE_WITH_UNIT(LENGTH_MEASURE(0.3048),#1)", "#3=(CONVERSION_BASED_UNIT('FOOT',#2)LENGTH_UNIT()NAMED_UNIT(*))")
-    assert units(part21(metre, context % 1))[0].millimetres_per_unit == 1000
-    unit, names = units(part21(metre, *foot, context % 3))
+    assert units(text21(metre, context % 1))[0].millimetres_per_unit == 1000
+    unit, names = units(text21(metre, *foot, context % 3))
     assert (unit.name, unit.millimetres_per_unit, unit.origin.value, names) == ("ft", pytest.approx(304.8), "file", ["ft"])
     endless = "#2=LENGTH_MEASURE_WITH_UNIT(LENGTH_MEASURE(1.E999),#1)"
-    assert units(part21(metre, endless, foot[1], context % 3))[0].origin.value == "assumed"
+    assert units(text21(metre, endless, foot[1], context % 3))[0].origin.value == "assumed"
     circle = "#2=LENGTH_MEASURE_WITH_UNIT(LENGTH_MEASURE(2.),#3)"
-    unit, names = units(part21(circle, foot[1], context % 3))
+    unit, names = units(text21(circle, foot[1], context % 3))
     assert (unit.name, unit.origin.value, names) == ("mm", "assumed", [])

@@ -10,6 +10,7 @@ import pytest
 
 from foundation.errors import Failure
 from foundation.settings import CadSettings
+from workers.cad import stl
 from workers.cad.readers import read
 from workers.cad.shape import Finding, FindingCode, Mesh, Shape
 from workers.cad.stl import weld
@@ -137,3 +138,40 @@ def test_welding_joins_equal_bits_only_and_drops_collapsed_triangles() -> None:
     assert (len(mesh.vertices), len(mesh.triangles), collapsed) == (4, 4, 1)
     apart, _ = weld(np.concatenate([CORNERS, np.nextafter(CORNERS + 1, 9) - 1]))
     assert len(apart.vertices) == 8
+
+
+def forged() -> np.ndarray:
+    """Two places (2, 3) whose bits mix to one number: their difference solves dx * first + dy * second = 0 in 64 bits."""
+    first, second, _ = (int(number) for number in stl._MIX)
+    # Euclid's algorithm, stopped half way, leaves a solution with both steps below 2^32
+    far, near = (2**64, 0), (-second * pow(first, -1, 2**64) % 2**64, 1)
+    while near[0] >= 2**32:
+        far, near = near, (far[0] % near[0], far[1] - far[0] // near[0] * near[1])
+    dx, dy = near
+    for seed in range(1000):
+        x, y = np.random.default_rng(seed).integers(0, 2**32, size=2).tolist()
+        if x + dx < 2**32 and 0 <= y + dy < 2**32:
+            places = np.array([[x, y, 0], [x + dx, y + dy, 0]], dtype=np.uint32).view(np.float32)
+            if np.isfinite(places).all():
+                return places
+    raise AssertionError("no such floats")
+
+
+def test_places_that_were_forged_to_mix_alike_stay_apart_and_are_joined_with_themselves() -> None:
+    one, two = forged()
+    assert not np.array_equal(one, two)
+    others = np.arange(60, dtype=np.float32).reshape(20, 3)
+    corners = np.stack([np.stack([one, two, other] if at % 2 else [two, other, one]) for at, other in enumerate(others)])
+    mesh, collapsed = weld(corners)
+    assert (len(mesh.vertices), len(mesh.triangles), collapsed) == (22, 20, 0)
+    assert np.array_equal(mesh.vertices[mesh.triangles], corners)
+
+
+def test_welding_does_not_depend_on_the_order_of_triangles() -> None:
+    random = np.random.default_rng(5)
+    corners = random.integers(-2, 3, size=(80, 3, 3)).astype(np.float32)
+    order = random.permutation(len(corners))
+    one, two = weld(corners)[0], weld(corners[order])[0]
+    assert np.array_equal(one.vertices, two.vertices)
+    key = [np.lexsort(mesh.triangles.T) for mesh in (one, two)]
+    assert np.array_equal(one.triangles[key[0]], two.triangles[key[1]])

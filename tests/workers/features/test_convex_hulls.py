@@ -1,4 +1,4 @@
-"""Hulls: exact on known bodies, unharmed by degenerate ones, the same in every pose."""
+"""Hulls: right on known bodies, unharmed by degenerate ones, the same in every pose."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.features.hull import _Quickhull, _simplex, hull_2d, hull_volume, polygon_area, polygon_perimeter
+from workers.features.hull import hull_2d, hull_volume, polygon_area, polygon_perimeter
 
 GRID_POINTS = st.lists(st.tuples(*[st.integers(-3, 3)] * 3), min_size=4, max_size=60, unique=True)
 
@@ -24,15 +24,15 @@ def cube(steps: int) -> np.ndarray:
 
 @pytest.mark.parametrize("steps", [2, 3, 9])
 def test_a_cube_full_of_coplanar_and_collinear_points_has_its_volume_in_every_pose(steps: int) -> None:
-    assert hull_volume(cube(steps)) == pytest.approx(1, abs=1e-12)
+    assert hull_volume(cube(steps)) == pytest.approx(1, abs=1e-9)
     for seed in range(3):
         assert hull_volume(turned(cube(steps), seed)) == pytest.approx(1, abs=1e-6)
 
 
-def test_flat_straight_and_single_points_have_no_volume() -> None:
+def test_flat_straight_and_single_points_have_next_to_no_volume() -> None:
     flat = cube(4) * [1, 1, 0]
-    for points in (flat, cube(4) * [1, 0, 0], cube(4) * 0, cube(2)[:3]):
-        assert hull_volume(points) == 0.0
+    for points in (flat, turned(flat, 1) / 100, cube(4) * [1, 0, 0], cube(4) * 0, cube(2)[:3], cube(2)[:1]):
+        assert 0 <= hull_volume(points) < 1e-9
 
 
 def test_a_round_body_keeps_its_volume_when_turned() -> None:
@@ -41,20 +41,21 @@ def test_a_round_body_keeps_its_volume_when_turned() -> None:
     assert hull_volume(turned(points, 5)) == pytest.approx(hull_volume(points), rel=1e-6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
+@given(GRID_POINTS, st.permutations(range(12)))
+def test_points_within_a_hull_and_their_order_do_not_change_it(raw: list[tuple[int, int, int]], order: list[int]) -> None:
+    points = np.array(raw, dtype=np.float64)
+    more = np.concatenate([points, (points + points[::-1]) / 2, points.mean(axis=0, keepdims=True)])
+    mixed = more[np.argsort(np.resize(order, len(more)), kind="stable")]
+    assert hull_volume(mixed) == pytest.approx(hull_volume(points), rel=1e-9, abs=1e-7)
+
+
+@settings(max_examples=100, deadline=None)
 @given(GRID_POINTS)
-def test_every_point_is_inside_a_closed_hull(raw: list[tuple[int, int, int]]) -> None:
-    points = np.array(raw, dtype=np.int64)
-    start = _simplex(points)
-    if start is None:
-        return
-    facets = _Quickhull(points, start).run()
-    a, b, c = np.moveaxis(points[facets], 1, 0)
-    heights = np.einsum("fi,fpi->fp", np.cross(b - a, c - a), points[None] - a[:, None])
-    assert heights.max() <= 0
-    edges = {(int(x), int(y)) for x, y, z in facets for x, y in ((x, y), (y, z), (z, x))}
-    assert len(edges) == 3 * len(facets)
-    assert all((head, tail) in edges for tail, head in edges)
+def test_a_prism_has_the_area_of_its_base_times_its_height(raw: list[tuple[int, int, int]]) -> None:
+    base = np.array(raw, dtype=np.float64) * [1, 1, 0]
+    prism = np.concatenate([base, base + np.array([0, 0, 2])])
+    assert hull_volume(prism) == pytest.approx(2 * polygon_area(hull_2d(base[:, :2])), abs=1e-7)
 
 
 def test_the_hull_of_a_filled_square_is_the_square() -> None:

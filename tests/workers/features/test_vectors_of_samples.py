@@ -117,6 +117,19 @@ def test_a_sheet_has_no_volume_and_still_a_vector() -> None:
     assert slots["vol_gyr_2"] == slots["surf_gyr_2"]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_an_open_sheet_keeps_its_stable_slots_when_moved_turned_and_written_as_single_floats(seed: int) -> None:
+    grid = np.stack(np.meshgrid(np.linspace(0, 8, 5), np.linspace(0, 5, 4), [0.0]), axis=-1).reshape(4, 5, 3)
+    a, b, c, d = grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]
+    corners = np.concatenate([np.stack(three, axis=2).reshape(-1, 3, 3) for three in ((a, b, c), (a, c, d))])
+    flat = weld(corners)[0]
+    moved = posed(flat, seed)
+    turned = weld(moved.vertices[moved.triangles].astype(np.float32))[0]
+    stable = list(stable_slots(Family.SOLID))
+    one, two = (np.array(features(SolidStudy(mesh), FeatureVersion.V4).vector)[stable] for mesh in (flat, turned))
+    assert two == pytest.approx(one, abs=1e-4)
+
+
 def test_holes_count_as_concave_and_shafts_as_convex_cylinders() -> None:
     shaft = slots_of(SolidStudy(mesh_of(SAMPLES / "stl" / "cylinder.stl")))
     plate = slots_of(SolidStudy(mesh_of(SAMPLES / "stl" / "plate_holes.STL")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from OCP.BRepBndLib import BRepBndLib
 from OCP.BRepGProp import BRepGProp
 from OCP.BRepMesh import BRepMesh_IncrementalMesh
 from OCP.collections import IndexedMap_TopoDS_Shape_TopTools_ShapeMapHasher as ShapeMap
+from OCP.GeomAbs import GeomAbs_CurveType, GeomAbs_SurfaceType
 from OCP.gp import gp_Trsf, gp_Vec
 from OCP.GProp import GProp_GProps
 from OCP.StlAPI import StlAPI_Writer
@@ -55,45 +57,59 @@ def body_of(shape: Any, limits: CadSettings) -> Body:
         raise Failure("GEOMETRY_MISSING", {"faces": 0, "edges": len(edges)})
     with kernel_work("GEOMETRY_INVALID", "measured the shape"):
         box = _box(shape)
-        types = Counter(_kind(BRepAdaptor_Surface(TopoDS.Face(face), False)) for face in faces)
-        facts = {**_counts(shape, edges), "faces": dict(types), **_masses(shape)}
+        faces = [TopoDS.Face(face) for face in faces]
+        types = _kinds((BRepAdaptor_Surface(face, False) for face in faces), _SURFACES)
+        facts = {**_counts(shape, edges), "faces": types, **_masses(shape)}
     with kernel_work("GEOMETRY_INVALID", "meshed the shape"):
         mesh, missing = _mesh(shape, box, faces, limits)
         exact = types.keys() <= _ELEMENTARY and facts["edges"].keys() <= _ELEMENTARY
         box = _box(shape, "exact" if exact else "mesh")
     facts["triangles"] = len(mesh.triangles)
     findings = (Finding.of(FindingCode.FACES_MISSING, missing),) if missing else ()
-    return Body(mesh, box, dict(types), facts, findings)
+    return Body(mesh, box, types, facts, findings)
 
 
 def elements(shape: Any, kind: Any) -> list[Any]:
     """Faces, edges ... of a shape; those that several others share once."""
+    found = _map(shape, kind)
+    return [found(number) for number in range(1, found.Extent() + 1)]
+
+
+def _map(shape: Any, kind: Any) -> Any:
     found = ShapeMap()
     TopExp.MapShapes_s(shape, kind, found)
-    return [found(number) for number in range(1, found.Extent() + 1)]
+    return found
 
 
 def diagonal(shape: Any) -> float:
     return float(np.linalg.norm(np.ptp(_box(shape), axis=0)))
 
 
-def _kind(adaptor: Any) -> str:
-    """`plane`, `bspline` ...: the kernel's own name of a kind of surface or curve."""
-    name = str(adaptor.GetType().name).removeprefix("GeomAbs_")
-    return {"BSplineSurface": "bspline", "BSplineCurve": "bspline", "BezierSurface": "bezier", "BezierCurve": "bezier",
-            "SurfaceOfRevolution": "revolution", "SurfaceOfExtrusion": "extrusion", "OffsetSurface": "offset", "OffsetCurve": "offset",
-            "OtherSurface": "other", "OtherCurve": "other"}.get(name, name.lower())  # fmt: skip
+def _named(kinds: Any) -> dict[int, str]:
+    """`plane`, `bspline` ...: the kernel's own names of kinds of surfaces or curves. To ask an enum of it for its name is slow."""
+    names = {int(kind): name.removeprefix("GeomAbs_") for name, kind in kinds.__members__.items()}
+    short = {"BSplineSurface": "bspline", "BSplineCurve": "bspline", "BezierSurface": "bezier", "BezierCurve": "bezier",
+             "SurfaceOfRevolution": "revolution", "SurfaceOfExtrusion": "extrusion", "OffsetSurface": "offset", "OffsetCurve": "offset",
+             "OtherSurface": "other", "OtherCurve": "other"}  # fmt: skip
+    return {kind: short.get(name, name.lower()) for kind, name in names.items()}
+
+
+_SURFACES, _CURVES = _named(GeomAbs_SurfaceType), _named(GeomAbs_CurveType)
+
+
+def _kinds(adaptors: Iterable[Any], names: Mapping[int, str]) -> dict[str, int]:
+    return {names[kind]: count for kind, count in Counter(int(adaptor.GetType()) for adaptor in adaptors).items()}
 
 
 def _counts(shape: Any, edges: list[Any]) -> dict[str, Any]:
-    real = [edge for edge in map(TopoDS.Edge, edges) if not BRep_Tool.Degenerated_s(edge)]
+    real = [edge for edge in map(TopoDS.Edge, edges) if not BRep_Tool.Degenerated_s(edge) and BRep_Tool.IsGeometric_s(edge)]
     shells = elements(shape, TopAbs_SHELL)
     return {
-        "solids": len(elements(shape, TopAbs_SOLID)),
+        "solids": _map(shape, TopAbs_SOLID).Extent(),
         "shells": len(shells),
         "closed": bool(shells) and all(BRep_Tool.IsClosed_s(shell) for shell in shells),
-        "edges": dict(Counter(_kind(BRepAdaptor_Curve(edge)) for edge in real if BRep_Tool.IsGeometric_s(edge))),
-        "vertices": len(elements(shape, TopAbs_VERTEX)),
+        "edges": _kinds(map(BRepAdaptor_Curve, real), _CURVES),
+        "vertices": _map(shape, TopAbs_VERTEX).Extent(),
     }
 
 
@@ -132,8 +148,9 @@ def _mesh(shape: Any, box: Floats, faces: list[Any], limits: CadSettings) -> tup
         raise Failure("GEOMETRY_INVALID", {"reason": "the shape has no extent"})
     # never in parallel: a forked child of a process that did would hang for ever
     BRepMesh_IncrementalMesh(shape, _DEVIATION * extent, False, _TURN, False)
-    meshed = [BRep_Tool.Triangulation_s(TopoDS.Face(face), TopLoc_Location()) for face in faces]
-    triangles = sum(piece.NbTriangles() for piece in meshed if piece is not None)
+    pieces = [BRep_Tool.Triangulation_s(face, TopLoc_Location()) for face in faces]
+    counts = [0 if piece is None else piece.NbTriangles() for piece in pieces]
+    triangles = sum(counts)
     if triangles > limits.max_triangles:
         raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_TRIANGLES", "allowed": limits.max_triangles, "found": triangles})
     # as STL through memory: node by node takes longer than meshing. Its floats are single, so the middle goes to the origin first
@@ -143,11 +160,11 @@ def _mesh(shape: Any, box: Floats, faces: list[Any], limits: CadSettings) -> tup
     stream, writer = io.BytesIO(), StlAPI_Writer()
     writer.ASCIIMode = False
     writer.Write(shape.Moved(TopLoc_Location(move)), stream)
-    corners = binary_corners(stream.getvalue())
+    corners = binary_corners(stream.getbuffer())
     if not len(corners):
         raise Failure("GEOMETRY_INVALID", {"reason": "no face could be meshed", "faces": len(faces)})
     if not np.isfinite(corners).all() or not has_area(corners):
         raise Failure("GEOMETRY_INVALID", {"reason": "the mesh has no finite area", "triangles": len(corners)})
     # the nodes of neighbouring faces differ by rounding now and then
-    mesh, _ = weld(corners, np.round(corners / (_NEAR * extent)))
-    return Mesh(mesh.vertices + middle, mesh.triangles), sum(piece is None or not piece.NbTriangles() for piece in meshed)
+    mesh, _ = weld(corners, _NEAR * extent)
+    return Mesh(mesh.vertices + middle, mesh.triangles), counts.count(0)

@@ -30,7 +30,7 @@ def read_step(path: Path, limits: CadSettings) -> Shape:
     schema = told.get("schema", "").upper()
     if schema.startswith("IFC"):
         raise Failure("FORMAT_UNSUPPORTED", {"format": "ifc"})
-    unit, names = units(source.data)
+    unit, names = units(source)
     findings = list(source.findings)
     if not schema.startswith(_SCHEMAS):
         findings.append(Finding.of(FindingCode.SCHEMA_UNKNOWN))

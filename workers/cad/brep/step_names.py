@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from typing import Any
 
+from workers.cad.brep.step_text import StepText
 from workers.cad.shape import MILLIMETRES_ASSUMED, Origin, Units
 
 # the most products and parts of assemblies a result carries, and the longest name
@@ -33,7 +34,8 @@ _USAGE = re.compile(
 )
 _DEFINED = re.compile(rb"#(\d+)\s*=\s*\(?\s*(?:\w+\s*\([^()']*\)\s*)*$")
 
-_UNITS = re.compile(rb"GLOBAL_UNIT_ASSIGNED_CONTEXT\s*\(\s*\(([^()]*)\)")
+_CONTEXT = b"GLOBAL_UNIT_ASSIGNED_CONTEXT"
+_UNITS = re.compile(_CONTEXT + rb"\s*\(\s*\(([^()]*)\)")
 _SI_LENGTH = re.compile(rb"SI_UNIT\s*\(\s*(\$|\.\w+\.)\s*,\s*\.METRE\.\s*\)")
 _CONVERSION = re.compile(rb"CONVERSION_BASED_UNIT\s*\(\s*" + _STRING + rb"\s*,\s*#(\d+)\s*\)")
 _MEASURE = re.compile(rb"LENGTH_MEASURE\s*\(\s*([-+0-9.Ee]+)\s*\)\s*,\s*#(\d+)")
@@ -112,17 +114,32 @@ def _fields(data: bytes) -> list[bytes]:
 
 def products(data: bytes) -> dict[str, Any]:
     """Names of products, and of each assembly its parts with how often it holds them; bounded, with the true numbers beside."""
-    named = {_name_before(data, found): text(found[2]) or text(found[1]) for found in _PRODUCT.finditer(data)}
+    sites = _sites(data, b"PRODUCT")
+    named = {_name_before(data, found): text(found[2]) or text(found[1]) for found in _matches(_PRODUCT, data, sites)}
     told: dict[str, Any] = {"products": [*dict.fromkeys(named.values())][:NAMES], "products_total": len(named)}
-    usages = [(found[4], found[5]) for found in _USAGE.finditer(data)]
+    usages = [(found[4], found[5]) for found in _matches(_USAGE, data, _sites(data, b"NEXT_ASSEMBLY_USAGE_OCCURRENCE"))]
     if not usages:
         return told
-    product_of = {_name_before(data, found): named.get(found[3], "") for found in _FORMATION.finditer(data)}
-    name_of = {_name_before(data, found): product_of.get(found[3], "") for found in _DEFINITION.finditer(data)}
+    product_of = {_name_before(data, found): named.get(found[3], "") for found in _matches(_FORMATION, data, sites)}
+    name_of = {_name_before(data, found): product_of.get(found[3], "") for found in _matches(_DEFINITION, data, sites)}
     held = Counter((name_of.get(whole, ""), name_of.get(part, "")) for whole, part in usages)
     told["assembly"] = [{"product": whole, "part": part, "count": count} for (whole, part), count in held.most_common(NAMES)]
     told["assembly_total"] = len(usages)
     return told
+
+
+def _sites(data: bytes, word: bytes) -> list[int]:
+    """Where a word begins. Looking for words and then matching there is several times faster than searching for patterns."""
+    sites = []
+    at = data.find(word)
+    while at >= 0:
+        sites.append(at)
+        at = data.find(word, at + len(word))
+    return sites
+
+
+def _matches(pattern: re.Pattern[bytes], data: bytes, sites: list[int]) -> list[re.Match[bytes]]:
+    return [found for at in sites if (found := pattern.match(data, at))]
 
 
 def _name_before(data: bytes, found: re.Match[bytes]) -> bytes:
@@ -131,35 +148,31 @@ def _name_before(data: bytes, found: re.Match[bytes]) -> bytes:
     return defined[1] if defined else b""
 
 
-def units(data: bytes) -> tuple[Units, list[str]]:
+def units(source: StepText) -> tuple[Units, list[str]]:
     """The unit of length of the first context that has one, and the names of all that occur. The kernel scales each context itself."""
-    numbers = dict.fromkeys(number for context in _UNITS.finditer(data) for number in re.findall(rb"#(\d+)", context[1]))
-    found = [unit for number in [*numbers][:NAMES] if (unit := _length(data, number, 4)) is not None]
+    contexts = _matches(_UNITS, source.data, _sites(source.data, _CONTEXT))
+    numbers = dict.fromkeys(number for context in contexts for number in re.findall(rb"#(\d+)", context[1]))
+    found = [unit for number in [*numbers][:NAMES] if (unit := _length(source, number, 4)) is not None]
     return (found[0] if found else MILLIMETRES_ASSUMED), [*dict.fromkeys(unit.name for unit in found)]
 
 
-def _length(data: bytes, number: bytes, depth: int) -> Units | None:
+def _length(source: StepText, number: bytes, depth: int) -> Units | None:
     """What entity `number` is as a unit of length; conversions refer to other units, but not for ever."""
-    entity = _entity(data, number)
+    entity = source.entity(number)
     if metric := _SI_LENGTH.search(entity):
         known = _PREFIXES.get(metric[1].decode())
         return Units(*known, Origin.FILE, _CONFIDENCE) if known else None
     conversion = _CONVERSION.search(entity)
     if conversion is None or b"LENGTH_UNIT" not in entity or depth == 0:
         return None
-    value = _MEASURE.search(_entity(data, conversion[2]))
-    base = _length(data, value[2], depth - 1) if value else None
+    value = _MEASURE.search(source.entity(conversion[2]))
+    base = _length(source, value[2], depth - 1) if value else None
     if value is None or base is None:
         return None
     size = _number(value[1]) * base.millimetres_per_unit
     if not 0 < size < math.inf:
         return None
     return Units(_BY_SIZE.get(round(size, 9)) or text(conversion[1]).lower(), size, Origin.FILE, _CONFIDENCE)
-
-
-def _entity(data: bytes, number: bytes) -> bytes:
-    found = re.search(rb"#" + number + rb"\s*=([^;]*);", data)
-    return found[1] if found else b""
 
 
 def _number(raw: bytes) -> float:

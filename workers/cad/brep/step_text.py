@@ -1,12 +1,14 @@
 """What the text of a STEP file (ISO 10303-21) tells without a geometry kernel, and whether it may be shown to one.
 
 Open CASCADE drops what it does not understand without a word, and dies of some slips (lists that are never closed, lists nested
-too deep). So the text is checked first: one pass over its bytes with numpy, no parser.
+too deep). So the text is checked first with numpy, no parser: one pass finds the marks (quotes, lists, ends, numbers of entities),
+all judgements are made on these.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from foundation.errors import Failure
 from foundation.settings import CadSettings
-from workers.cad.shape import Finding, FindingCode, Flags
+from workers.cad.shape import Finding, FindingCode, Flags, Integers
 
 Bytes = NDArray[np.uint8]
 
@@ -22,20 +24,37 @@ _END = b"END-ISO-10303-21"
 _DATA = re.compile(rb";\s*DATA\s*[;(]")
 _STRING_OR_COMMENT = re.compile(rb"'[^']*'|/\*.*?\*/", re.DOTALL)
 _STRING = re.compile(rb"'[^']*'")
-_NO_NUMBER = re.compile(rb"[(,]\s*[+-]?(?:nan|inf(?:inity)?)\s*[,)]")
+_NO_NUMBER = re.compile(rb"'[^']*'|[(,]\s*[+-]?(?:nan|inf(?:inity)?)\s*[,)]", re.IGNORECASE)
 _QUOTE, _OPEN, _CLOSE, _SEMICOLON, _HASH, _EQUALS, _ZERO = b"'();#=0"
-_BLANKS = np.frombuffer(b" \t\r\n", dtype=np.uint8)
+_A, _F, _I, _N, _SLASH, _STAR = b"afin/*"
+_BLANKS = b" \t\r\n"
 # 18 digits fit into 64 bits, and no file has so many entities
 _DIGITS = 18
+_BLOCK, _TAIL = 1 << 16, 1 << 12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class StepText:
     """A text that may be shown to the kernel: comments are gone, the end is there."""
 
     data: bytes
-    records: int  # numbered entities
+    numbers: Integers  # of its entities, ascending
+    equals: Integers  # where the equals sign of each stands
     findings: tuple[Finding, ...]
+
+    @property
+    def records(self) -> int:
+        """How many entities it defines."""
+        return len(self.numbers)
+
+    def entity(self, number: bytes) -> bytes:
+        """What stands between the equals sign of an entity and the next semicolon; nothing where no entity has this number."""
+        wanted = int(number[-_DIGITS:])  # longer ones can only stand within strings
+        at = int(np.searchsorted(self.numbers, wanted))
+        if at == len(self.numbers) or self.numbers[at] != wanted:
+            return b""
+        start = int(self.equals[at]) + 1
+        return self.data[start : self.data.index(b";", start)]
 
 
 def checked(data: bytes, limits: CadSettings) -> StepText:
@@ -52,17 +71,21 @@ def checked(data: bytes, limits: CadSettings) -> StepText:
         raise _corrupt("it holds zero bytes")
     section = _DATA.search(body)
     letters = np.frombuffer(body, dtype=np.uint8)
-    outside = _outside_strings(letters, limits)
-    _check_lists(letters, outside, limits)
+    at, marks = _marks(letters, limits)
+    # the whole text is copied only where it ends in a waste of blanks
+    tail = body[-_TAIL:].rstrip(_BLANKS) or body.rstrip(_BLANKS)
+    if not tail.endswith(b";"):
+        raise _corrupt("it ends within an entity")
+    _check_lists(marks[marks != _HASH], limits)
     if section is None:
         raise _corrupt("it has no data section")
-    if not re.search(rb"ENDSEC\s*;\s*$", body) and not findings:
+    if not tail[:-1].rstrip().endswith(b"ENDSEC") and not findings:
         findings.append(Finding.of(FindingCode.FILE_REPAIRED))
-    _check_numbers(body, outside)
-    records, dangling = _check_references(letters, outside, limits)
+    _check_numbers(body, letters)
+    numbers, equals, dangling = _check_references(letters, at[marks == _HASH], limits)
     if dangling:
         findings.append(Finding.of(FindingCode.REFERENCES_DANGLING, dangling))
-    return StepText(body + _END + b";\n", records, tuple(findings))
+    return StepText(body + _END + b";\n", numbers, equals, tuple(findings))
 
 
 def _corrupt(reason: str, **more: int) -> Failure:
@@ -70,7 +93,8 @@ def _corrupt(reason: str, **more: int) -> Failure:
 
 
 def _without_comments(data: bytes) -> bytes:
-    if b"/*" not in data:
+    letters = np.frombuffer(data, dtype=np.uint8)
+    if not ((letters[:-1] == _SLASH) & (letters[1:] == _STAR)).any():  # several times faster than to search for two bytes
         return data
     # most writers comment the header only, and all that follows the last comment is plain
     cut = data.rfind(b"*/") + 2
@@ -81,67 +105,97 @@ def _without_comments(data: bytes) -> bytes:
     return body
 
 
-def _outside_strings(letters: Bytes, limits: CadSettings) -> Flags:
-    """For each byte whether it is outside of strings. A doubled quote within one closes and opens it again: no harm."""
-    quotes = np.flatnonzero(letters == _QUOTE)
+def _blocks(letters: Bytes, overlap: int = 0) -> Iterator[tuple[int, Bytes]]:
+    """The text in pieces, and where each begins: what is computed of a piece stays in the cache and needs no fresh memory."""
+    for start in range(0, max(len(letters), 1), _BLOCK):
+        yield start, letters[start : start + _BLOCK + overlap]
+
+
+def _wanted(letters: Bytes) -> Flags:
+    one, two, three, four, five = (letters == mark for mark in (_QUOTE, _OPEN, _CLOSE, _SEMICOLON, _HASH))
+    return np.asarray(one | two | three | four | five)
+
+
+def _none(letters: Bytes) -> bool:
+    """Whether the letters nan or inf occur, capital or not."""
+    small = letters | 0x20
+    n = small == _N
+    return bool(((small[1:-1] == _A) & n[:-2] & n[2:]).any() or ((small[:-2] == _I) & n[1:-1] & (small[2:] == _F)).any())
+
+
+def _marks(letters: Bytes, limits: CadSettings) -> tuple[Integers, Bytes]:
+    """Where the marks outside of strings stand, and which they are. A doubled quote within a string closes and opens it again: no harm."""
+    at = np.concatenate([np.flatnonzero(_wanted(block)) + start for start, block in _blocks(letters)])
+    marks = letters[at]
+    quote = marks == _QUOTE
+    quotes = at[quote]
     if len(quotes) % 2:
         raise _corrupt("a string has no end")
     longest = int((quotes[1::2] - quotes[::2]).max(initial=0))
     if longest > limits.max_string:
         raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_STRING", "allowed": limits.max_string, "found": longest})
-    inside = np.bitwise_xor.accumulate(letters == _QUOTE)
-    return np.asarray(~inside)
+    outside = ~(np.bitwise_xor.accumulate(quote) | quote)
+    return at[outside], marks[outside]
 
 
-def _check_lists(letters: Bytes, outside: Flags, limits: CadSettings) -> None:
-    """Every list is closed within its entity, none is nested too deep, the last entity is complete."""
-    at = np.flatnonzero(((letters == _OPEN) | (letters == _CLOSE) | (letters == _SEMICOLON)) & outside)
-    marks = letters[at]
-    depth = np.cumsum((marks == _OPEN).astype(np.int64) - (marks == _CLOSE))
+def _check_lists(marks: Bytes, limits: CadSettings) -> None:
+    """Every list is closed within its entity, none is nested too deep."""
+    depth = np.cumsum((marks == _OPEN).astype(np.int8) - (marks == _CLOSE), dtype=np.int64)
     deepest = int(depth.max(initial=0))
     if deepest > limits.max_nesting:
         raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_NESTING", "allowed": limits.max_nesting, "found": deepest})
-    ends = marks == _SEMICOLON
-    if not ends.any() or not np.isin(letters[at[ends][-1] + 1 :], _BLANKS).all():
-        raise _corrupt("it ends within an entity")
-    wrong = int((depth[ends] != 0).sum() + (depth < 0).sum())
+    wrong = int(np.count_nonzero(depth[marks == _SEMICOLON]) + np.count_nonzero(depth < 0))
     if wrong:
         raise _corrupt("lists are not closed where they should be", places=wrong)
 
 
-def _check_numbers(body: bytes, outside: Flags) -> None:
-    small = body.lower()
-    if b"nan" in small or b"inf" in small:
-        wrong = sum(bool(outside[found.start()]) for found in _NO_NUMBER.finditer(small))
+def _check_numbers(body: bytes, letters: Bytes) -> None:
+    if any(_none(block) for _, block in _blocks(letters, 2)):
+        # matched from string to string, so that what looks like a number within one stays
+        wrong = sum(found[0][:1] != b"'" for found in _NO_NUMBER.finditer(body))
         if wrong:
             raise _corrupt("a number is none", places=wrong)
 
 
-def _check_references(letters: Bytes, outside: Flags, limits: CadSettings) -> tuple[int, int]:
-    """How many entities are defined, and how many references lead nowhere."""
-    at = np.flatnonzero((letters == _HASH) & outside)
-    padded = np.append(letters, np.zeros(_DIGITS + 2, dtype=np.uint8))
-    names = np.zeros(len(at), dtype=np.int64)
-    reading = np.arange(len(at))
-    after = at + 1
-    for _ in range(_DIGITS + 1):
-        digits = padded[after[reading]].astype(np.int64) - _ZERO
-        reading = reading[(digits >= 0) & (digits <= 9)]
-        if not len(reading):
+def _check_references(letters: Bytes, hashes: Integers, limits: CadSettings) -> tuple[Integers, Integers, int]:
+    """The numbers of all entities, ascending, where the equals sign of each stands, and how many references lead nowhere.
+
+    A semicolon must follow each hash somewhere."""
+    after = hashes + 1
+    names = np.zeros(len(hashes), dtype=np.int64)
+    for _ in range(_DIGITS):
+        digits = letters[after] - _ZERO  # below zero becomes large: the bytes have no sign
+        reading = digits < 10
+        if not reading.any():
             break
-        names[reading] = names[reading] * 10 + (padded[after[reading]].astype(np.int64) - _ZERO)
-        after[reading] += 1
-    if len(reading) or (after == at + 1).any():
+        names = np.where(reading, names * 10 + digits, names)
+        after += reading
+    following = letters[after]
+    if (after == hashes + 1).any() or ((following - _ZERO) < 10).any():
         raise _corrupt("an entity number is none or absurdly large")
-    blank = np.arange(len(at))
-    while len(blank := blank[np.isin(padded[after[blank]], _BLANKS)]):
+    blank = np.flatnonzero(_blank(following))
+    while len(blank):
         after[blank] += 1
-    defining = padded[after] == _EQUALS
-    defined = np.unique(names[defining])
-    if len(defined) > limits.max_records:
-        raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_RECORDS", "allowed": limits.max_records, "found": len(defined)})
-    doubled = int(defining.sum()) - len(defined)
+        following[blank] = letters[after[blank]]
+        blank = blank[_blank(following[blank])]
+    defining = following == _EQUALS
+    numbers, equals, used = names[defining], after[defining], names[~defining]
+    if not (numbers[1:] > numbers[:-1]).all():  # most writers count
+        order = np.argsort(numbers)
+        numbers, equals = numbers[order], equals[order]
+    doubled = int(np.count_nonzero(numbers[1:] == numbers[:-1]))
+    if len(numbers) - doubled > limits.max_records:
+        found = len(numbers) - doubled
+        raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_RECORDS", "allowed": limits.max_records, "found": found})
     if doubled:
         # which of the two is meant nobody can say, and the kernel takes one without telling
         raise _corrupt("entity numbers are defined twice", numbers=doubled)
-    return len(defined), int((~np.isin(names[~defining], defined)).sum())
+    if not len(numbers) or numbers[-1] > 4 * len(hashes):
+        return numbers, equals, int(np.count_nonzero(~np.isin(used, numbers)))
+    known = np.zeros(int(numbers[-1]) + 2, dtype=bool)  # the last stands for all that are larger
+    known[numbers] = True
+    return numbers, equals, int(np.count_nonzero(~known[np.minimum(used, len(known) - 1)]))
+
+
+def _blank(letters: Bytes) -> Flags:
+    return np.asarray((letters == _BLANKS[0]) | (letters == _BLANKS[1]) | (letters == _BLANKS[2]) | (letters == _BLANKS[3]))

@@ -1,0 +1,173 @@
+"""What solids cost: our own share of a STEP extraction, and STL to vector against the same measures by trimesh.
+
+    python -m bench.solid --step FOLDER --stl FOLDER [--rounds 3]
+
+Share: 1 - time inside Open CASCADE / whole extraction, file by file. What is Open CASCADE's: reading, transfer and the release of
+its models, meshing, exact properties, boxes, and going through faces and edges to ask for their kinds (loops that hold little but its
+calls). Ours is the rest: checks of the text, names, fetching and welding the mesh, the vector, the result.
+
+STL: reading and the whole v4 vector, against trimesh's load, area, volume, inertia, convex hull and face adjacency.
+Both ways take turns on one file after the other, so what else the machine does hits both; the best round of each counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# as in the sandbox; read while numpy is loaded
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import trimesh
+
+from foundation.errors import Failure
+from foundation.settings import CadSettings
+from tasks.vocabulary import FeatureVersion
+from workers.cad.brep.kernel import need_kernel
+from workers.cad.stl import read_stl
+from workers.features.extraction import extract
+from workers.features.solid import SolidStudy
+from workers.features.vector import vector
+
+SAMPLES = Path(__file__).parents[1] / "tests" / "data"
+LIMITS = CadSettings()
+# functions of workers.cad.brep that hold little but calls of the kernel
+_KERNEL = ("elements", "_map", "_kinds", "_counts", "_masses", "_box", "BRepMesh_IncrementalMesh")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--step", type=Path, default=SAMPLES / "step")
+    options.add_argument("--stl", type=Path, default=SAMPLES / "stl")
+    options.add_argument("--rounds", type=int, default=3)
+    chosen = options.parse_args()
+    if files := found(chosen.stl, ".stl"):
+        stl(files, chosen.rounds)
+    if files := found(chosen.step, ".step", ".stp"):
+        step(files, chosen.rounds)
+
+
+def found(folder: Path, *endings: str) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings)
+
+
+def stl(files: list[Path], rounds: int) -> None:
+    rows = [row for path in files if (row := side_by_side(path, rounds)) is not None]
+    ours, theirs = [row[0] * 1000 for row in rows], [row[1] * 1000 for row in rows]
+    ratios = sorted(one / other for one, other in rows)
+    print(
+        f"STL: {len(rows)} of {len(files)} files; ms, median: ours {statistics.median(ours):.2f}, trimesh {statistics.median(theirs):.2f}; "
+        f"of medians {statistics.median(ours) / statistics.median(theirs):.3f}x, of sums {sum(ours) / sum(theirs):.3f}x; "
+        f"file by file {spread(ratios, 'x')}"
+    )
+
+
+def side_by_side(path: Path, rounds: int) -> tuple[float, float] | None:
+    """Best seconds of ours and of trimesh; None for what one of them cannot read."""
+    ways: tuple[Callable[[Path], None], ...] = (ours, theirs)
+    best = [float("inf"), float("inf")]
+    for _ in range(rounds):
+        for at, way in enumerate(ways):
+            started = time.perf_counter()
+            try:
+                way(path)
+            except (Failure, ValueError) as refused:
+                print(f"  left out: {path.name}: {refused}")
+                return None
+            best[at] = min(best[at], time.perf_counter() - started)
+    return best[0], best[1]
+
+
+def ours(path: Path) -> None:
+    geometry: Any = read_stl(path, LIMITS).geometry
+    vector(SolidStudy(geometry), FeatureVersion.V4)
+
+
+def theirs(path: Path) -> None:
+    mesh = trimesh.load_mesh(path)
+    for measure in ("area", "volume", "moment_inertia", "face_adjacency"):
+        getattr(mesh, measure)
+    _ = mesh.convex_hull.volume
+
+
+class Kernel:
+    """Seconds of this process within the kernel since `reset`; calls within calls count once."""
+
+    def __init__(self) -> None:
+        from workers.cad.brep import body, transfer
+
+        self.seconds = 0.0
+        self._inside = False
+        self._shapes: list[Any] = []
+        for name in _KERNEL:
+            setattr(body, name, self._timed(getattr(body, name)))
+        for name in ("elements", "diagonal"):
+            setattr(transfer, name, self._timed(getattr(transfer, name)))
+        reading = self._timed(transfer.read_step_shape)
+
+        def kept(data: bytes) -> Any:
+            told = reading(data)
+            self._shapes.append(told.shape)  # so that it is released where that is timed
+            return told
+
+        transfer.read_step_shape = kept
+
+    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any) -> Any:
+            if self._inside:
+                return call(*arguments)
+            self._inside, started = True, time.process_time()
+            try:
+                return call(*arguments)
+            finally:
+                self.seconds += time.process_time() - started
+                self._inside = False
+
+        return timed
+
+    def release(self) -> None:
+        self._timed(self._shapes.clear)()
+
+
+def step(files: list[Path], rounds: int) -> None:
+    need_kernel()
+    kernel = Kernel()
+    rows = []
+    for path in files:
+        best: tuple[float, float] | None = None
+        for _ in range(rounds):
+            kernel.seconds, started = 0.0, time.process_time()
+            try:
+                extract(path, path.name, FeatureVersion.V4, LIMITS)
+            except Failure as failure:
+                print(f"  left out: {path.name}: {failure.code}")
+                kernel.release()
+                break
+            kernel.release()
+            whole = time.process_time() - started
+            if best is None or whole < best[0]:
+                best = whole, kernel.seconds
+        if best is not None:
+            rows.append(best)
+    shares = sorted(1 - inside / whole for whole, inside in rows)
+    total, within = sum(whole for whole, _ in rows), sum(inside for _, inside in rows)
+    own = statistics.median(whole - inside for whole, inside in rows) * 1000
+    print(
+        f"STEP: {len(rows)} of {len(files)} files; our share of the CPU time: of sums {1 - within / total:.2%} of {total:.1f} s; "
+        f"file by file {spread([100 * share for share in shares], ' %')}; ours in the median {own:.2f} ms"
+    )
+
+
+def spread(values: list[float], unit: str) -> str:
+    """Median, and what lies between the tenth and the ninetieth percentile, of ascending values."""
+    low, high = values[len(values) // 10], values[len(values) * 9 // 10]
+    return f"median {statistics.median(values):.3f}{unit} (p10 {low:.3f}, p90 {high:.3f})"
+
+
+if __name__ == "__main__":
+    main()
