@@ -73,7 +73,7 @@ def test_lengths_and_boxes_of_curves_are_exact(tmp_path: Path) -> None:
     paths = paths_of(shape)
     assert shape.facts["total_length"] == pytest.approx(3 * math.pi, rel=1e-12)
     assert paths.box == pytest.approx(np.array([[-math.sqrt(2), -1], [11, 2]]))
-    assert sorted(paths.radii) == pytest.approx([1, 2])
+    assert sorted(paths.arcs.radii) == pytest.approx([1, 2])
 
 
 def test_units_come_from_the_file_or_are_assumed(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_mirrored_reference_keeps_its_radii(tmp_path: Path) -> None:
     mirrored = insert("A", (41, -1), (42, 1))
     paths = paths_of(shape_of(tmp_path, drawing(mirrored, {"A": circle(5, 0, 1)})))
     assert paths.box == pytest.approx(np.array([[-6, -1], [-4, 1]]))
-    assert list(paths.radii) == pytest.approx([1])
+    assert list(paths.arcs.radii) == pytest.approx([1])
 
 
 def test_nested_references_beyond_the_limit_are_refused_at_once_without_expanding(tmp_path: Path) -> None:
