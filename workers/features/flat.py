@@ -53,7 +53,7 @@ class FlatStudy:
     @cached_property
     def reach(self) -> float:
         """Largest distance from the centroid, in rms radii."""
-        return max(self.arcs.reach, float(np.sqrt(max(squared(self.tails).max(initial=0.0), squared(self.heads).max(initial=0.0)))))
+        return max(self.arcs.reach, float(np.abs(self.tails).max(initial=0.0)), float(np.abs(self.heads).max(initial=0.0)))
 
     @cached_property
     def fourth_moment(self) -> float:

@@ -46,18 +46,19 @@ def polygon_perimeter(corners: Floats) -> float:
 
 
 def _outer_arcs(points: Floats, arcs: Arcs) -> Arcs:
-    """Those of the arcs that can touch the hull: not strictly inside the polygon of the extremes of a few points on each."""
+    """Those of the arcs that can be on the hull, once each: what lies inside the polygon of the extremes of all cannot."""
     ring = _extremes(np.concatenate([points, arcs.points(4)]), 16)
-    return arcs.some(np.flatnonzero(_beyond(arcs.centres, ring, arcs.radii)))
+    outer = arcs.some(np.flatnonzero(_beyond(arcs.centres, ring, arcs.radii)))
+    every = np.column_stack([outer.centres, outer.radii, outer.starts, outer.sweeps])
+    return outer.some(np.unique(every, axis=0, return_index=True)[1])
 
 
 def _outer(points: Floats) -> Floats:
-    """Without the points strictly inside the polygons of extremes in some directions: most points, cheaply."""
+    """Without the points inside the polygons of extremes in some directions: most points, cheaply."""
     for count in _FILTER_DIRECTIONS:
         if len(points) >= 1000:
             ring = _extremes(points, count)
-            outside = _beyond(points, ring, 0.0)
-            points = points[outside] if outside.any() else ring
+            points = np.concatenate([ring, points[_beyond(points, ring, 0.0)]])
     return points
 
 
@@ -69,12 +70,12 @@ def _extremes(points: Floats, directions: int) -> Floats:
 
 
 def _beyond(centres: Floats, ring: Floats, radii: Floats | float) -> Flags:
-    """Which discs are not strictly inside the convex polygon."""
+    """Which discs reach out of the convex polygon."""
     outside = np.zeros(len(centres), dtype=bool)
     x, y = np.ascontiguousarray(centres.T)
     for (tx, ty), (hx, hy) in zip(ring.tolist(), np.roll(ring, -1, axis=0).tolist(), strict=True):
         if tx != hx or ty != hy:
-            outside |= (hx - tx) * (y - ty) - (hy - ty) * (x - tx) <= radii * np.hypot(hx - tx, hy - ty)
+            outside |= (hx - tx) * (y - ty) - (hy - ty) * (x - tx) < radii * np.hypot(hx - tx, hy - ty)
     return outside
 
 
