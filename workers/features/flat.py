@@ -62,7 +62,7 @@ class FlatStudy:
         a, b, c = squared(self.tails), (self.tails * step.conj()).real, squared(step)
         # integral over t = 0..1 of (a + 2 b t + c t^2)^2
         mean = self.weights @ (a * a + 2 * a * b + (4 * b * b + 2 * a * c) / 3 + b * c + c * c / 5)
-        return float(max(mean + self.arc_weights @ self.arcs.fourths, 0.0) ** 0.25)
+        return float(np.sqrt(np.sqrt(max(float(mean + self.arc_weights @ self.arcs.fourths), 0.0))))
 
     @cached_property
     def hull(self) -> Floats:
@@ -79,8 +79,11 @@ class FlatStudy:
         return polygon_perimeter(self.hull)
 
     def harmonic(self, order: int) -> float:
-        """Length-weighted mean of exp(i order angle) over all directions, as a magnitude 0..1."""
-        return float(abs(self.weights @ self._directions**order + self.arc_weights @ self.arcs.harmonics(order)))
+        """Length-weighted mean of exp(i order angle) over all directions, as a magnitude 0..1; the order is a power of two."""
+        power = self._directions
+        for _ in range(order.bit_length() - 1):
+            power = power * power
+        return float(abs(self.weights @ power + self.arc_weights @ self.arcs.harmonics(order)))
 
     @cached_property
     def _directions(self) -> Points:

@@ -50,12 +50,14 @@ class Strokes:
 
     def sound(self) -> tuple[Strokes, int]:
         """Without pieces that have numbers which are not finite or too large; also how many those were."""
-        # the comparison is false for NaN as well
+        # comparisons are false for NaN as well
+        if all(
+            bool(np.abs(some).max(initial=0.0) <= most) for some, most in ((self.lines, LARGEST), (self.arcs, LARGEST), (self.spans, 1e6))
+        ):
+            return self, 0
         lines = (np.abs(self.lines) <= LARGEST).all(axis=(1, 2))
         arcs = (np.abs(self.arcs) <= LARGEST).all(axis=(1, 2)) & (np.abs(self.spans) <= 1e6).all(axis=1)
         dropped = int((~lines).sum() + (~arcs).sum())
-        if not dropped:
-            return self, 0
         return Strokes(
             self.lines[lines],
             self.curved[lines],
@@ -174,5 +176,6 @@ def _box(lines: Floats, arcs: Floats, spans: Floats) -> Floats:
         relative = np.mod(at - start, 2 * np.pi)
         t = start + np.where((relative <= sweep) | (at == start + sweep), at - start, 0)
         points.append(arcs[:, 0] + arcs[:, 1] * np.cos(t) + arcs[:, 2] * np.sin(t))
-    every = np.concatenate(points)
-    return np.stack([every.min(axis=0), every.max(axis=0)]) if len(every) else np.zeros((2, 2))
+    # column by column, for numpy is slow along short axes
+    axes = [[part[:, axis] for part in points if len(part)] for axis in (0, 1)]
+    return np.array([[min(map(np.min, axis), default=0.0) for axis in axes], [max(map(np.max, axis), default=0.0) for axis in axes]])
