@@ -103,15 +103,11 @@ def entities(chance: Chance, old: bool, blocks: list[str]) -> Tags:
 def drawing(chance: Chance) -> bytes:
     version = chance.choice(("AC1009", "AC1015", "AC1021"))
     old, blocks = version == "AC1009", ["A", "b", "C"]
-    tags: Tags = [
-        (0, "SECTION"),
-        (2, "HEADER"),
-        (9, "$ACADVER"),
-        (1, version),
-        (9, "$INSUNITS"),
-        (70, chance.choice((0, 4, 1))),
-        (0, "ENDSEC"),
-    ]
+    units: Tags = [(9, "$INSUNITS"), (70, chance.choice((0, 4, 1)))] * chance.randrange(2)
+    units += [(9, "$MEASUREMENT"), (70, chance.randrange(2))] * chance.randrange(2)
+    tags: Tags = [(0, "SECTION"), (2, "HEADER"), (9, "$ACADVER"), (1, version), *units, (0, "ENDSEC")]
+    if old and chance.random() < 0.3:
+        tags = []
     tags += [(0, "SECTION"), (2, "BLOCKS")]
     for at, name in enumerate(blocks):
         tags += [

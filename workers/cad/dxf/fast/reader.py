@@ -42,6 +42,7 @@ def opened_fast(data: bytes) -> Drawing:
         binary=data.startswith(BINARY_DXF),
         version=plan.version,
         units_code=plan.units_code,
+        measurement=plan.measurement,
         types=_types(entities, model),
         layers=entities.layers(model),
         blocks=[name for key, name in names.items() if key != spaces[0] and not key.startswith(spaces[1])],
