@@ -14,9 +14,9 @@ from workers.cad.dxf.repair import SUBCLASS
 from workers.cad.shape import Flags, Integers
 
 # drawn here, by all entities of a kind at once
-DRAWN = (b"LINE", b"CIRCLE", b"ARC", b"ELLIPSE", b"LWPOLYLINE", b"POLYLINE", b"SOLID", b"TRACE", b"3DFACE")
+DRAWN = (b"LINE", b"CIRCLE", b"ARC", b"ELLIPSE", b"LWPOLYLINE", b"POLYLINE", b"SOLID", b"TRACE", b"3DFACE", b"SPLINE")
 # drawn by the reference, one by one
-LENT = (b"SPLINE", b"HATCH", b"MULTILEADER", b"IMAGE", b"ACAD_TABLE", b"PDFUNDERLAY")
+LENT = (b"HATCH", b"MULTILEADER", b"IMAGE", b"ACAD_TABLE", b"PDFUNDERLAY")
 # only counted; the first are read by code alone, the others by subclass
 _COUNTED = (b"TEXT", b"POINT", b"SHAPE")
 _COUNTED_BY_SUBCLASS = (
@@ -60,7 +60,8 @@ class Entities:
             raise NotCovered(f"entities of the kind {sorted(present - _COVERED)[0]!r}")
         if plan.version == R12 and any(name.decode("latin-1") in SUBCLASS for name in plan.names):
             raise NotCovered("entities of R2000 in a drawing of R12")
-        self.lent: Flags = self.of(*LENT)
+        # splines without control points are curves through points, which takes more than evaluating them
+        self.lent: Flags = self.of(*LENT) | (self.of(b"SPLINE") & ~self._has(own, 10))
         self.own = own
         plain = np.flatnonzero(~self.lent)
         # entities lent to the reference have forms without end, so they are kept apart
@@ -79,6 +80,12 @@ class Entities:
     def of(self, *names: bytes) -> Flags:
         """Which entities are of these kinds."""
         return np.array([name in names for name in self.plan.names], dtype=bool)[self.kinds]
+
+    def _has(self, entities: Integers, code: int) -> Flags:
+        """Which of the entities of the plan have such a tag."""
+        known = np.concatenate([[0], np.cumsum(self.plan.tags.codes == code)])
+        heads = self.plan.heads
+        return np.asarray(known[heads[entities + 1]] > known[heads[entities]])
 
     def form(self, of: Integers) -> Integers:
         """Their places among the forms."""
