@@ -155,6 +155,17 @@ def test_splines_of_all_degrees_are_the_same_both_ways(tmp_path: Path) -> None:
     assert covered > 30
 
 
+@pytest.mark.parametrize(("columns", "sure"), [(0, True), (2, True), (7, False)])
+def test_texts_with_embedded_columns_are_the_same_both_ways(tmp_path: Path, columns: int, sure: bool) -> None:
+    text: Tags = [(0, "MTEXT"), (100, "AcDbEntity"), (8, "0"), (100, "AcDbMText"), (10, 1), (20, 2), (40, 2.5), (3, "one "), (1, "two")]
+    text += [(101, "Embedded Object"), (70, 1), (10, 1), (20, 0), (11, 1), (21, 2), (40, 9), (42, 30), (44, 9), (71, columns), (46, 0)]
+    head: Tags = [(0, "SECTION"), (2, "HEADER"), (9, "$ACADVER"), (1, "AC1032"), (0, "ENDSEC"), (0, "SECTION"), (2, "ENTITIES")]
+    outline: Tags = [(0, "CIRCLE"), (100, "AcDbEntity"), (8, "0"), (100, "AcDbCircle"), (10, 0), (20, 0), (40, 2)]
+    path = tmp_path / "a.dxf"
+    path.write_bytes("".join(f"{code}\n{value}\n" for code, value in [*head, *text, *outline, (0, "ENDSEC"), (0, "EOF")]).encode())
+    assert agrees(path) is sure
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_made_drawings_are_the_same_both_ways(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)

@@ -11,7 +11,7 @@ from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.plan import R12, Plan
 from workers.cad.dxf.fast.tags import NotCovered
 from workers.cad.dxf.repair import SUBCLASS
-from workers.cad.shape import Flags, Integers
+from workers.cad.shape import Flags, Integers, steps
 
 # drawn here, by all entities of a kind at once
 DRAWN = (b"LINE", b"CIRCLE", b"ARC", b"ELLIPSE", b"LWPOLYLINE", b"POLYLINE", b"SOLID", b"TRACE", b"3DFACE", b"SPLINE")
@@ -114,8 +114,15 @@ class Entities:
         own = self.plan.kind(b"MTEXT")[np.searchsorted(self.plan.heads, told, side="right") - 1]
         _, tellers = tags.interned(told[own])
         # columns of text live in data of applications; the reference joins them to one entity
-        if b"ACAD" in tellers or b"Embedded Object" in tellers:
+        if b"ACAD" in tellers:
             raise NotCovered("text in columns")
+        # since R2018 they live in an embedded object and the text is whole, but the reference checks the type of the columns
+        begin = told[own & (tags.codes[told] == 101)]
+        owner, index = steps(self.plan.heads[np.searchsorted(self.plan.heads, begin, side="right")] - begin)
+        at = begin[owner] + index
+        odd = (tags.codes[at] == 71) & ~np.isin(tags.numbers[at], (0, 1, 2))
+        if (odd | (tags.codes[at] == 1) | (tags.codes[at] == 3)).any():
+            raise NotCovered("an odd text")
 
     def _places(self) -> tuple[list[Block], Integers]:
         """All blocks, and to which of them each entity belongs: 0 is the modelspace, i + 1 is block i."""
