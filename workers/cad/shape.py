@@ -132,9 +132,9 @@ class Arcs:
     def some(self, which: Integers) -> Arcs:
         return Arcs(self.centres[which], self.radii[which], self.starts[which], self.sweeps[which])
 
-    def points(self, turn: int) -> Floats:
-        """Points on the arcs (p, 2), one arc after the other, both ends included, `turn` pieces for a full turn."""
-        counts = pieces(self.sweeps, turn)
+    def points(self, turn: int, least: int = 1) -> Floats:
+        """Points on the arcs (p, 2), one arc after the other, both ends included: `turn` pieces for a full turn, `least` for any."""
+        counts = np.maximum(pieces(self.sweeps, turn), least)
         owner, index = steps(counts + 1)
         angles = self.starts[owner] + (self.sweeps / counts)[owner] * index
         return np.asarray(self.centres[owner] + self.radii[owner, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1))

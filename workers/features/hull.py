@@ -14,8 +14,8 @@ from workers.cad.shape import Arcs, Flags, Floats, Integers
 _GRID = 1 << 19  # coordinates -2^19..2^19: differences fit 2^20, determinants 1.5 * 2^62
 # few directions leave few points, and more directions then leave hardly any
 _FILTER_DIRECTIONS = (8, 64)
-# corners of the polygon that stands for a full circle
-_TURN_CORNERS = 256
+# corners of the polygon that stands for a full circle, and for any arc: even a slight bow has an area
+_TURN_CORNERS, _LEAST_CORNERS = 256, 64
 
 
 def hull_2d(points: Floats, arcs: Arcs | None = None) -> Floats:
@@ -23,7 +23,7 @@ def hull_2d(points: Floats, arcs: Arcs | None = None) -> Floats:
     single place. An arc is taken for a polygon of 256 corners a turn, which falls short of its perimeter by 3 parts in 10^5.
     """
     if arcs is not None and len(arcs.radii):
-        points = np.concatenate([points, _outer_arcs(points, arcs).points(_TURN_CORNERS)])
+        points = np.concatenate([points, _outer_arcs(points, arcs).points(_TURN_CORNERS, _LEAST_CORNERS)])
     corners = np.unique(_outer(points), axis=0)
     if len(corners) < 3:
         return corners
