@@ -32,7 +32,7 @@ from workers.cad.brep.kernel import need_kernel
 from workers.cad.stl import read_stl
 from workers.features.extraction import extract
 from workers.features.solid import SolidStudy
-from workers.features.vector import vector
+from workers.features.vector import features
 
 SAMPLES = Path(__file__).parents[1] / "tests" / "data"
 LIMITS = CadSettings()
@@ -85,7 +85,7 @@ def side_by_side(path: Path, rounds: int) -> tuple[float, float] | None:
 
 def ours(path: Path) -> None:
     geometry: Any = read_stl(path, LIMITS).geometry
-    vector(SolidStudy(geometry), FeatureVersion.V4)
+    features(SolidStudy(geometry), FeatureVersion.V4)
 
 
 def theirs(path: Path) -> None:

@@ -21,6 +21,8 @@ Flags = NDArray[np.bool_]
 
 # beyond this a coordinate is an overflow or an accident: 10^12 mm is a million kilometres, its sixth power is still finite
 LARGEST = 1e12
+# straight pieces that stand for a full turn where a curve is flattened
+TURN_PIECES = 64
 
 
 class FindingCode(StrEnum):
@@ -125,24 +127,73 @@ MILLIMETRES_ASSUMED = Units("mm", 1.0, Origin.ASSUMED, 0.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Arcs:
+    """a circular arcs in the XY plane, counter-clockwise; angles in radians."""
+
+    centres: Floats  # (a, 2)
+    radii: Floats  # (a,) > 0
+    starts: Floats  # (a,)
+    sweeps: Floats  # (a,) > 0, a full turn at most
+
+    @property
+    def lengths(self) -> Floats:
+        return self.radii * self.sweeps
+
+    def scaled(self, factor: float) -> Arcs:
+        return replace(self, centres=self.centres * factor, radii=self.radii * factor)
+
+    def some(self, which: Integers) -> Arcs:
+        return Arcs(self.centres[which], self.radii[which], self.starts[which], self.sweeps[which])
+
+    def points(self, turn: int, least: int = 1) -> Floats:
+        """Points on the arcs (p, 2), one arc after the other, both ends included: `turn` pieces for a full turn, `least` for any."""
+        counts = np.maximum(pieces(self.sweeps, turn), least)
+        owner, index = steps(counts + 1)
+        angles = self.starts[owner] + (self.sweeps / counts)[owner] * index
+        return np.asarray(self.centres[owner] + self.radii[owner, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1))
+
+
+def steps(counts: Integers) -> tuple[Integers, Integers]:
+    """For rows of `counts` elements, one after the other: the row of each element, and its place in the row."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def pieces(sweeps: Floats, turn: int) -> Integers:
+    """Number of straight pieces for each sweep: an angle, never a distance, so that size and pose change nothing."""
+    # the small allowance keeps a full turn at its number of pieces whatever its last bit says
+    return np.maximum(np.ceil(sweeps * (turn / (2 * np.pi)) - 1e-6), 1).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Paths:
-    """Flattened outlines of a drawing in its XY plane, as s straight pieces, and what is known about it beyond them."""
+    """Outlines of a drawing in its XY plane, as s straight pieces and as circular arcs, and what is known about it beyond them."""
 
     tails: Floats  # (s, 2) where each piece begins
     heads: Floats  # (s, 2) where it ends
-    lengths: Floats  # (s,) true length along the curve, > 0
-    curved: Flags  # (s,) the piece belongs to an arc or a spline
+    lengths: Floats  # (s,) > 0
+    curved: Flags  # (s,) the piece belongs to an ellipse or a spline
     inner: Flags  # (s, 2) tail or head is an inner point of a curve, so no corner
-    paths: int  # how many outlines the pieces form
-    radii: Floats  # (a,) radius of each circular arc
-    arc_lengths: Floats  # (a,) and its length
+    arcs: Arcs
+    paths: int  # how many outlines pieces and arcs form
     box: Floats  # (2, 2) exact lowest and highest corner
     expanded: Mapping[str, int]  # entities by type after block references are expanded
 
+    @property
+    def length(self) -> float:
+        return float(self.lengths.sum() + self.arcs.lengths.sum())
+
     def scaled(self, factor: float) -> Paths:
         """The same outlines, `factor` times as long."""
-        names = ("tails", "heads", "lengths", "radii", "arc_lengths", "box")
-        return replace(self, **{name: getattr(self, name) * factor for name in names})
+        names = ("tails", "heads", "lengths", "box")
+        return replace(self, arcs=self.arcs.scaled(factor), **{name: getattr(self, name) * factor for name in names})
+
+    def chords(self) -> Floats:
+        """All outlines as straight pieces (n, 2, 2), for those who only want to see them."""
+        points, counts = self.arcs.points(TURN_PIECES), pieces(self.arcs.sweeps, TURN_PIECES)
+        last = np.cumsum(counts + 1) - 1
+        straight = np.stack([self.tails, self.heads], axis=1)
+        return np.concatenate([straight, np.stack([np.delete(points, last, axis=0), np.delete(points, last - counts, axis=0)], axis=1)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

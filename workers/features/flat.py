@@ -1,7 +1,7 @@
 """Everything the slots of a drawing are made of, computed once per drawing.
 
-Inside, the outlines are moved to their length-weighted centroid and scaled by their root mean square radius; what is named
-in millimetres says so.
+Inside, the outlines are moved to their length-weighted centroid and scaled by their root mean square radius, and points are
+complex numbers; what is named in millimetres says so.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from workers.cad.shape import Floats, Integers, Paths
+from workers.features.arcs import ArcMoments, Points, complex_points, plain_points, squared
 from workers.features.hull import hull_2d, polygon_area, polygon_perimeter
 
 # borders of the turning angles in radians, between the usual angles of drawings: 15, 30, 45, 60, 90 degrees and beyond;
@@ -31,40 +32,41 @@ class FlatStudy:
 
     def __init__(self, paths: Paths, types: Mapping[str, int]) -> None:
         self.paths, self.types = paths, types
-        self.length = float(paths.lengths.sum())  # mm
-        weights = paths.lengths / self.length
-        middle = weights @ ((paths.tails + paths.heads) / 2)
-        tails, heads = paths.tails - middle, paths.heads - middle
-        # exact second moment of a straight piece: L/6 (2 a a' + 2 b b' + a b' + b a')
-        w = weights[:, None]
-        cross = (tails * w).T @ heads
-        moment = (2 * ((tails * w).T @ tails) + 2 * ((heads * w).T @ heads) + cross + cross.T) / 6
-        self.rms = float(np.sqrt(np.trace(moment)))  # mm
-        self.weights: Floats = weights
-        self.tails: Floats = tails / self.rms
-        self.heads: Floats = heads / self.rms
-        self.spread: Floats = np.clip(np.linalg.eigvalsh(moment)[::-1], 0.0, None)
+        self.length = paths.length  # mm
+        self.weights: Floats = paths.lengths / self.length
+        self.arc_weights: Floats = paths.arcs.lengths / self.length
+        tails, heads, arcs = complex_points(paths.tails), complex_points(paths.heads), ArcMoments.of(paths.arcs)
+        middle = complex(self.weights @ (tails + heads) / 2 + self.arc_weights @ arcs.centroids)
+        tails, heads, arcs = tails - middle, heads - middle, arcs.moved(middle, 1.0)
+        # means of |z|^2 and z^2 on a straight piece from a to b: (|a|^2 + |b|^2 + Re ab*) / 3 and (a^2 + ab + b^2) / 3
+        square = self.weights @ (squared(tails) + squared(heads) + (tails * heads.conj()).real) / 3
+        product = self.weights @ (tails * (tails + heads) + heads * heads) / 3
+        round_square, round_product = arcs.squares
+        square, product = square + self.arc_weights @ round_square, product + self.arc_weights @ round_product
+        self.rms = float(np.sqrt(square))  # mm
+        # the eigenvalues of the second moment
+        self.spread: Floats = np.clip(np.array([square + abs(product), square - abs(product)]) / 2, 0.0, None)
+        self.tails: Points = tails / self.rms
+        self.heads: Points = heads / self.rms
+        self.arcs = arcs.moved(0.0, 1 / self.rms)
 
     @cached_property
     def reach(self) -> float:
         """Largest distance from the centroid, in rms radii."""
-        points = np.concatenate([self.tails, self.heads])
-        return float(np.sqrt((points * points).sum(axis=1).max()))
+        return max(self.arcs.reach, float(np.abs(self.tails).max(initial=0.0)), float(np.abs(self.heads).max(initial=0.0)))
 
     @cached_property
     def fourth_moment(self) -> float:
-        """Fourth root of the mean fourth power of the distance from the centroid, in rms radii; exact for straight pieces."""
+        """Fourth root of the mean fourth power of the distance from the centroid, in rms radii."""
         step = self.heads - self.tails
-        a = (self.tails * self.tails).sum(axis=1)
-        b = (self.tails * step).sum(axis=1)
-        c = (step * step).sum(axis=1)
+        a, b, c = squared(self.tails), (self.tails * step.conj()).real, squared(step)
         # integral over t = 0..1 of (a + 2 b t + c t^2)^2
         mean = self.weights @ (a * a + 2 * a * b + (4 * b * b + 2 * a * c) / 3 + b * c + c * c / 5)
-        return float(max(mean, 0.0) ** 0.25)
+        return float(np.sqrt(np.sqrt(max(float(mean + self.arc_weights @ self.arcs.fourths), 0.0))))
 
     @cached_property
     def hull(self) -> Floats:
-        return hull_2d(np.concatenate([self.tails, self.heads]))
+        return hull_2d(np.concatenate([plain_points(self.tails), plain_points(self.heads)]), self.arcs.plain())
 
     @cached_property
     def hull_area(self) -> float:
@@ -77,48 +79,53 @@ class FlatStudy:
         return polygon_perimeter(self.hull)
 
     def harmonic(self, order: int) -> float:
-        """Length-weighted mean of exp(i order angle) over the directions of all pieces, as a magnitude 0..1."""
-        return float(abs(self.weights @ np.exp(1j * order * self._angles)))
+        """Length-weighted mean of exp(i order angle) over all directions, as a magnitude 0..1; the order is a power of two."""
+        power = self._directions
+        for _ in range(order.bit_length() - 1):
+            power = power * power
+        return float(abs(self.weights @ power + self.arc_weights @ self.arcs.harmonics(order)))
 
     @cached_property
-    def _angles(self) -> Floats:
-        step = self.heads - self.tails
-        return np.asarray(np.arctan2(step[:, 1], step[:, 0]))
+    def _directions(self) -> Points:
+        # of the coordinates as they were given: far from the origin of these the centroid has fewer digits
+        return complex_points(self.paths.heads - self.paths.tails) / self.paths.lengths
 
     @cached_property
     def turnings(self) -> Integers:
         """Histogram (6,) of the angles between pieces that meet in pairs, whatever entities they belong to."""
-        inner = self.paths.inner
-        points = np.concatenate([self.tails[~inner[:, 0]], self.heads[~inner[:, 1]]])
-        step = self.heads - self.tails
-        outward = np.concatenate([step[~inner[:, 0]], -step[~inner[:, 1]]])
-        if not len(points):
-            return np.zeros(len(TURNING) - 1, dtype=np.int64)
-        place = np.rint(points / _MEETING).astype(np.int64)
-        order = np.lexsort(place.T)
+        corner = ~self.paths.inner.reshape(-1)
+        # a full circle has no ends
+        open_ = self.arcs.halves < np.pi - _MEETING
+        points = np.concatenate([np.stack([self.tails, self.heads], axis=1).reshape(-1)[corner], *(ends[open_] for ends in self.arcs.ends)])
+        outward = np.concatenate(
+            [np.stack([self._directions, -self._directions], axis=1).reshape(-1)[corner], *(ends[open_] for ends in self.arcs.directions)]
+        )
+        x, y = (np.rint(part / _MEETING).astype(np.int64) for part in (points.real, points.imag))
+        # one number for each place: two share one only where they lie thousands of rms radii apart
+        place = (x << 32) + y
+        order = np.argsort(place)
         ranked = place[order]
-        first = np.flatnonzero(np.append(True, (ranked[1:] != ranked[:-1]).any(axis=1)))
+        first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1])[: len(ranked)])
         pairs = first[np.diff(np.append(first, len(ranked))) == 2]
-        a, b = outward[order[pairs]], outward[order[pairs + 1]]
-        angle = np.pi - np.abs(np.arctan2(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0], (a * b).sum(axis=1)))
-        return np.histogram(angle, bins=np.array(TURNING))[0].astype(np.int64)
+        between = np.angle(outward[order[pairs]] * outward[order[pairs + 1]].conj())
+        return np.histogram(np.pi - np.abs(between), bins=np.array(TURNING))[0].astype(np.int64)
 
     @cached_property
     def arc_share(self) -> float:
         """Length of arcs, ellipses and splines by total length, 0..1."""
-        return min(float(self.weights[self.paths.curved].sum()), 1.0)
+        return min(float(self.weights[self.paths.curved].sum() + self.arc_weights.sum()), 1.0)
 
     @cached_property
     def distinct_radii(self) -> int:
         """Number of different radii of circular arcs, where one part in 10^4 makes no difference."""
-        logs = np.sort(np.log(self.paths.radii))
+        logs = np.sort(np.log(self.paths.arcs.radii))
         return int((np.diff(logs) > _SAME_RADIUS).sum()) + 1 if len(logs) else 0
 
     @cached_property
     def mean_radius(self) -> float:
         """Length-weighted mean radius of circular arcs, in rms radii; 0 without arcs, at most 100."""
-        total = float(self.paths.arc_lengths.sum())
-        return min(float(self.paths.radii @ self.paths.arc_lengths) / total / self.rms, 100.0) if total > 0 else 0.0
+        total = float(self.arc_weights.sum())
+        return min(float(self.arcs.radii @ self.arc_weights) / total, 100.0) if total > 0 else 0.0
 
     def share(self, kinds: frozenset[str]) -> float:
         """Entities of these types by all entities, references expanded, 0..1."""

@@ -66,6 +66,11 @@ def agrees(path: Path) -> bool:
     assert isinstance(model.geometry, Paths)
     assert shape.geometry.expanded == model.geometry.expanded
     assert len(shape.geometry.lengths) == len(model.geometry.lengths)
+    # the same pieces in another order
+    tails, others = np.sort(shape.geometry.tails, axis=None), np.sort(model.geometry.tails, axis=None)
+    assert np.allclose(tails, others, rtol=0, atol=1e-9 * np.abs(model.geometry.box).max())
+    assert (shape.geometry.inner.sum(), shape.geometry.curved.sum()) == (model.geometry.inner.sum(), model.geometry.curved.sum())
+    assert len(shape.geometry.arcs.radii) == len(model.geometry.arcs.radii)
     box = model.geometry.box
     assert np.allclose(shape.geometry.box, box, rtol=0, atol=1e-9 * np.abs(box).max())
     assert slots == pytest.approx(expected, rel=1e-6, abs=1e-6)

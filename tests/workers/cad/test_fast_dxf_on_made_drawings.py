@@ -66,6 +66,23 @@ def face(chance: Chance) -> Tags:
     return [(0, kind), (100, "AcDbFace" if kind == "3DFACE" else "AcDbTrace"), *corners, *lean]
 
 
+def spline(chance: Chance) -> Tags:
+    """Clamped and open, rational and not, with double knots, with a knot or a weight too few; some through points alone."""
+    degree, count = chance.choice((1, 2, 3, 3, 5)), chance.randrange(2, 12)
+    tags: Tags = [(0, "SPLINE"), (100, "AcDbSpline"), (70, 8), (71, degree), *([(42, chance.choice((1e-9, 1e-3)))] * chance.randrange(2))]
+    if chance.random() < 0.1:
+        return tags + [tag for _ in range(count) for tag in point(chance, 11)]
+    steps = [chance.choice((0, 1, 1, 0.25, 1.0000001, chance.random())) for _ in range(count - degree - 1)] + [1]
+    inner = [sum(steps[: at + 1]) for at in range(len(steps))]
+    low, high, scale = chance.choice((0, 0, -2.5, 7)), (inner or [0])[-1], chance.choice((1, 1, 1e-2))
+    ends = (0, 0) if chance.random() < 0.7 else (0.5, 0.75)
+    knots = [-ends[0] * (degree - at) for at in range(degree + 1)] + inner + [high + ends[1] * (at + 1) for at in range(degree)]
+    knots = knots[: len(knots) - (chance.random() < 0.1)]
+    tags += [(40, low + scale * knot) for knot in knots]
+    tags += [(41, chance.choice((1, 0.5, 3))) for _ in range(count - (chance.random() < 0.1))] if chance.random() < 0.4 else []
+    return tags + [tag for _ in range(count) for tag in point(chance, 10)]
+
+
 def words(chance: Chance) -> Tags:
     return [(0, "TEXT"), (100, "AcDbText"), *point(chance, 10), (40, 2), (1, chance.choice(("ø 5", "%%c7", "\\U+2300"))), (100, "AcDbText")]
 
@@ -77,7 +94,7 @@ def insert(chance: Chance, block: str) -> Tags:
     return [(0, "INSERT"), (100, "AcDbBlockReference"), (2, block), *point(chance, 10), *scale, *turn, *grid, *extrusion(chance)]
 
 
-KINDS: tuple[Callable[[Chance], Tags], ...] = (line, circle, arc, ellipse, light, heavy, face, words)
+KINDS: tuple[Callable[[Chance], Tags], ...] = (line, circle, arc, ellipse, light, heavy, face, spline, words)
 OLD = (line, circle, arc, heavy, face, words)
 
 
@@ -103,15 +120,11 @@ def entities(chance: Chance, old: bool, blocks: list[str]) -> Tags:
 def drawing(chance: Chance) -> bytes:
     version = chance.choice(("AC1009", "AC1015", "AC1021"))
     old, blocks = version == "AC1009", ["A", "b", "C"]
-    tags: Tags = [
-        (0, "SECTION"),
-        (2, "HEADER"),
-        (9, "$ACADVER"),
-        (1, version),
-        (9, "$INSUNITS"),
-        (70, chance.choice((0, 4, 1))),
-        (0, "ENDSEC"),
-    ]
+    units: Tags = [(9, "$INSUNITS"), (70, chance.choice((0, 4, 1)))] * chance.randrange(2)
+    units += [(9, "$MEASUREMENT"), (70, chance.randrange(2))] * chance.randrange(2)
+    tags: Tags = [(0, "SECTION"), (2, "HEADER"), (9, "$ACADVER"), (1, version), *units, (0, "ENDSEC")]
+    if old and chance.random() < 0.3:
+        tags = []
     tags += [(0, "SECTION"), (2, "BLOCKS")]
     for at, name in enumerate(blocks):
         tags += [
@@ -127,6 +140,30 @@ def drawing(chance: Chance) -> bytes:
     tags += [(0, "ENDSEC"), (0, "SECTION"), (2, "ENTITIES"), *entities(chance, old, ["a", "B", "C"]), (0, "ENDSEC"), (0, "EOF")]
     end = chance.choice(("\n", "\r\n"))
     return "".join(f"{code:3d}{end}{value}{end}" for code, value in tags).encode("utf-8" if version == "AC1021" else "cp1252", "replace")
+
+
+def test_splines_of_all_degrees_are_the_same_both_ways(tmp_path: Path) -> None:
+    chance, path = random.Random(1), tmp_path / "a.dxf"
+    covered = 0
+    for _ in range(60):
+        curves = [tag for _ in range(2) for tag in spline(chance)]
+        own: Tags = [(100, "AcDbEntity"), (8, "0")]
+        tags = [more for tag in curves for more in ([tag, *own] if tag[0] == 0 else [tag])]
+        head: Tags = [(0, "SECTION"), (2, "HEADER"), (9, "$ACADVER"), (1, "AC1015"), (0, "ENDSEC"), (0, "SECTION"), (2, "ENTITIES")]
+        path.write_bytes("".join(f"{code}\n{value}\n" for code, value in [*head, *tags, (0, "ENDSEC"), (0, "EOF")]).encode())
+        covered += agrees(path)
+    assert covered > 30
+
+
+@pytest.mark.parametrize(("columns", "sure"), [(0, True), (2, True), (7, False)])
+def test_texts_with_embedded_columns_are_the_same_both_ways(tmp_path: Path, columns: int, sure: bool) -> None:
+    text: Tags = [(0, "MTEXT"), (100, "AcDbEntity"), (8, "0"), (100, "AcDbMText"), (10, 1), (20, 2), (40, 2.5), (3, "one "), (1, "two")]
+    text += [(101, "Embedded Object"), (70, 1), (10, 1), (20, 0), (11, 1), (21, 2), (40, 9), (42, 30), (44, 9), (71, columns), (46, 0)]
+    head: Tags = [(0, "SECTION"), (2, "HEADER"), (9, "$ACADVER"), (1, "AC1032"), (0, "ENDSEC"), (0, "SECTION"), (2, "ENTITIES")]
+    outline: Tags = [(0, "CIRCLE"), (100, "AcDbEntity"), (8, "0"), (100, "AcDbCircle"), (10, 0), (20, 0), (40, 2)]
+    path = tmp_path / "a.dxf"
+    path.write_bytes("".join(f"{code}\n{value}\n" for code, value in [*head, *text, *outline, (0, "ENDSEC"), (0, "EOF")]).encode())
+    assert agrees(path) is sure
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,11 @@ import pytest
 
 from foundation.errors import Failure
 from foundation.settings import CadSettings
+from tasks.recognition import BINARY_DXF
+from workers.cad.dxf.drawing import Drawing
+from workers.cad.dxf.fast.reader import opened_fast
+from workers.cad.dxf.reader import measured
+from workers.cad.dxf.reference import opened
 from workers.cad.readers import read
 from workers.cad.shape import FindingCode, Origin, Paths, Shape
 
@@ -40,7 +47,17 @@ def drawing(entities: Tags, blocks: dict[str, Tags] | None = None, header: Tags 
             tags += [(0, "BLOCK"), (8, "0"), (2, name), (70, 0), (10, 0), (20, 0), (3, name), *content, (0, "ENDBLK"), (8, "0")]
         tags += [(0, "ENDSEC")]
     tags += [(0, "SECTION"), (2, "ENTITIES"), *entities, (0, "ENDSEC"), (0, "EOF")]
+    return text_of(tags)
+
+
+def text_of(tags: Tags) -> bytes:
     return "".join(f"{code:3d}\n{value}\n" for code, value in tags).encode()
+
+
+def binary_of(tags: Tags) -> bytes:
+    """As R12 writes it: group codes of one byte, reals of eight, strings that end with zero."""
+    values = (struct.pack("<d", value) if 10 <= code < 60 else f"{value}\0".encode() for code, value in tags)
+    return BINARY_DXF + b"".join(bytes([code]) + value for (code, _), value in zip(tags, values, strict=True))
 
 
 def shape_of(tmp_path: Path, content: bytes, name: str = "a.dxf", limits: CadSettings = LIMITS) -> Shape:
@@ -73,7 +90,7 @@ def test_lengths_and_boxes_of_curves_are_exact(tmp_path: Path) -> None:
     paths = paths_of(shape)
     assert shape.facts["total_length"] == pytest.approx(3 * math.pi, rel=1e-12)
     assert paths.box == pytest.approx(np.array([[-math.sqrt(2), -1], [11, 2]]))
-    assert sorted(paths.radii) == pytest.approx([1, 2])
+    assert sorted(paths.arcs.radii) == pytest.approx([1, 2])
 
 
 def test_units_come_from_the_file_or_are_assumed(tmp_path: Path) -> None:
@@ -84,6 +101,44 @@ def test_units_come_from_the_file_or_are_assumed(tmp_path: Path) -> None:
     assert (assumed.units.name, assumed.units.origin) == ("mm", Origin.ASSUMED)
     assert FindingCode.UNITS_ASSUMED in found(assumed)
     assert assumed.units.confidence < given.units.confidence
+
+
+BOTH_WAYS = pytest.mark.parametrize("open_", [opened, lambda path: opened_fast(path.read_bytes())], ids=["reference", "fast"])
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_drawing_without_a_header_has_no_unit_of_its_own(tmp_path: Path, open_: Callable[[Path], Drawing], binary: bool) -> None:
+    path, headless = tmp_path / "a.dxf", [(0, "SECTION"), (2, "ENTITIES"), *SQUARE, (0, "ENDSEC"), (0, "EOF")]
+    path.write_bytes(binary_of(headless) if binary else text_of(headless))
+    shape = measured(open_(path), LIMITS)
+    assert (shape.units.name, shape.units.origin, shape.units.confidence) == ("mm", Origin.ASSUMED, 0.5)
+    assert FindingCode.UNITS_ASSUMED in found(shape)
+    assert shape.facts["total_length"] == pytest.approx(40)
+
+
+def test_a_recovered_drawing_without_a_header_has_no_unit_either(tmp_path: Path) -> None:
+    outline: Tags = [(0, "LWPOLYLINE"), (8, "0"), (90, 2), (70, 0), (10, 0), (20, 0), (10, 3), (20, 0)]
+    # what is amiss: markers of subclasses, the end mark
+    for tags in ([*outline, (0, "ENDSEC"), (0, "EOF")], [*SQUARE, (0, "ENDSEC")]):
+        shape = shape_of(tmp_path, text_of([(0, "SECTION"), (2, "ENTITIES"), *tags]))
+        assert FindingCode.FILE_REPAIRED in found(shape)
+        assert shape.units.origin is Origin.ASSUMED
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(("measurement", "confidence"), [(0, 0.3), (1, 0.6), (None, 0.5)])
+def test_the_system_of_measurement_changes_how_sure_millimetres_are_and_nothing_else(
+    tmp_path: Path, open_: Callable[[Path], Drawing], measurement: int | None, confidence: float
+) -> None:
+    path, told = tmp_path / "a.dxf", [] if measurement is None else [(9, "$MEASUREMENT"), (70, measurement)]
+    for units in ([], [(9, "$INSUNITS"), (70, 0)]):
+        path.write_bytes(drawing(SQUARE, header=[*units, *told]))
+        shape = measured(open_(path), LIMITS)
+        assert (shape.units.name, shape.units.origin, shape.units.confidence) == ("mm", Origin.ASSUMED, confidence)
+        assert shape.facts["total_length"] == pytest.approx(40)
+    path.write_bytes(drawing(SQUARE, header=[(9, "$INSUNITS"), (70, 4), *told]))
+    assert measured(open_(path), LIMITS).units.confidence == 0.9
 
 
 def test_references_are_placed_with_scale_rotation_and_array(tmp_path: Path) -> None:
@@ -101,7 +156,7 @@ def test_a_mirrored_reference_keeps_its_radii(tmp_path: Path) -> None:
     mirrored = insert("A", (41, -1), (42, 1))
     paths = paths_of(shape_of(tmp_path, drawing(mirrored, {"A": circle(5, 0, 1)})))
     assert paths.box == pytest.approx(np.array([[-6, -1], [-4, 1]]))
-    assert list(paths.radii) == pytest.approx([1])
+    assert list(paths.arcs.radii) == pytest.approx([1])
 
 
 def test_nested_references_beyond_the_limit_are_refused_at_once_without_expanding(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_a_square_has_the_values_of_a_square() -> None:
 @given(st.lists(st.tuples(*[st.floats(-1e12, 1e12)] * 4), min_size=1, max_size=20))
 def test_no_lines_make_a_vector_that_is_not_finite(raw: list[tuple[float, ...]]) -> None:
     paths = paths_of(np.array(raw).reshape(-1, 2, 2))
-    if len(paths.lengths):
+    if paths.length:
         assert np.isfinite(features(FlatStudy(paths, {"LINE": len(raw)}), FeatureVersion.V4).vector).all()
 
 

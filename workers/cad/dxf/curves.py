@@ -39,7 +39,7 @@ ANNOTATIONS = frozenset(
 REFERENCES = frozenset({"IMAGE", "WIPEOUT", "PDFUNDERLAY", "DWFUNDERLAY", "DGNUNDERLAY", "OLE2FRAME", "OLEFRAME"})
 
 # pieces for each span between spline knots, and at most for one spline
-_SPAN_PIECES, _SPLINE_PIECES = 8, 20_000
+SPAN_PIECES, SPLINE_PIECES = 8, 20_000
 _HATCH_PIECES = 16
 _UP = (0.0, 0.0, 1.0)
 
@@ -214,7 +214,7 @@ def _polyline(to: Collector, entity: Any) -> bool:
 def _spline(to: Collector, entity: Any) -> bool:
     curve = entity.construction_tool()
     knots = curve.knots()
-    pieces = min(max(len(set(knots)) - 1, 1) * _SPAN_PIECES, _SPLINE_PIECES)
+    pieces = min(max(len(set(knots)) - 1, 1) * SPAN_PIECES, SPLINE_PIECES)
     first, last = knots[curve.order - 1], knots[-curve.order]
     if not (math.isfinite(first) and math.isfinite(last)):
         return False

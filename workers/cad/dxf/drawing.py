@@ -20,7 +20,8 @@ class Drawing:
     reader: str  # the way it was read
     binary: bool
     version: str
-    units_code: object  # $INSUNITS
+    units_code: object  # $INSUNITS, 0 where the file itself has none
+    measurement: object  # $MEASUREMENT: 0 for English, 1 for metric, None where the file itself has none
     types: Counter[str]  # in the order of their first entities
     layers: Set[str]
     blocks: list[str]

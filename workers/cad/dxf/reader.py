@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,8 @@ _UNITS: dict[int, tuple[str, float]] = {
 }
 # templates set the unit unasked, so even a named one may be wrong
 _FILE_CONFIDENCE = 0.9
+# that bare numbers are millimetres, by $MEASUREMENT: English, metric
+_MEASUREMENT_CONFIDENCE: dict[object, float] = {0: 0.3, 1: 0.6}
 
 
 def read_dxf(path: Path, limits: CadSettings) -> Shape:
@@ -72,7 +75,7 @@ def measured(drawing: Drawing, limits: CadSettings) -> Shape:
         raise Failure("GEOMETRY_MISSING", {"entities": 0})
     if sum(types.values()) > limits.max_entities:
         raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_ENTITIES", "allowed": limits.max_entities, "found": sum(types.values())})
-    units = _units(drawing.units_code)
+    units = _units(drawing.units_code, drawing.measurement)
     expansion = expanded(drawing.node, limits)
     findings.update(expansion.findings)
     facts = _facts(drawing, expansion, findings)
@@ -81,18 +84,21 @@ def measured(drawing: Drawing, limits: CadSettings) -> Shape:
     if units.origin is Origin.ASSUMED:
         findings[FindingCode.UNITS_ASSUMED] += 1
     paths = flattened(expansion.strokes, units.millimetres_per_unit, expansion.types)
-    if not len(paths.lengths):
+    if not paths.length:
         damaged = findings[FindingCode.NUMBERS_DROPPED] or findings[FindingCode.ENTITIES_INVALID] or expansion.strokes.pieces
         raise Failure("GEOMETRY_INVALID" if damaged else "GEOMETRY_MISSING", {"entities_by_type": _bounded(types)})
-    facts["total_length"] = float(paths.lengths.sum())
+    facts["total_length"] = paths.length
     facts["paths"] = paths.paths
     told = tuple(Finding.of(code, count) for code, count in sorted(findings.items()) if count)
     return Shape(Format.DXF, Family.FLAT, paths, units, told, dict(types), facts)
 
 
-def _units(code: object) -> Units:
+def _units(code: object, measurement: object) -> Units:
     known = _UNITS.get(code) if isinstance(code, int) else None
-    return Units(*known, Origin.FILE, _FILE_CONFIDENCE) if known else MILLIMETRES_ASSUMED
+    if known:
+        return Units(*known, Origin.FILE, _FILE_CONFIDENCE)
+    # who draws with English line types and hatches seldom means millimetres; they convert nothing, though
+    return replace(MILLIMETRES_ASSUMED, confidence=_MEASUREMENT_CONFIDENCE.get(measurement, MILLIMETRES_ASSUMED.confidence))
 
 
 def _leaves_plane(expansion: Expansion) -> bool:

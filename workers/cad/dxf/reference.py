@@ -7,6 +7,7 @@ import logging
 import math
 import struct
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,14 @@ def opened(path: Path) -> Drawing:
     """The drawing at `path`, repaired where needed. Raises `Failure` ENCODING_UNSUPPORTED, FILE_CORRUPT."""
     findings: Counter[FindingCode] = Counter()
     document, binary = _open(path, findings)
-    modelspace = document.modelspace()
+    modelspace, header = document.modelspace(), _header(document)
     words = [entity for entity in modelspace if entity.dxftype() in ("TEXT", "MTEXT")]
     return Drawing(
         reader="ezdxf",
         binary=binary,
         version=str(document.dxfversion),
-        units_code=document.header.get("$INSUNITS", 0),
+        units_code=header.get("$INSUNITS", 0),
+        measurement=header.get("$MEASUREMENT"),
         types=Counter(entity.dxftype() for entity in modelspace),
         # some rare kinds have no layer at all
         layers={str(entity.dxf.get("layer", "0")) for entity in modelspace if entity.dxf.is_supported("layer")},
@@ -109,6 +111,17 @@ def _whole(document: Any) -> Any:
     """The document, if it has a modelspace: ezdxf looks for it only when asked."""
     document.modelspace()
     return document
+
+
+def _header(document: Any) -> Mapping[str, Any]:
+    """The header variables that stand in the file, with their values.
+
+    To a file without a header ezdxf gives one of R12 with all variables of all versions, whatever they mean.
+    """
+    from ezdxf.sections.headervars import HEADER_VAR_MAP
+
+    found = {name: variable.value for name, variable in document.header.hdrvars.items()}
+    return {} if found.get("$ACADVER") == "AC1009" and HEADER_VAR_MAP.keys() <= found.keys() else found
 
 
 def _node(document: Any, layout: Any) -> Node:

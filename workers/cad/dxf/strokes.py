@@ -11,13 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workers.cad.shape import LARGEST, Flags, Floats, Integers, Paths
+from workers.cad.shape import LARGEST, TURN_PIECES, Arcs, Flags, Floats, Integers, Paths, pieces, steps
 
-# pieces a full turn is flattened into; a multiple of four, so that circles keep their box
-TURN_PIECES = 64
 # mm; shorter pieces would lose their squares to underflow
 _NO_LENGTH = 1e-90
-_STEP = 2 * np.pi / TURN_PIECES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,16 +46,18 @@ class Strokes:
     @property
     def pieces(self) -> int:
         """How many straight pieces flattening will yield."""
-        return len(self.lines) + int(arc_pieces(self.spans[:, 1]).sum())
+        return len(self.lines) + int(pieces(self.spans[:, 1], TURN_PIECES).sum())
 
     def sound(self) -> tuple[Strokes, int]:
         """Without pieces that have numbers which are not finite or too large; also how many those were."""
-        # the comparison is false for NaN as well
+        # comparisons are false for NaN as well
+        if all(
+            bool(np.abs(some).max(initial=0.0) <= most) for some, most in ((self.lines, LARGEST), (self.arcs, LARGEST), (self.spans, 1e6))
+        ):
+            return self, 0
         lines = (np.abs(self.lines) <= LARGEST).all(axis=(1, 2))
         arcs = (np.abs(self.arcs) <= LARGEST).all(axis=(1, 2)) & (np.abs(self.spans) <= 1e6).all(axis=1)
         dropped = int((~lines).sum() + (~arcs).sum())
-        if not dropped:
-            return self, 0
         return Strokes(
             self.lines[lines],
             self.curved[lines],
@@ -107,58 +106,57 @@ def joined(parts: Sequence[Strokes]) -> Strokes:
     )
 
 
-def arc_pieces(sweeps: Floats) -> Integers:
-    """Number of straight pieces for each sweep: an angle, never a distance, so that size and pose change nothing."""
-    # the small allowance keeps a full turn at 64 pieces whatever its last bit says
-    return np.maximum(np.ceil(sweeps / _STEP - 1e-6), 1).astype(np.int64)
-
-
 def flattened(strokes: Strokes, scale: float, expanded: Mapping[str, int]) -> Paths:
-    """Seen from above, in millimetres (`scale` per unit), as straight pieces; pieces without length are left out."""
-    centre, u, v = np.swapaxes(strokes.arcs[:, :, :2], 0, 1) * scale if len(strokes.arcs) else np.zeros((3, 0, 2))
-    start, sweep = strokes.spans.T if len(strokes.spans) else np.zeros((2, 0))
-    counts = arc_pieces(sweep)
-    owner = np.repeat(np.arange(len(counts)), counts)
-    index = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-    # every arc has one point more than it has pieces
-    points = _points(centre, u, v, start, sweep, counts)
-    tail = np.arange(len(owner)) + owner
-    arc_tails, arc_heads = points[tail], points[tail + 1]
-    first, last = index == 0, index == counts[owner] - 1
-    radius, round_ = _radii(u, v)
-    arc_lengths = (radius * sweep / counts)[owner]
-    bent = np.flatnonzero(~round_[owner]) if not round_.all() else owner[:0]
-    arc_lengths[bent] = np.hypot(*(arc_heads[bent] - arc_tails[bent]).T)
-    lines = strokes.lines[:, :, :2] * scale
-    tails, heads = np.concatenate([lines[:, 0], arc_tails]), np.concatenate([lines[:, 1], arc_heads])
-    lengths = np.concatenate([np.hypot(*(lines[:, 1] - lines[:, 0]).T), arc_lengths])
-    curved = np.concatenate([strokes.curved, np.ones(len(owner), bool)])
-    inner = np.concatenate([strokes.inner, np.column_stack([~first, ~last])])
-    path = np.concatenate([strokes.line_path, strokes.arc_path[owner]])
+    """Seen from above, in millimetres (`scale` per unit). What has no length is left out; arcs that look like circles stay arcs."""
+    arcs = strokes.arcs[:, :, :2] * scale
+    radius, circular = _radii(arcs[:, 1], arcs[:, 2])
+    lines, bent = strokes.lines[:, :, :2] * scale, np.flatnonzero(~circular)
+    curved, inner, path = strokes.curved, strokes.inner, strokes.line_path
+    if len(bent):
+        chords, ends = _chords(arcs[bent], strokes.spans[bent])
+        owner = np.repeat(bent, pieces(strokes.spans[bent, 1], TURN_PIECES))
+        lines, inner = np.concatenate([lines, chords]), np.concatenate([inner, ~ends])
+        curved, path = np.concatenate([curved, np.ones(len(owner), bool)]), np.concatenate([path, strokes.arc_path[owner]])
+    lengths = np.hypot(*(lines[:, 1] - lines[:, 0]).T)
     long = lengths > _NO_LENGTH
     # nothing to copy where all are long enough
     kept = slice(None) if long.all() else long
-    true_round = round_ & (radius > 0)
+    round_ = np.flatnonzero(circular & (radius * strokes.spans[:, 1] > _NO_LENGTH))
+    known = np.zeros(strokes.paths, dtype=bool)
+    known[path[kept]] = known[strokes.arc_path[round_]] = True
     return Paths(
-        tails[kept],
-        heads[kept],
+        np.ascontiguousarray(lines[kept, 0]),
+        np.ascontiguousarray(lines[kept, 1]),
         lengths[kept],
         curved[kept],
         inner[kept],
-        len(np.unique(path[kept])),
-        radius[true_round],
-        (radius * sweep)[true_round],
-        _box(lines, centre, u, v, start, sweep),
+        _circular(arcs[round_], radius[round_], strokes.spans[round_]),
+        int(known.sum()),
+        _box(strokes.lines[:, :, :2] * scale, arcs, strokes.spans),
         dict(expanded),
     )
 
 
-def _points(centre: Floats, u: Floats, v: Floats, start: Floats, sweep: Floats, counts: Integers) -> Floats:
-    """The ends of all pieces of all arcs."""
-    owner = np.repeat(np.arange(len(counts)), counts + 1)
-    index = np.arange(len(owner)) - np.repeat(np.cumsum(counts + 1) - counts - 1, counts + 1)
-    t = start[owner] + sweep[owner] * (index / counts[owner])
-    return np.asarray(centre[owner] + u[owner] * np.cos(t)[:, None] + v[owner] * np.sin(t)[:, None])
+def _chords(arcs: Floats, spans: Floats) -> tuple[Floats, Flags]:
+    """Arcs (m, 3, 2) as straight pieces (s, 2, 2), and which of their ends are ends of the arc (s, 2)."""
+    counts = pieces(spans[:, 1], TURN_PIECES)
+    # every arc has one point more than it has pieces
+    owner, index = steps(counts + 1)
+    points = _at(arcs[owner], spans[owner, 0] + spans[owner, 1] * (index / counts[owner]))
+    first, last = index == 0, index == counts[owner]
+    return np.stack([points[~last], points[~first]], axis=1), np.stack([first[~last], last[~first]], axis=1)
+
+
+def _at(arcs: Floats, t: Floats) -> Floats:
+    return np.asarray(arcs[:, 0] + arcs[:, 1] * np.cos(t)[:, None] + arcs[:, 2] * np.sin(t)[:, None])
+
+
+def _circular(arcs: Floats, radii: Floats, spans: Floats) -> Arcs:
+    """Arcs that are circular, which run clockwise where they were mirrored."""
+    u, v = arcs[:, 1], arcs[:, 2]
+    turned = u[:, 0] * v[:, 1] < u[:, 1] * v[:, 0]
+    begin = np.where(turned, -spans.sum(axis=1), spans[:, 0])
+    return Arcs(arcs[:, 0], radii, np.arctan2(u[:, 1], u[:, 0]) + begin, spans[:, 1])
 
 
 def _radii(u: Floats, v: Floats) -> tuple[Floats, Flags]:
@@ -168,14 +166,16 @@ def _radii(u: Floats, v: Floats) -> tuple[Floats, Flags]:
     return np.sqrt(size), (np.abs(uu - vv) <= 1e-9 * size) & (np.abs(uv) <= 1e-9 * size)
 
 
-def _box(lines: Floats, centre: Floats, u: Floats, v: Floats, start: Floats, sweep: Floats) -> Floats:
+def _box(lines: Floats, arcs: Floats, spans: Floats) -> Floats:
     """Exact box (2, 2): an arc is extreme at its ends and where its derivative along an axis vanishes."""
     points = [lines.reshape(-1, 2)]
-    turning = np.arctan2(v, u)
-    for at in (start[:, None], (start + sweep)[:, None], turning, turning + np.pi):
+    start, sweep = spans.T[:, :, None]
+    turning = np.arctan2(arcs[:, 2], arcs[:, 1])
+    for at in (start, start + sweep, turning, turning + np.pi):
         # an angle outside the arc is moved to its start, which counts anyway
-        relative = np.mod(at - start[:, None], 2 * np.pi)
-        t = start[:, None] + np.where((relative <= sweep[:, None]) | (at == (start + sweep)[:, None]), at - start[:, None], 0)
-        points.append(centre + u * np.cos(t) + v * np.sin(t))
-    every = np.concatenate(points)
-    return np.stack([every.min(axis=0), every.max(axis=0)]) if len(every) else np.zeros((2, 2))
+        relative = np.mod(at - start, 2 * np.pi)
+        t = start + np.where((relative <= sweep) | (at == start + sweep), at - start, 0)
+        points.append(arcs[:, 0] + arcs[:, 1] * np.cos(t) + arcs[:, 2] * np.sin(t))
+    # column by column, for numpy is slow along short axes
+    axes = [[part[:, axis] for part in points if len(part)] for axis in (0, 1)]
+    return np.array([[min(map(np.min, axis), default=0.0) for axis in axes], [max(map(np.max, axis), default=0.0) for axis in axes]])

@@ -28,7 +28,8 @@ _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, 
 
 def drawing(paths: Paths, source: Any, scale: float) -> Sketch | None:
     """The sketch of a drawing; `scale` is millimetres per unit of the open drawing `source`. None without any extent."""
-    if source is not None and len(paths.lengths) <= _MOST_PIECES and sum(paths.expanded.values()) <= _MOST_ENTITIES:
+    outlines = paths.chords()
+    if source is not None and len(outlines) <= _MOST_PIECES and sum(paths.expanded.values()) <= _MOST_ENTITIES:
         from ezdxf.lldxf.const import DXFError
 
         try:
@@ -37,15 +38,8 @@ def drawing(paths: Paths, source: Any, scale: float) -> Sketch | None:
                 return sketch
         except (DXFError, *_DAMAGE) as error:
             logging.getLogger(__name__).debug("only outlines are drawn: %s", type(error).__name__)
-    return _outlines(paths)
-
-
-def _outlines(paths: Paths) -> Sketch | None:
     low, high = paths.box
-    if not (high - low).max() > 0:
-        return None
-    place = _Place(low, high)
-    return Sketch([Layer(INK, place(np.stack([paths.tails, paths.heads], axis=1)))])
+    return Sketch([Layer(INK, _Place(low, high)(outlines))]) if (high - low).max() > 0 else None
 
 
 class _Place:

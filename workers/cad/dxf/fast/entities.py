@@ -11,12 +11,12 @@ from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.plan import R12, Plan
 from workers.cad.dxf.fast.tags import NotCovered
 from workers.cad.dxf.repair import SUBCLASS
-from workers.cad.shape import Flags, Integers
+from workers.cad.shape import Flags, Integers, steps
 
 # drawn here, by all entities of a kind at once
-DRAWN = (b"LINE", b"CIRCLE", b"ARC", b"ELLIPSE", b"LWPOLYLINE", b"POLYLINE", b"SOLID", b"TRACE", b"3DFACE")
+DRAWN = (b"LINE", b"CIRCLE", b"ARC", b"ELLIPSE", b"LWPOLYLINE", b"POLYLINE", b"SOLID", b"TRACE", b"3DFACE", b"SPLINE")
 # drawn by the reference, one by one
-LENT = (b"SPLINE", b"HATCH", b"MULTILEADER", b"IMAGE", b"ACAD_TABLE", b"PDFUNDERLAY")
+LENT = (b"HATCH", b"MULTILEADER", b"IMAGE", b"ACAD_TABLE", b"PDFUNDERLAY")
 # only counted; the first are read by code alone, the others by subclass
 _COUNTED = (b"TEXT", b"POINT", b"SHAPE")
 _COUNTED_BY_SUBCLASS = (
@@ -60,7 +60,8 @@ class Entities:
             raise NotCovered(f"entities of the kind {sorted(present - _COVERED)[0]!r}")
         if plan.version == R12 and any(name.decode("latin-1") in SUBCLASS for name in plan.names):
             raise NotCovered("entities of R2000 in a drawing of R12")
-        self.lent: Flags = self.of(*LENT)
+        # splines without control points are curves through points, which takes more than evaluating them
+        self.lent: Flags = self.of(*LENT) | (self.of(b"SPLINE") & ~self._has(own, 10))
         self.own = own
         plain = np.flatnonzero(~self.lent)
         # entities lent to the reference have forms without end, so they are kept apart
@@ -79,6 +80,12 @@ class Entities:
     def of(self, *names: bytes) -> Flags:
         """Which entities are of these kinds."""
         return np.array([name in names for name in self.plan.names], dtype=bool)[self.kinds]
+
+    def _has(self, entities: Integers, code: int) -> Flags:
+        """Which of the entities of the plan have such a tag."""
+        known = np.concatenate([[0], np.cumsum(self.plan.tags.codes == code)])
+        heads = self.plan.heads
+        return np.asarray(known[heads[entities + 1]] > known[heads[entities]])
 
     def form(self, of: Integers) -> Integers:
         """Their places among the forms."""
@@ -107,8 +114,15 @@ class Entities:
         own = self.plan.kind(b"MTEXT")[np.searchsorted(self.plan.heads, told, side="right") - 1]
         _, tellers = tags.interned(told[own])
         # columns of text live in data of applications; the reference joins them to one entity
-        if b"ACAD" in tellers or b"Embedded Object" in tellers:
+        if b"ACAD" in tellers:
             raise NotCovered("text in columns")
+        # since R2018 they live in an embedded object and the text is whole, but the reference checks the type of the columns
+        begin = told[own & (tags.codes[told] == 101)]
+        owner, index = steps(self.plan.heads[np.searchsorted(self.plan.heads, begin, side="right")] - begin)
+        at = begin[owner] + index
+        odd = (tags.codes[at] == 71) & ~np.isin(tags.numbers[at], (0, 1, 2))
+        if (odd | (tags.codes[at] == 1) | (tags.codes[at] == 3)).any():
+            raise NotCovered("an odd text")
 
     def _places(self) -> tuple[list[Block], Integers]:
         """All blocks, and to which of them each entity belongs: 0 is the modelspace, i + 1 is block i."""

@@ -12,14 +12,20 @@ import numpy as np
 
 from workers.cad.dxf.fast.plan import Plan
 from workers.cad.dxf.fast.tags import NotCovered, Tags
-from workers.cad.shape import Flags, Floats, Integers
+from workers.cad.shape import Flags, Floats, Integers, steps
 
-_MARKER, _VERTEX = np.zeros(2048, dtype=bool), np.zeros(2048, dtype=bool)
-_MARKER[[0, 100, 101, 102]] = True
-# vertices of light polylines are as many as they like; they are looked at apart from the form
+
+def _codes(*codes: int) -> Flags:
+    flags = np.zeros(2048, dtype=bool)
+    flags[list(codes)] = True
+    return flags
+
+
+_MARKER = _codes(0, 100, 101, 102)
+# vertices of light polylines, points, knots and weights of splines are as many as they like: they are looked at apart from the form
+VERTEX_CODES, SPLINE_CODES = _codes(10, 20, 40, 41, 42, 91), _codes(10, 20, 30, 11, 21, 31, 40, 41)
 # columns that are not there, or more than once
 _NONE, _TWO = -1, -2
-_VERTEX[[10, 20, 40, 41, 42, 91]] = True
 
 
 @dataclass(slots=True)
@@ -81,13 +87,13 @@ class Forms:
     def __init__(self, plan: Plan, entities: Integers) -> None:
         self.plan, self.entities = plan, entities
         tags = plan.tags
-        lengths = plan.heads[entities + 1] - plan.heads[entities]
-        owner = np.repeat(np.arange(len(entities)), lengths)
-        at = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + plan.heads[entities][owner]
-        light = plan.kind(b"LWPOLYLINE")[entities]
-        if light.any():
-            kept = ~(light[owner] & _VERTEX[tags.codes[at]])
-            at, owner = at[kept], owner[kept]
+        owner, index = steps(plan.heads[entities + 1] - plan.heads[entities])
+        at = index + plan.heads[entities][owner]
+        for kind, many in ((b"LWPOLYLINE", VERTEX_CODES), (b"SPLINE", SPLINE_CODES)):
+            some = plan.kind(kind)[entities]
+            if some.any():
+                kept = ~(some[owner] & many[tags.codes[at]])
+                at, owner = at[kept], owner[kept]
         self._at = at
         self._starts = np.searchsorted(owner, np.arange(len(entities)))
         self._lengths = np.diff(np.append(self._starts, len(owner)))
@@ -141,12 +147,23 @@ class Forms:
         """The tag of each owner, -1 where there is none."""
         return self._tag(of, np.array([form.owner for form in self.forms], dtype=np.int64))
 
-    def last_markers(self, of: Integers) -> Integers:
-        return self._tag(of, np.array([form.last_class for form in self.forms], dtype=np.int64))
+    def many(self, of: Integers, codes: Flags) -> tuple[Integers, Integers]:
+        """All tags of these codes, which an entity may have as often as it likes: places in `of`, and the tags.
 
-    def tails(self, of: Integers) -> Integers:
-        """The tag where data of applications begins, -1 where there is none."""
-        return self._tag(of, np.array([form.tail for form in self.forms], dtype=np.int64))
+        Raises `NotCovered` where one is outside of the last subclass.
+        """
+        heads, entity = self.plan.heads, self.entities[of]
+        begin = self._tag(of, np.array([form.last_class for form in self.forms], dtype=np.int64))
+        # where data of applications begins
+        tails = self._tag(of, np.array([form.tail for form in self.forms], dtype=np.int64))
+        end = np.where(tails >= 0, tails, heads[entity + 1])
+        owner, index = steps(heads[entity + 1] - heads[entity])
+        at = index + heads[entity][owner]
+        kept = codes[self.plan.tags.codes[at]]
+        owner, at = owner[kept], at[kept]
+        if ((at < begin[owner]) | (at >= end[owner])).any():
+            raise NotCovered("a vertex outside of its polyline")
+        return owner, at
 
     def old(self, of: Integers) -> Flags:
         """Which of the entities are written as in R12."""

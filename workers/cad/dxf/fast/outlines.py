@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from workers.cad.dxf.fast.entities import Entities
-from workers.cad.dxf.fast.forms import Forms
+from workers.cad.dxf.fast.forms import VERTEX_CODES, Forms
 from workers.cad.dxf.fast.tags import NotCovered
 from workers.cad.dxf.strokes import Strokes
 from workers.cad.shape import Flags, Floats, Integers
@@ -19,9 +18,10 @@ _NEAR_POLE = 1 / 64
 
 @dataclass(slots=True, eq=False)
 class Outlines:
-    """Pieces and arcs, each with the place of its entity; entities that have no sensible outline."""
+    """Straight pieces, pieces of curves and arcs, each with the place of its entity; entities that have no sensible outline."""
 
     lines: list[tuple[Floats, Integers]] = field(default_factory=list)
+    curves: list[tuple[Floats, Flags, Integers]] = field(default_factory=list)  # with the ends that are inner points
     arcs: list[tuple[Floats, Floats, Integers]] = field(default_factory=list)
     invalid: list[Integers] = field(default_factory=list)
 
@@ -39,8 +39,10 @@ class Outlines:
     def parted(self, place: Integers) -> dict[int, Strokes]:
         """Strokes by the place of their entities; `place[e]` is that of entity e."""
         none = np.zeros(0, dtype=np.int64)
-        lines = np.concatenate([np.zeros((0, 2, 3)), *(piece for piece, _ in self.lines)])
-        line_of = np.concatenate([none, *(of for _, of in self.lines)])
+        lines = np.concatenate([np.zeros((0, 2, 3)), *(piece for piece, _ in self.lines), *(piece for piece, _, _ in self.curves)])
+        line_of = np.concatenate([none, *(of for _, of in self.lines), *(of for _, _, of in self.curves)])
+        straight = sum(len(of) for _, of in self.lines)
+        inner = np.concatenate([np.zeros((straight, 2), dtype=bool), *(inner for _, inner, _ in self.curves)])
         arcs = np.concatenate([np.zeros((0, 3, 3)), *(arc for arc, _, _ in self.arcs)])
         spans = np.concatenate([np.zeros((0, 2)), *(span for _, span, _ in self.arcs)])
         arc_of = np.concatenate([none, *(of for _, _, of in self.arcs)])
@@ -53,14 +55,7 @@ class Outlines:
             # paths are told apart by their entity
             paths, path = np.unique(np.concatenate([line_of[some], arc_of[bent]]), return_inverse=True)
             parts[number] = Strokes(
-                lines[some],
-                np.zeros(len(some), dtype=bool),
-                np.zeros((len(some), 2), dtype=bool),
-                path[: len(some)],
-                arcs[bent],
-                spans[bent],
-                path[len(some) :],
-                len(paths),
+                lines[some], some >= straight, inner[some], path[: len(some)], arcs[bent], spans[bent], path[len(some) :], len(paths)
             )
         return parts
 
@@ -182,22 +177,12 @@ def _faces(forms: Forms, of: Integers, to: Outlines, solid: bool) -> None:
 
 def light_polylines(forms: Forms, of: Integers, to: Outlines) -> None:
     """LWPOLYLINE."""
-    plan = forms.plan
-    tags = plan.tags
+    tags = forms.plan.tags
     for form in forms.each(of):
         if form.subclasses[1:] != [b"AcDbEntity", b"AcDbPolyline"] or form.embedded:
             raise NotCovered("an odd light polyline")
-    entity = forms.entities[of]
-    begin, end = forms.last_markers(of), plan.heads[entity + 1]
-    tails = forms.tails(of)
-    end = np.where(tails >= 0, tails, end)
-    lengths = plan.heads[entity + 1] - plan.heads[entity]
-    owner = np.repeat(np.arange(len(of)), lengths)
-    at = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + plan.heads[entity][owner]
+    owner, at = forms.many(of, VERTEX_CODES)
     codes = tags.codes[at]
-    vertex = (codes == 10) | (codes == 20) | (codes == 40) | (codes == 41) | (codes == 42) | (codes == 91)
-    if (vertex & ((at < begin[owner]) | (at >= end[owner]))).any():
-        raise NotCovered("a vertex outside of its polyline")
     first = codes == 10
     point = np.cumsum(first) - 1
     points = np.zeros((int(first.sum()), 3))
@@ -277,15 +262,3 @@ def polylines(entities: Entities, to: Outlines) -> None:
         raise NotCovered("a vertex without a place")
     framed = axes[visible], (turned & ~deep)[visible]
     bulged(of[visible], number[which[seen]], points[seen], bulges[seen], ((flags & 1) > 0)[visible], framed, to)
-
-
-# POLYLINE is not here: it is more than its own tags
-KINDS: tuple[tuple[tuple[bytes, ...], Callable[[Forms, Integers, Outlines], None]], ...] = (
-    ((b"LINE",), lines),
-    ((b"CIRCLE",), circles),
-    ((b"ARC",), arcs),
-    ((b"ELLIPSE",), ellipses),
-    ((b"SOLID", b"TRACE"), solids),
-    ((b"3DFACE",), spatial_faces),
-    ((b"LWPOLYLINE",), light_polylines),
-)

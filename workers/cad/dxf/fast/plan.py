@@ -25,7 +25,8 @@ class Plan:
     sections: dict[bytes, tuple[int, int]]  # its own entity, its end
     version: str
     encoding: str
-    units_code: int
+    units_code: int  # $INSUNITS
+    measurement: int | None  # $MEASUREMENT
     records: dict[str, tuple[str, bytes]]  # block records: key to name and handle
     arrows: dict[str, str]  # blocks that the reference adds, where the file does not have them: key to name
 

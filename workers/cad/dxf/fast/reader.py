@@ -6,6 +6,7 @@ Being wrong is never faster: each step raises `NotCovered` where it is not sure 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,28 @@ from workers.cad.dxf.blocks import TOP, Node
 from workers.cad.dxf.drawing import TEXTS, Drawing
 from workers.cad.dxf.fast import outlines as draw
 from workers.cad.dxf.fast.entities import MODEL, Entities
+from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.inserts import Inserts
 from workers.cad.dxf.fast.lent import collected, lent
 from workers.cad.dxf.fast.scan import scanned
 from workers.cad.dxf.fast.sections import planned
+from workers.cad.dxf.fast.splines import splines
 from workers.cad.dxf.strokes import Strokes, joined
 from workers.cad.shape import FindingCode, Integers
 
 # outlines of kinds the reference does not draw either: words and dimensions are not missed, bodies and endless lines are
 _SKIPPED = (b"RAY", b"XLINE", b"3DSOLID", b"REGION", b"BODY")
+# POLYLINE is not here: it is more than its own tags
+_DRAW: tuple[tuple[tuple[bytes, ...], Callable[[Forms, Integers, draw.Outlines], None]], ...] = (
+    ((b"LINE",), draw.lines),
+    ((b"CIRCLE",), draw.circles),
+    ((b"ARC",), draw.arcs),
+    ((b"ELLIPSE",), draw.ellipses),
+    ((b"SOLID", b"TRACE"), draw.solids),
+    ((b"3DFACE",), draw.spatial_faces),
+    ((b"LWPOLYLINE",), draw.light_polylines),
+    ((b"SPLINE",), splines),
+)
 
 
 def opened_fast(data: bytes) -> Drawing:
@@ -42,6 +56,7 @@ def opened_fast(data: bytes) -> Drawing:
         binary=data.startswith(BINARY_DXF),
         version=plan.version,
         units_code=plan.units_code,
+        measurement=plan.measurement,
         types=_types(entities, model),
         layers=entities.layers(model),
         blocks=[name for key, name in names.items() if key != spaces[0] and not key.startswith(spaces[1])],
@@ -114,11 +129,11 @@ class _Places:
         entities, forms = self._entities, self._entities.forms
         to = draw.Outlines()
         present = {entities.plan.names[kind] for kind in np.unique(entities.kinds).tolist()}
-        for names, kind in draw.KINDS:
+        for names, kind in _DRAW:
             if present.isdisjoint(names):
                 continue
             # parts and paperspace are never drawn for themselves
-            kind(forms, entities.form(np.flatnonzero(entities.of(*names) & (entities.place >= 0))), to)
+            kind(forms, entities.form(np.flatnonzero(entities.of(*names) & ~entities.lent & (entities.place >= 0))), to)
         draw.polylines(entities, to)
         plain = np.flatnonzero(~entities.lent)
         self._invalid = plain[np.concatenate(to.invalid)] if to.invalid else self._invalid

@@ -26,8 +26,6 @@ _ARROWS = (
     "ArchTick BoxBlank BoxFilled Closed ClosedBlank ClosedFilled DatumBlank DatumFilled Dot DotBlank DotSmall "
     "Integral None Oblique Open Open30 Open90 Origin Origin2 Small"
 )
-# without a header the reference takes a drawing to be one in metres
-_UNITS_WITHOUT_HEADER = 6
 _CODE_PAGES = {
     **{page: f"cp{page}" for page in ("874", "932", "949", "950")},
     **{page: f"cp{page}" for page in ("1250", "1251", "1252", "1253", "1254", "1255", "1256", "1257", "1258")},
@@ -56,12 +54,9 @@ def planned(tags: Tags) -> Plan:
     seed = _string(tags, variables, b"$HANDSEED", 5)
     if seed is not None:
         handle_numbers(tags, np.array([variables[b"$HANDSEED"]]))
-    units = variables.get(b"$INSUNITS")
-    if units is not None and tags.codes[units] != 70:
-        raise NotCovered("an odd unit")
-    code = int(tags.numbers[units]) if units is not None else 0 if b"HEADER" in sections else _UNITS_WITHOUT_HEADER
+    units, measurement = _whole(tags, variables, b"$INSUNITS"), _whole(tags, variables, b"$MEASUREMENT")
     arrows = {f"_{name.lower()}": f"_{name.upper()}" for name in _ARROWS.split()} if said in ("AC1012", "AC1014") else {}
-    plan = Plan(tags, heads, kinds, names, sections, version, encoding, code, {}, arrows)
+    plan = Plan(tags, heads, kinds, names, sections, version, encoding, units or 0, measurement, {}, arrows)
     if plan.binary and not (code_page_is_near(tags.data) and version_of(tags.data) == said.encode()):
         raise NotCovered("a header out of reach")
     check_groups(plan)
@@ -125,3 +120,12 @@ def _string(tags: Tags, variables: dict[bytes, int], name: bytes, code: int) -> 
     if tags.codes[at] != code or not value.isascii():
         raise NotCovered("an odd header variable")
     return value.decode("ascii")
+
+
+def _whole(tags: Tags, variables: dict[bytes, int], name: bytes) -> int | None:
+    at = variables.get(name)
+    if at is None:
+        return None
+    if tags.codes[at] != 70:
+        raise NotCovered("an odd header variable")
+    return int(tags.numbers[at])

@@ -1,0 +1,113 @@
+"""Circular arcs of a drawing with the exact moments of their curves. Points of the plane are complex numbers here, x + iy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.cad.shape import Arcs, Floats
+
+Points = NDArray[np.complex128]
+
+# Gauss-Legendre on 0..1: exact to the last digits for what is averaged over half a turn at most
+_NODES, _SHARES = (np.polynomial.legendre.leggauss(10) + np.array([[1.0], [0.0]])) / 2
+
+
+def complex_points(points: Floats) -> Points:
+    """Points (n, 2) as n complex numbers."""
+    return np.ascontiguousarray(points).view(np.complex128)[:, 0]
+
+
+def plain_points(points: Points) -> Floats:
+    """Complex numbers as points (n, 2)."""
+    return points.view(np.float64).reshape(-1, 2)
+
+
+def squared(points: Points) -> Floats:
+    """Squared distances from the origin."""
+    return points.real**2 + points.imag**2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArcMoments:
+    """a circular arcs seen from their tops, the points half way along: so even a slight bow of a huge radius keeps its digits.
+
+    At the angle t from its top an arc is at `tops - normals * (drop - i shift)`, drop = r (1 - cos t), shift = r sin t. The means
+    of shift and of drop * shift along an arc vanish, that of shift^2 is 2 r drop - drop^2.
+    """
+
+    tops: Points  # (a,)
+    normals: Points  # (a,) unit, from the centre to the top
+    halves: Floats  # (a,) half of the sweep, radians
+    radii: Floats  # (a,)
+    drop: Floats  # (a,) mean
+    drop2: Floats  # (a,) mean square
+
+    @classmethod
+    def of(cls, arcs: Arcs) -> ArcMoments:
+        halves, radii = arcs.sweeps / 2, arcs.radii
+        normals = np.exp(1j * (arcs.starts + halves))
+        # 1 - cos t without cancellation
+        versed = 2 * np.sin(halves[:, None] * (_NODES / 2)) ** 2
+        tops = complex_points(arcs.centres) + radii * normals
+        return cls(tops, normals, halves, radii, radii * (versed @ _SHARES), radii**2 * (versed**2 @ _SHARES))
+
+    def moved(self, origin: complex, scale: float) -> ArcMoments:
+        """Relative to an origin, then scaled."""
+        return replace(
+            self, tops=(self.tops - origin) * scale, radii=self.radii * scale, drop=self.drop * scale, drop2=self.drop2 * scale**2
+        )
+
+    def plain(self) -> Arcs:
+        centres = plain_points(self.tops - self.radii * self.normals)
+        return Arcs(centres, self.radii, np.angle(self.normals) - self.halves, 2 * self.halves)
+
+    @property
+    def ends(self) -> tuple[Points, Points]:
+        """Where arcs begin and end, counter-clockwise."""
+        turn = np.exp(1j * self.halves) - 1
+        return self.tops + self.radii * self.normals * turn.conj(), self.tops + self.radii * self.normals * turn
+
+    @property
+    def directions(self) -> tuple[Points, Points]:
+        """From the ends into the arc, unit."""
+        turn = np.exp(1j * self.halves)
+        return 1j * self.normals * turn.conj(), -1j * self.normals * turn
+
+    def harmonics(self, order: int) -> Points:
+        """Mean of exp(i order angle) over the directions of each arc."""
+        return (1j * self.normals) ** order * np.sinc(order * self.halves / np.pi)
+
+    @property
+    def centroids(self) -> Points:
+        return self.tops - self.normals * self.drop
+
+    @property
+    def squares(self) -> tuple[Floats, Points]:
+        """Means of |z|^2 and of z^2 along each arc."""
+        shift2 = 2 * self.radii * self.drop - self.drop2
+        product = self.tops * (self.tops - 2 * self.normals * self.drop) + self.normals**2 * (self.drop2 - shift2)
+        return squared(self.tops) + 2 * self.drop * self._away, product
+
+    @property
+    def fourths(self) -> Floats:
+        """Mean of |z|^4 along each arc."""
+        distance, away, aside = squared(self.tops), self._away, (self.tops * self.normals.conj()).imag
+        shift2 = 2 * self.radii * self.drop - self.drop2
+        # |z|^2 is distance + 2 away drop + 2 aside shift
+        return distance**2 + 4 * away * (distance * self.drop + away * self.drop2) + 4 * aside**2 * shift2
+
+    @property
+    def reach(self) -> float:
+        """Largest distance from the origin, 0 without arcs."""
+        centres = self.tops - self.radii * self.normals
+        # a circle is farthest beyond its centre, if the arc goes so far
+        beyond = np.abs(np.angle(centres * self.normals.conj())) <= self.halves
+        farthest = np.abs(centres[beyond]) + self.radii[beyond]
+        return max(float(part.max(initial=0.0)) for part in (farthest, *map(np.abs, self.ends)))
+
+    @property
+    def _away(self) -> Floats:
+        return self.radii - (self.tops * self.normals.conj()).real
