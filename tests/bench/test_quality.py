@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.exports import FLAT_VARIANTS, SOLID_VARIANTS, NotApplicable, write_variant
-from bench.extracted import extracted
-from bench.labelled import Collection, Sample, kicad, real
+from bench.quality.exports import FLAT_VARIANTS, SOLID_VARIANTS, NotApplicable, write_variant
+from bench.quality.extracted import extracted
+from bench.quality.samples import Collection, Sample, kicad, real
 from bench.quality import Quality, study
-from bench.ranking import leave_one_out, measure, recall_at_one
-from bench.telling import told
-from bench.verdict import alarms, judged, widest
+from bench.quality.ranking import leave_one_out, measure, recall_at_one
+from bench.quality.telling import told
+from bench.quality.verdict import alarms, judged, widest
 from tests.stack import SAMPLES
 
 
