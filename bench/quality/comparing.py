@@ -18,7 +18,7 @@ from workers.index.sameness import candidates, nearness
 CANDIDATES = 50  # of each of the two lists that an approximate index would hand to the gate
 RANKINGS = ("plain", "stable", "candidates", "gated")
 _TWIN = 1e-3  # two files whose slots all agree to this, in units of scale, hold one part
-_BODY = 1e-6  # so do two whose bodies have the same faces and edges, and areas and volumes that agree to this part
+_BODY = 1e-6  # so do two whose stable slots do and whose exact areas and volumes agree to this part, however their faces are cut
 _DRIFT_PERCENT = 97
 
 
@@ -36,13 +36,7 @@ class Shelf:
     def of(cls, family: Family, samples: Sequence[Sample], found: Sequence[Found]) -> Shelf:
         kept = [(sample, one) for sample, one in zip(samples, found, strict=True) if one.family == family.value]
         matrix = scaled(np.array([one.vector for _, one in kept]), family) if kept else np.empty((0, 0))
-        named = np.array([sample.part for sample, _ in kept])
-        alike = {}
-        for sized in (True, False):
-            same = (named[:, None] == named[None, :]) | _one_body([one for _, one in kept], sized)
-            for at, row in enumerate(matrix):
-                same[at] |= np.abs(matrix - row)[:, 0 if sized else 1 :].max(axis=1) <= _TWIN
-            alike[sized] = same
+        alike = {sized: _alike([sample for sample, _ in kept], [one for _, one in kept], matrix, family, sized) for sized in (True, False)}
         return cls(family, [sample for sample, _ in kept], [one.format for _, one in kept], matrix, alike)
 
     @property
@@ -57,18 +51,19 @@ class Shelf:
         return np.array([sample.held for sample in self.samples], dtype=bool)
 
 
-def _one_body(found: Sequence[Found], sized: bool) -> Flags:
-    """(n, n) whose exact area and volume agree, and whose faces and edges do in number and kind."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for at, one in enumerate(found):
-        if one.body:
-            groups[str(one.body[2:])].append(at)
-    same = np.zeros((len(found), len(found)), dtype=bool)
-    for members in groups.values():
-        area, volume = np.array([found[at].body[:2] for at in members], dtype=float).T
-        measures = (area, volume) if sized else (volume / np.maximum(area, 1e-300) ** 1.5,)
-        equal = np.logical_and.reduce([np.isclose(one[:, None], one[None, :], rtol=_BODY, atol=0) for one in measures])
-        same[np.ix_(members, members)] = equal
+def _alike(samples: Sequence[Sample], found: Sequence[Found], matrix: Floats, family: Family, sized: bool) -> Flags:
+    """(n, n) whether two files hold one part."""
+    named = np.array([sample.part for sample in samples])
+    same = np.asarray(named[:, None] == named[None, :])
+    # NaN for what has no exact body: it equals nothing
+    area, volume = np.array([one.body or (np.nan, np.nan) for one in found]).reshape(-1, 2).T
+    measures = (area, volume) if sized else (volume / area**1.5,)
+    first = 0 if sized else 1
+    stable = [slot for slot in stable_slots(family) if slot >= first]
+    for at, row in enumerate(matrix):
+        apart = np.abs(matrix - row)
+        body = np.logical_and.reduce([np.isclose(measure, measure[at], rtol=_BODY, atol=0) for measure in measures])
+        same[at] |= (apart[:, first:].max(axis=1) <= _TWIN) | (body & (apart[:, stable].max(axis=1) <= _TWIN))
     return same
 
 

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from bench.house import ROOT
 from bench.quality import exports
@@ -39,7 +38,7 @@ class Found:
     family: str = ""
     format: str = ""
     vector: tuple[float, ...] = ()
-    body: tuple[Any, ...] = ()  # area, volume (mm), numbers of faces and edges by kind, vertices; empty for others
+    body: tuple[float, ...] = ()  # area and volume in mm; empty for others
     missing: str = ""
 
 
@@ -94,7 +93,7 @@ class _Crew:
                 while not faults and time.monotonic() < self._until and (unit := self._next()):
                     with Sandbox(nursery) as box:
                         for (path, variant), file in unit:
-                            file.write_text(json.dumps(asdict(_found(path, variant, writer, target, box))))
+                            _keep(_found(path, variant, writer, target, box), file)
                     self._count(len(unit))
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
             faults.append(error)
@@ -129,9 +128,15 @@ def _found(path: Path, variant: str, writer: Writer, target: Path, box: Sandbox)
             for written in target.parent.glob(f"{target.name}.*"):
                 written.unlink()
     facts = result["facts"]
-    kinds = [tuple(sorted(facts[name].items())) for name in ("faces", "edges")] if "faces" in facts else []
-    body = (facts["area"], facts["volume"], *kinds, facts["vertices"]) if kinds else ()
+    body = (facts["area"], facts["volume"]) if "faces" in facts else ()
     return Found(result["family"], result["format"], tuple(result["vector"]), body)
+
+
+def _keep(found: Found, file: Path) -> None:
+    """Whole or not at all: an interrupted run leaves no half of an answer to the next one."""
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(asdict(found)))
+    part.replace(file)
 
 
 def _loaded(path: Path) -> Found:

@@ -88,7 +88,13 @@ def _part(row: dict[str, str], group: str) -> str:
     if row["source"] == "libredwg":  # its folders are releases of the same drawings: entities, entities-2d, Constraints_12
         return f"libredwg/{re.split('[-_]', stem)[0]}"
     stem = stem.partition("~")[0]  # name~hash is a revision of name
+    if row["source"] == "sparkfun-kicad":  # its models are KiCad's, now and then of another release
+        return _package(stem)
     return f"{group}/{_COLOURS.sub('', stem)}"
+
+
+def _package(stem: str) -> str:
+    return f"kicad/{_COLOURS.sub('', stem)}"
 
 
 def _labelled(samples: list[Sample], least: int) -> list[Sample]:
@@ -109,7 +115,7 @@ def kicad(folder: Path = KICAD, per_class: int = 24) -> Collection:
     if not classes:
         return Collection(name, [], [f"{name}: NOT INSTALLED in {folder} (5.3 GB); as root: {KICAD_INSTALL}"])
     samples = [
-        Sample(path, label, f"{label}/{_COLOURS.sub('', path.stem.lower())}")
+        Sample(path, label, _package(path.stem.lower()))
         for label, paths in sorted(classes.items())
         for path in sorted(paths, key=lot)[:per_class]
     ]

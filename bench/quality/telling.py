@@ -29,7 +29,7 @@ which no geometry can tell apart.
 """
 
 _ABOUT_VARIANTS = f"""Each variant asks all originals for its own, or a twin of it: the same part by name, all slots equal to 0.001, or
-the same faces and edges with area and volume equal to 1e-6. *Gated* ranks all originals, as exact search does; *candidates*: only
+stable slots equal to 0.001 and exact area and volume to 1e-6. *Gated* ranks all originals, as exact search does; *candidates*: only
 the {CANDIDATES} nearest by all slots and the {CANDIDATES} nearest by the stable ones. x 25.4 is meant to miss with size.
 *Re-exported*: written by Open CASCADE; fine STL 0.15 rad and 0.1 % of the diagonal, coarse 0.8 rad and 1 %; poses and draws are
 random but fixed. *Published*: files of the collection that hold the same part. Drift: 97th percentile, in units of scale, stable

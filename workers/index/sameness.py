@@ -15,10 +15,8 @@ from tasks.vocabulary import Family
 from workers.features.scaling import stable_slots
 
 GATE = 0.15
-# what writing a part anew moves the stable slots by: a smaller stable distance tells nothing, there all slots decide
-FLOOR = 0.02
-# stable distance below which two files are called the same part
-SAME_PART: Mapping[Family, float] = {Family.SOLID: 0.012, Family.FLAT: 0.005}
+# stable distance below which two files are called the same part; `python -m bench.quality.fit_sameness` chose it
+SAME_PART: Mapping[Family, float] = {Family.SOLID: 0.004, Family.FLAT: 0.001}
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -39,7 +37,7 @@ def nearness(matrix: Floats, query: Floats, family: Family) -> Nearness:
     difference = matrix - query
     plain = _length(difference)
     stable = _length(fingerprint(difference, family))
-    return Nearness(plain, stable, gated(plain, stable), stable < SAME_PART[family])
+    return Nearness(plain, stable, gated(plain, stable, family), stable < SAME_PART[family])
 
 
 def fingerprint(matrix: Floats, family: Family) -> Floats:
@@ -47,9 +45,12 @@ def fingerprint(matrix: Floats, family: Family) -> Floats:
     return matrix[:, [slot for slot in stable_slots(family) if slot < matrix.shape[1]]]
 
 
-def gated(plain: Floats, stable: Floats) -> Floats:
-    """plain * clip(stable, FLOOR, GATE) / GATE."""
-    return np.asarray(plain * np.clip(stable, FLOOR, GATE) / GATE)
+def gated(plain: Floats, stable: Floats, family: Family) -> Floats:
+    """plain * clip(stable, SAME_PART, GATE) / GATE. Two forms of one part agree in the stable slots, so the gate closes for them, while
+    the order of merely similar parts stays as it is. It never closes wholly: below the limit the stable distance is noise, and
+    among parts that it cannot tell apart all slots decide.
+    """
+    return np.asarray(plain * np.clip(stable, SAME_PART[family], GATE) / GATE)
 
 
 def candidates(plain: Floats, stable: Floats, depth: int) -> Integers:
