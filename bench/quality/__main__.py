@@ -19,10 +19,10 @@ from bench.quality.telling import told
 
 
 def main() -> None:
-    asked = _arguments()
+    asked = arguments()
     until = time.monotonic() + 60 * asked.minutes
     bounds = Bounds(60, 0, until) if asked.quick else Bounds(asked.parts, asked.rounds, until)
-    collections = [_real(asked.data), kicad(asked.kicad, 6) if asked.quick else kicad(asked.kicad)]
+    collections = collected(asked)
     with ExitStack() as stack:
         cache = asked.cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cadmill-quality-")))
         quality = measured(collections, cache, bounds)
@@ -38,6 +38,10 @@ def main() -> None:
         print(f"written: {target}", file=sys.stderr)
 
 
+def collected(asked: argparse.Namespace) -> list[Collection]:
+    return [_real(asked.data), kicad(asked.kicad, 6) if asked.quick else kicad(asked.kicad)]
+
+
 def _real(folder: Path) -> Collection:
     if (folder / "manifest.csv").exists():
         return real(folder)
@@ -46,7 +50,7 @@ def _real(folder: Path) -> Collection:
     )
 
 
-def _arguments() -> argparse.Namespace:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.quality", description="How well vectors find what they should.")
     parser.add_argument("--data", type=Path, default=data_folder(), help="folder with manifest.csv (CADMILL_DATA/real)")
     parser.add_argument("--kicad", type=Path, default=KICAD, help="folder of the KiCad packages, one folder a class")

@@ -23,7 +23,7 @@ _SAME_PART: dict[Family, dict[str, float]] = {
     },
     Family.FLAT: {"dxf: other release": 99.0, "dxf: moved": 99.0, "dxf: turned, moved": 99.0, "dxf: exploded": 99.0, "dxf: x 25.4": 99.5},
 }
-_VERDICT: dict[Family, dict[str, float]] = {
+VERDICT: dict[Family, dict[str, float]] = {
     Family.SOLID: {"re-exported: STEP turned, moved": 99.0, "re-exported: fine STL": 95.0},
     Family.FLAT: {"dxf: other release": 99.0, "dxf: moved": 99.0, "dxf: turned, moved": 99.0, "dxf: exploded": 99.0},
 }
@@ -73,7 +73,8 @@ def _recall(name: str, wanted: float, kind: Variants | None) -> Aim:
     what = f"same part, {name.removeprefix('re-exported: ')}: R@1{size}"
     if kind is None or not kind.count:
         return _at_least(what, wanted, None, "")
-    return _at_least(what, wanted, 100 * kind.recall["gated", not kind.scaled_up], f"{kind.count} files")
+    share = kind.recall["gated", not kind.scaled_up]
+    return _at_least(what, wanted, 100 * share, f"{kind.count} files, {kind.count * (1 - share):.3g} missed")
 
 
 def _classes(study: Study | None) -> Iterator[Aim]:
@@ -94,14 +95,14 @@ def _verdict(family: Family, study: Study | None) -> Iterator[Aim]:
     what = f'verdict "same part", {NAMES[family]}'
     wrong = None if verdict is None or not verdict.parts else 100 * verdict.wrong
     yield _at_most(f"{what}: false alarms", 100 * WRONG_AT_MOST, wrong, f"{verdict.parts} parts" if verdict else "", 2)
-    for name, wanted in _VERDICT[family].items():
+    for name, wanted in VERDICT[family].items():
         count, share = verdict.recall.get(name, (0, 0.0)) if verdict else (0, 0.0)
         told = f"{what}: recall of {name.removeprefix('re-exported: ')}"
         yield _at_least(told, wanted, 100 * share if count else None, f"{count} files" if count else "")
 
 
 def _at_least(what: str, wanted: float, figure: float | None, of: str) -> Aim:
-    return Aim(what, f"&ge; {wanted:g}", None if figure is None else f"{figure:.1f}", of, figure is not None and figure >= wanted)
+    return Aim(what, f"&ge; {wanted:g}", None if figure is None else f"{figure:.2f}", of, figure is not None and figure >= wanted)
 
 
 def _at_most(what: str, wanted: float, figure: float | None, of: str, digits: int = 1) -> Aim:

@@ -80,13 +80,15 @@ def apart(queries: Floats, gallery: Floats, family: Family, sized: bool) -> Dist
     if not sized:
         queries, gallery = queries.copy(), gallery.copy()
         queries[:, 0] = gallery[:, 0] = 0.0
-    rows = [nearness(gallery, query, family) for query in queries]
-    some = np.full((len(queries), len(gallery)), np.inf)
-    for at, row in enumerate(rows):
-        seen = candidates(row.plain, row.stable, CANDIDATES)
-        some[at, seen] = row.gated[seen]
-    names = {"plain": [row.plain for row in rows], "stable": [row.stable for row in rows], "gated": [row.gated for row in rows]}
-    return Distances({name: np.array(table) for name, table in names.items()} | {"candidates": some}, np.array([row.same for row in rows]))
+    shape = len(queries), len(gallery)
+    by_name = {ranking: np.full(shape, np.inf) for ranking in RANKINGS}
+    same = np.zeros(shape, dtype=bool)
+    for at, query in enumerate(queries):
+        found = nearness(gallery, query, family)
+        some = candidates(found.plain, found.stable, CANDIDATES)
+        by_name["plain"][at], by_name["stable"][at], by_name["gated"][at], same[at] = found.plain, found.stable, found.gated, found.same
+        by_name["candidates"][at, some] = found.gated[some]
+    return Distances(by_name, same)
 
 
 @dataclass(frozen=True, slots=True)

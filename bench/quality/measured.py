@@ -68,9 +68,7 @@ def _paths(collections: Sequence[Collection]) -> set[Path]:
 
 
 def _study(shelf: Shelf, collections: Sequence[Collection], of: dict[Path, Found], cache: Path, bounds: Bounds) -> Study:
-    kinds = _variants(shelf, cache, bounds)
-    kinds += _reexports(shelf, collections, cache, bounds) if shelf.family is Family.SOLID else []
-    kinds += mates(shelf)
+    kinds = all_variants(shelf, collections, cache, bounds) + mates(shelf)
     rows = {}
     for collection in collections:
         own = Shelf.of(shelf.family, collection.samples, [of[sample.path] for sample in collection.samples])
@@ -81,6 +79,12 @@ def _study(shelf: Shelf, collections: Sequence[Collection], of: dict[Path, Found
     formats = dict(sorted(Counter(shelf.formats).items()))
     told = {name: row for name, row in rows.items() if row}
     return Study(shelf.family, formats, shelf.twins, told, kinds, judged(shelf, kinds, held=True), judged(shelf, kinds, held=False))
+
+
+def all_variants(shelf: Shelf, collections: Sequence[Collection], cache: Path, bounds: Bounds) -> list[Variants]:
+    """Each kind of variant that is made of the parts of a shelf."""
+    kinds = _variants(shelf, cache, bounds)
+    return kinds + _reexports(shelf, collections, cache, bounds) if shelf.family is Family.SOLID else kinds
 
 
 def _variants(shelf: Shelf, cache: Path, bounds: Bounds) -> list[Variants]:

@@ -18,13 +18,14 @@ from typing import Any
 from bench.house import ROOT
 from bench.quality.exports import REEXPORTS, NotApplicable, write_variant
 
-SECONDS = 60
+_SECONDS = 60
 
 
 class Writer:
-    """The child of one thread."""
+    """The child of one thread. An order may take so many seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: int = _SECONDS) -> None:
+        self._seconds = seconds
         self._child: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Writer:
@@ -45,7 +46,13 @@ class Writer:
         if not line:
             status = child.wait()
             self.close()
-            raise NotApplicable(f"not written within {SECONDS} s" if status == -signal.SIGALRM else f"the writer died ({status})")
+            if status > 0:
+                raise RuntimeError(f"the writer of variants is broken, it ended with {status}: python -m bench.quality.writing 60")
+            raise NotApplicable(
+                f"not written within {self._seconds} s"
+                if status == -signal.SIGALRM
+                else f"the writer died ({signal.Signals(-status).name})"
+            )
         told = json.loads(line)
         if "missing" in told:
             raise NotApplicable(told["missing"])
@@ -53,7 +60,7 @@ class Writer:
 
     def _born(self) -> subprocess.Popen[str]:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "bench.quality.writing"],
+            [sys.executable, "-m", "bench.quality.writing", str(self._seconds)],
             cwd=ROOT,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
@@ -74,14 +81,14 @@ class Writer:
             self._child = None
 
 
-def serve() -> None:
+def serve(seconds: int) -> None:
     """Carry out the orders of the standard input, one line each."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the kernel prints is no answer
     shapes: dict[str, Any] = {}  # the last source: all its variants are asked for in a row
     for line in sys.stdin:
         source, variant, target = json.loads(line)
-        signal.alarm(SECONDS)
+        signal.alarm(seconds)
         answers.write(json.dumps(_answer(Path(source), variant, Path(target), shapes)) + "\n")
         signal.alarm(0)
         answers.flush()
@@ -104,4 +111,4 @@ def _answer(source: Path, variant: str, target: Path, shapes: dict[str, Any]) ->
 
 
 if __name__ == "__main__":
-    serve()
+    serve(int(sys.argv[1]))
