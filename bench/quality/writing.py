@@ -48,11 +48,8 @@ class Writer:
             self.close()
             if status > 0:
                 raise RuntimeError(f"the writer of variants is broken, it ended with {status}: python -m bench.quality.writing 60")
-            raise NotApplicable(
-                f"not written within {self._seconds} s"
-                if status == -signal.SIGALRM
-                else f"the writer died ({signal.Signals(-status).name})"
-            )
+            late = f"not written within {self._seconds} s"
+            raise NotApplicable(late if status == -signal.SIGALRM else f"the writer died of {signal.Signals(-status).name}")
         told = json.loads(line)
         if "missing" in told:
             raise NotApplicable(told["missing"])
