@@ -6,6 +6,7 @@ or devours gets a code instead of a vector.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import sys
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -59,8 +61,16 @@ def extracted(tasks: Sequence[Task], cache: Path, until: float = float("inf")) -
     return [_loaded(file) for file in files]
 
 
+@cache
+def _nursery() -> Nursery:
+    """One zygote for all threads and runs: starting it takes more than a second."""
+    nursery = Nursery(settings())
+    atexit.register(nursery.close)
+    return nursery
+
+
 class _Crew:
-    """Threads that share a list of files, the child processes of each, and one zygote of the sandbox."""
+    """Threads that share a list of files; each has a writer and a child of the sandbox."""
 
     def __init__(self, todo: Sequence[tuple[Task, Path]], until: float) -> None:
         self._units: Iterator[_Unit] = iter([list(unit) for _, unit in groupby(todo, key=lambda row: row[0][0])])
@@ -70,28 +80,22 @@ class _Crew:
         self._begun = self._told = time.monotonic()
 
     def work(self) -> None:
-        nursery = Nursery(settings())
         faults: list[BaseException] = []
-        try:
-            with tempfile.TemporaryDirectory(prefix="cadmill-quality-") as folder:
-                threads = [
-                    threading.Thread(target=self._thread, args=(nursery, Path(folder) / str(at), faults), daemon=True)
-                    for at in range(THREADS)
-                ]
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join()
-        finally:
-            nursery.close()
+        with tempfile.TemporaryDirectory(prefix="cadmill-quality-") as folder:
+            _nursery()
+            threads = [threading.Thread(target=self._thread, args=(Path(folder) / str(at), faults), daemon=True) for at in range(THREADS)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
         if faults:
             raise faults[0]
 
-    def _thread(self, nursery: Nursery, target: Path, faults: list[BaseException]) -> None:
+    def _thread(self, target: Path, faults: list[BaseException]) -> None:
         try:
             with Writer() as writer:
                 while not faults and time.monotonic() < self._until and (unit := self._next()):
-                    with Sandbox(nursery) as box:
+                    with Sandbox(_nursery()) as box:
                         for (path, variant), file in unit:
                             _keep(_found(path, variant, writer, target, box), file)
                     self._count(len(unit))
