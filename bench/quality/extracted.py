@@ -82,7 +82,7 @@ class _Crew:
     def work(self) -> None:
         faults: list[BaseException] = []
         with tempfile.TemporaryDirectory(prefix="cadmill-quality-") as folder:
-            _nursery()
+            _nursery()  # before the threads, which would start one each
             threads = [threading.Thread(target=self._thread, args=(Path(folder) / str(at), faults), daemon=True) for at in range(THREADS)]
             for thread in threads:
                 thread.start()
