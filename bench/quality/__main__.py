@@ -21,7 +21,7 @@ from bench.quality.telling import told
 def main() -> None:
     asked = arguments()
     until = time.monotonic() + 60 * asked.minutes
-    bounds = Bounds(60, 0, until) if asked.quick else Bounds(asked.parts, asked.rounds, until)
+    bounds = Bounds(60, 0, 0.0, until) if asked.quick else Bounds(asked.parts, asked.rounds, 60 * asked.timing, until)
     collections = collected(asked)
     with ExitStack() as stack:
         cache = asked.cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cadmill-quality-")))
@@ -56,7 +56,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kicad", type=Path, default=KICAD, help="folder of the KiCad packages, one folder a class")
     parser.add_argument("--parts", type=int, default=500, help="most parts of which each kind of variant is made")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds of the timing; 0: none")
-    parser.add_argument("--minutes", type=float, default=40.0, help="no file is begun later, except for the timing")
+    parser.add_argument("--minutes", type=float, default=40.0, help="no vector is begun later")
+    parser.add_argument("--timing", type=float, default=8.0, help="minutes for the timing, which comes last")
     parser.add_argument("--quick", action="store_true", help="60 parts of each kind, 6 KiCad files a class, no timing")
     parser.add_argument("--cache", type=Path, help="keep vectors here; a change of the engine is noticed")
     parser.add_argument("--write", action="store_true", help="write docs/quality.md")

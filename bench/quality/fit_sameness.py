@@ -35,7 +35,7 @@ def main() -> None:
         for family in Family:
             shelf = Shelf.of(family, samples, found)
             if shelf.samples:
-                _fit(shelf, all_variants(shelf, collections, cache, Bounds(asked.parts, 0)) + mates(shelf))
+                _fit(shelf, all_variants(shelf, collections, cache, Bounds(asked.parts, 0, 0.0)) + mates(shelf))
 
 
 def _fit(shelf: Shelf, kinds: list[Variants]) -> None:

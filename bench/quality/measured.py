@@ -23,6 +23,7 @@ class Bounds:
 
     parts: int  # of each kind of variant
     rounds: int  # of timing, 0: none
+    timing: float  # seconds
     until: float = float("inf")  # monotonic seconds: nothing is begun later
 
 
@@ -60,7 +61,7 @@ def measured(collections: Sequence[Collection], cache: Path, bounds: Bounds) -> 
         if shelf.samples:
             studies.append(_study(shelf, collections, of, cache, bounds))
     readable = [(path, one.format) for path, one in of.items() if one.vector and path in _paths(collections[:1])]
-    return Quality(studies, price(readable, bounds.rounds) if bounds.rounds else None, skipped)
+    return Quality(studies, price(readable, bounds.rounds, bounds.timing) if bounds.rounds else None, skipped)
 
 
 def _paths(collections: Sequence[Collection]) -> set[Path]:

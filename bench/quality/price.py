@@ -19,6 +19,7 @@ import numpy as np
 
 from bench.house import ROOT
 from bench.quality.ranking import Floats
+from bench.quality.samples import lot
 from foundation.errors import Failure
 from foundation.settings import CadSettings
 from tasks.vocabulary import FeatureVersion
@@ -42,13 +43,16 @@ class Price:
         return self.v4 / self.v3
 
 
-def price(files: Sequence[tuple[Path, str]], rounds: int) -> Price | None:
-    """Of (file, format) that can all be read; the median of the rounds counts for each file. None when there is no file."""
-    laps = np.array(_laps([path for path, _ in files], rounds)).reshape(-1, len(_VERSIONS))
+def price(files: Sequence[tuple[Path, str]], rounds: int, seconds: float) -> Price | None:
+    """Of (file, format) that can all be read; the median of the rounds counts for each file. Files are timed in the order of their draw,
+    and none is begun later than that. None when there is none.
+    """
+    drawn = sorted(files, key=lambda file: lot(file[0]))
+    laps = np.array(_laps([path for path, _ in drawn], rounds, time.monotonic() + seconds)).reshape(-1, len(_VERSIONS))
     timed = ~np.isnan(laps).any(axis=1)
     if not timed.any():
         return None
-    formats = np.array([format for _, format in files])
+    formats = np.array([format for _, format in drawn[: len(laps)]])
     v3, v4 = _percentile(laps[timed])
     ratios = {}
     for format in sorted(set(formats[timed])):
@@ -63,24 +67,26 @@ def _percentile(laps: Floats) -> tuple[float, float]:
     return float(v3), float(v4)
 
 
-def _laps(paths: Sequence[Path], rounds: int) -> list[list[float]]:
-    """Seconds of v3 and of v4 for each file, NaN where its extraction failed or died."""
+def _laps(paths: Sequence[Path], rounds: int, until: float) -> list[list[float]]:
+    """Seconds of v3 and of v4 for each file begun until that time (monotonic), NaN where its extraction failed or died."""
     laps: list[list[float]] = []
-    while len(laps) < len(paths):
+    while len(laps) < len(paths) and time.monotonic() < until:
         rest = [str(path) for path in paths[len(laps) :]]
         child = subprocess.run(
-            [sys.executable, "-m", "bench.quality.price", str(rounds)],
+            [sys.executable, "-m", "bench.quality.price", str(rounds), str(until)],
             cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, input=json.dumps(rest), stdout=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
         lines = child.stdout.splitlines()
         laps += [json.loads(line) for line in lines]
-        if len(lines) < len(rest):
+        if len(lines) < len(rest) and child.returncode:
             laps.append([float("nan")] * len(_VERSIONS))
     return laps
 
 
-def serve(rounds: int) -> None:
+def serve(rounds: int, until: float) -> None:
     for path in json.load(sys.stdin):
+        if time.monotonic() > until:  # this clock is the same in all processes of a machine
+            return
         print(json.dumps(_timed(Path(path), rounds)), flush=True)
 
 
@@ -98,4 +104,4 @@ def _timed(path: Path, rounds: int) -> list[float]:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), float(sys.argv[2]))

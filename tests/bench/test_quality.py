@@ -163,7 +163,7 @@ def test_a_small_run_tells_its_figures_beside_the_aims(tmp_path: Path) -> None:
         Sample(path, path.suffix.lower(), path.name[:2] if path.name.startswith(("ae.", "uc.")) else path.name, path.name.startswith("ae."))
         for path in files
     ]
-    quality = measured([Collection("samples", samples, ["samples: the rest"])], tmp_path / "cache", Bounds(parts=2, rounds=1))
+    quality = measured([Collection("samples", samples, ["samples: the rest"])], tmp_path / "cache", Bounds(parts=2, rounds=1, timing=60))
     verdicts = {aim.what: aim.verdict for aim in aims(quality)}
     assert verdicts["same part, dxf: moved: R@1"] == "met"
     assert verdicts["same part, IGES solid: R@1"] == "not measured"
@@ -178,7 +178,9 @@ def test_a_small_run_tells_its_figures_beside_the_aims(tmp_path: Path) -> None:
 
 
 def test_an_aim_that_is_missed_is_called_so(tmp_path: Path) -> None:
-    quality = measured([], tmp_path, Bounds(parts=1, rounds=0))
+    quality = measured([], tmp_path, Bounds(parts=1, rounds=0, timing=0))
     assert {aim.verdict for aim in aims(quality)} == {"not measured"}
-    worse = replace(quality, price=replace(price([(SAMPLES / "stl" / "round.stl", "stl")], 1) or pytest.fail("not timed"), v3=1.0, v4=2.0))
+    worse = replace(
+        quality, price=replace(price([(SAMPLES / "stl" / "round.stl", "stl")], 1, 60) or pytest.fail("not timed"), v3=1.0, v4=2.0)
+    )
     assert aims(worse)[-1].verdict == "MISSED"
