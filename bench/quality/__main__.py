@@ -23,6 +23,8 @@ def main() -> None:
     until = time.monotonic() + 60 * asked.minutes
     bounds = Bounds(60, 0, 0.0, until) if asked.quick else Bounds(asked.parts, asked.rounds, 60 * asked.timing, until)
     collections = collected(asked)
+    for line in (line for collection in collections for line in collection.skipped):
+        print(f"SKIPPED: {line}", file=sys.stderr)  # before half an hour is spent without it
     with ExitStack() as stack:
         cache = asked.cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cadmill-quality-")))
         quality = measured(collections, cache, bounds)
@@ -30,8 +32,6 @@ def main() -> None:
         quality.skipped.insert(0, "most of it: a quick draw, whose figures are not those of the aims")
     text = told(quality)
     print(text)
-    for line in quality.skipped:
-        print(f"SKIPPED: {line}", file=sys.stderr)
     if asked.write:
         target = ROOT / "docs" / "quality.md"
         target.write_text(text, encoding="utf-8")
