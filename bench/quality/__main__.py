@@ -61,7 +61,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="60 parts of each kind, 6 KiCad files a class, no timing")
     parser.add_argument("--cache", type=Path, help="keep vectors here; a change of the engine is noticed")
     parser.add_argument("--write", action="store_true", help="write docs/quality.md")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if asked.quick and asked.write:
+        parser.error("a quick draw is not written")
+    return asked
 
 
 if __name__ == "__main__":
