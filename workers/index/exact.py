@@ -1,13 +1,4 @@
-"""Exact search: slow and always right.
-
-Ranking is the squared distance over all scaled slots, gated by the distance over the slots that survive a change of
-format or pose: d² · min(1, (d_stable / GATE)²). Two forms of one part agree in the stable slots to a few thousandths, so
-the gate closes for them, while the order of merely similar parts stays as it is.
-
-"same" is a verdict by the stable distance alone, and can be wrong: on the development set (302 drawings, 171 meshes) 0.7 % of
-the drawings and none of the meshes have a *different* part within SAME_PART; with STEP and IGES (571 solids) it was 1.4 %.
-The limits were chosen on that same set. `make quality` measures it.
-"""
+"""Exact search: slow and always right. What is near and what is the same, `sameness` decides."""
 
 from __future__ import annotations
 
@@ -15,18 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ledger.vectors import PartVector
 from tasks.vocabulary import Family
 from workers.features.packing import unpacked
-from workers.features.scaling import scaled, stable_slots
-
-GATE = 0.15
-# stable distance below which two files are called the same part
-SAME_PART: Mapping[Family, float] = {Family.SOLID: 0.012, Family.FLAT: 0.005}
-
-Floats = npt.NDArray[np.float64]
+from workers.features.scaling import scaled
+from workers.index.sameness import Floats, nearness
 
 
 class Gallery:
@@ -57,22 +42,14 @@ class Gallery:
         if family is None:
             return []
         members = self._parts[family]
-        near, gated = distances(self._matrix[family], self._scaled([sha256], family)[0], family)
-        scores = 1.0 / (1.0 + gated)
+        found = nearness(self._matrix[family], self._scaled([sha256], family)[0], family)
+        scores = 1.0 / (1.0 + found.gated)
         hits: list[dict[str, Any]] = []
         for at in np.argsort(-scores, kind="stable"):
             part = members[at]
             if scores[at] < threshold or len(hits) == top_k:
                 break
             if part.part_id != part_id and format in (None, part.format):
-                label = "exact" if part.sha256 == sha256 else "same" if near[at] < SAME_PART[family] else "near"
+                label = "exact" if part.sha256 == sha256 else "same" if found.same[at] else "near"
                 hits.append({"part_id": part.part_id, "name": part.name, "score": round(float(scores[at]), 6), "label": label})
         return hits
-
-
-def distances(matrix: Floats, query: Floats, family: Family) -> tuple[Floats, Floats]:
-    """From a scaled query to each row of a scaled matrix: over the stable slots, and gated."""
-    stable = [slot for slot in stable_slots(family) if slot < matrix.shape[1]]
-    difference = matrix - query
-    near = np.sqrt(np.square(difference[:, stable]).sum(axis=1))
-    return near, np.sqrt(np.square(difference).sum(axis=1) * np.minimum(1.0, np.square(near / GATE)))

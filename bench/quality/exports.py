@@ -1,7 +1,4 @@
-"""The same part written anew, without a CAD kernel: meshes by numpy, drawings by ezdxf.
-
-What only a kernel can do is missing: meshing curved faces anew, writing STEP and IGES.
-"""
+"""The same part written anew, without a CAD kernel: meshes by numpy, drawings by ezdxf. `reexports` does what needs one."""
 
 from __future__ import annotations
 
@@ -68,7 +65,9 @@ def _coarse(vertices: Floats, triangles: Integers) -> tuple[Floats, Integers]:
     return means, merged[whole]
 
 
-# a kernel meshes the original as it meshes its variants: of what is no mesh, one is enough
+# what Open CASCADE makes of STEP parts; its writers stand in `reexports`, which is not imported here because it may die
+REEXPORTS = ("STEP turned, moved", "STEP x 25.4", "IGES solid", "IGES faces", "fine STL", "coarse STL")
+# of IGES, which often holds loose faces that no writer joins again, only the mesh of our reader is turned
 ONCE = ("turned, moved",)
 
 _Remesh = Callable[[Floats, Integers], tuple[Floats, Integers]]

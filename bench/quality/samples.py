@@ -1,4 +1,4 @@
-"""Files with labels: the development set with its manifest, and the KiCad packages of Debian."""
+"""Files with labels: the real files with their manifest, and the KiCad packages of Debian. Halves of them, and draws from them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import hashlib
 import os
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 from bench.house import ROOT
@@ -15,7 +17,10 @@ from tasks.vocabulary import Format
 from workers.cad.readers import READERS
 
 KICAD = Path("/usr/share/kicad/3dmodels")
-_KICAD_PER_CLASS, _KICAD_BYTES = 24, 900_000
+KICAD_INSTALL = "apt-get update && apt-get install -y --no-install-recommends kicad-packages3d"
+# a class with fewer files is none, its files stand in the gallery only
+_KICAD_LEAST, _KICAD_BYTES = 14, 900_000
+_REDRAWN_BYTES = 500_000
 _TRUSTED = ("strong", "medium")
 _LEAST_MEMBERS = 4
 # the same component in another colour is the same part: geometry is all that a vector can tell
@@ -36,12 +41,23 @@ class Sample:
         """Shared by files whose names differ only in digits; they leave the gallery when families are out."""
         return re.sub(r"\d+", "#", self.part)
 
+    @property
+    def held(self) -> bool:
+        """Of the half on which the verdict is reported; it was fitted to the other one. Families stand on one side."""
+        return held(self.kin)
+
+
+def held(name: str) -> bool:
+    """Whether this name belongs to the half that only reports: the first bit of its SHA-256."""
+    return hashlib.sha256(name.encode()).digest()[0] >= 128
+
 
 @dataclass(frozen=True, slots=True)
 class Collection:
     name: str
     samples: list[Sample]
     skipped: list[str]  # in words
+    unseen: bool = False  # half of its classes were never looked at while the slots were chosen
 
 
 def real(folder: Path) -> Collection:
@@ -50,7 +66,7 @@ def real(folder: Path) -> Collection:
         rows = list(csv.DictReader(stream))
     readable = [row for row in rows if Format(row["format"]) in READERS]
     skipped = [
-        f"{count} {name.upper()} files of the development set: no reader in this build"
+        f"{count} {name.upper()} real files: no reader in this build"
         for name, count in sorted(Counter(row["format"] for row in rows).items())
         if Format(name) not in READERS
     ]
@@ -61,7 +77,7 @@ def real(folder: Path) -> Collection:
         stem = Path(row["path"]).stem.lower()
         sure = bool(label) and (part == group or part == f"{group}/{stem}")
         samples.append(Sample(folder / row["path"], label, part, sure))
-    return Collection("development set", _labelled(samples), skipped)
+    return Collection("real files", _labelled(samples, _LEAST_MEMBERS), skipped)
 
 
 def _part(row: dict[str, str], group: str) -> str:
@@ -72,32 +88,53 @@ def _part(row: dict[str, str], group: str) -> str:
     if row["source"] == "libredwg":  # its folders are releases of the same drawings: entities, entities-2d, Constraints_12
         return f"libredwg/{re.split('[-_]', stem)[0]}"
     stem = stem.partition("~")[0]  # name~hash is a revision of name
+    if row["source"] == "sparkfun-kicad":  # its models are KiCad's, now and then of another release
+        return _package(stem)
     return f"{group}/{_COLOURS.sub('', stem)}"
 
 
-def _labelled(samples: list[Sample]) -> list[Sample]:
+def _package(stem: str) -> str:
+    return f"kicad/{_COLOURS.sub('', stem)}"
+
+
+def _labelled(samples: list[Sample], least: int) -> list[Sample]:
     """Labels with too few members are no labels."""
     members = Counter(sample.label for sample in samples)
-    return [sample if members[sample.label] >= _LEAST_MEMBERS else replace(sample, label="") for sample in samples]
+    return [sample if members[sample.label] >= least else replace(sample, label="") for sample in samples]
 
 
-def kicad(folder: Path = KICAD) -> Collection:
-    """At most 24 small STEP files of each folder, chosen by the hash of their names so that no maker prevails."""
-    name = "kicad-packages3d"
+def kicad(folder: Path = KICAD, per_class: int = 24) -> Collection:
+    """At most so many small STEP files of each folder, chosen by the hash of their names so that no maker prevails."""
+    name = "KiCad packages"
     if Format.STEP not in READERS:
-        return Collection(name, [], [f"{name} (aim Q4): no reader for STEP in this build"])
-    if not folder.is_dir():
-        return Collection(name, [], [f"{name} (aim Q4): not installed (apt install kicad-packages3d)"])
+        return Collection(name, [], [f"{name}: no reader for STEP in this build"])
     classes: dict[str, list[Path]] = defaultdict(list)
-    for path in folder.rglob("*"):
+    for path in folder.rglob("*") if folder.is_dir() else ():
         if path.suffix.lower() in (".step", ".stp") and path.stat().st_size < _KICAD_BYTES:
             classes[path.parent.name].append(path)
+    if not classes:
+        return Collection(name, [], [f"{name}: NOT INSTALLED in {folder} (5.3 GB); as root: {KICAD_INSTALL}"])
     samples = [
-        Sample(path, label, f"{label}/{_COLOURS.sub('', path.stem.lower())}")
+        Sample(path, label, _package(path.stem.lower()))
         for label, paths in sorted(classes.items())
-        for path in sorted(paths, key=lambda path: hashlib.sha256(path.name.encode()).digest())[:_KICAD_PER_CLASS]
+        for path in sorted(paths, key=lot)[:per_class]
     ]
-    return Collection(name, _labelled(samples), [])
+    return Collection(name, _labelled(samples, min(per_class, _KICAD_LEAST)), [], unseen=True)
+
+
+def redrawn(collections: Sequence[Sequence[Sample]], parts: int) -> list[Sample]:
+    """STEP files to be written anew: drawn by the hash of their names, from each collection in turn as long as it has any."""
+    lots = [sorted((sample for sample in samples if _is_step(sample.path)), key=lambda sample: lot(sample.path)) for samples in collections]
+    return [sample for row in zip_longest(*lots) for sample in row if sample is not None][:parts]
+
+
+def _is_step(path: Path) -> bool:
+    return path.suffix.lower() in (".step", ".stp") and path.stat().st_size < _REDRAWN_BYTES
+
+
+def lot(path: Path) -> bytes:
+    """Files are drawn in this order."""
+    return hashlib.sha256(path.name.encode()).digest()
 
 
 def data_folder() -> Path:

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.extracted import Found
-from bench.labelled import Sample
-from bench.ranking import Flags, Floats, Measures, leave_one_out, recall_at_one
+from bench.quality.extracted import Found
+from bench.quality.ranking import Flags, Floats, Integers, recall_at_one
+from bench.quality.samples import Sample
 from tasks.vocabulary import Family, FeatureVersion, slot_names
-from workers.cad.shape import Integers
 from workers.features.scaling import scaled, stable_slots
-from workers.index.exact import distances
+from workers.index.sameness import candidates, nearness
 
 CANDIDATES = 50  # of each of the two lists that an approximate index would hand to the gate
+RANKINGS = ("plain", "stable", "candidates", "gated")
 _TWIN = 1e-3  # two files whose slots all agree to this, in units of scale, hold one part
+_BODY = 1e-6  # so do two whose stable slots do and whose exact areas and volumes agree to this part, however their faces are cut
 _DRIFT_PERCENT = 97
 
 
@@ -35,13 +36,7 @@ class Shelf:
     def of(cls, family: Family, samples: Sequence[Sample], found: Sequence[Found]) -> Shelf:
         kept = [(sample, one) for sample, one in zip(samples, found, strict=True) if one.family == family.value]
         matrix = scaled(np.array([one.vector for _, one in kept]), family) if kept else np.empty((0, 0))
-        named = np.array([sample.part for sample, _ in kept])
-        alike = {}
-        for sized in (True, False):
-            same = named[:, None] == named[None, :]
-            for at, row in enumerate(matrix):
-                same[at] |= np.abs(matrix - row)[:, 0 if sized else 1 :].max(axis=1) <= _TWIN
-            alike[sized] = same
+        alike = {sized: _alike([sample for sample, _ in kept], [one for _, one in kept], matrix, family, sized) for sized in (True, False)}
         return cls(family, [sample for sample, _ in kept], [one.format for _, one in kept], matrix, alike)
 
     @property
@@ -50,24 +45,34 @@ class Shelf:
         named = np.array([sample.part for sample in self.samples])
         return int((self.alike[True] & (named[:, None] != named[None, :])).any(axis=1).sum())
 
+    @property
+    def held(self) -> Flags:
+        """(n,) the half that only reports."""
+        return np.array([sample.held for sample in self.samples], dtype=bool)
+
+
+def _alike(samples: Sequence[Sample], found: Sequence[Found], matrix: Floats, family: Family, sized: bool) -> Flags:
+    """(n, n) whether two files hold one part."""
+    named = np.array([sample.part for sample in samples])
+    same = np.asarray(named[:, None] == named[None, :])
+    # NaN for what has no exact body: it equals nothing
+    area, volume = np.array([one.body or (np.nan, np.nan) for one in found]).reshape(-1, 2).T
+    measures = (area, volume) if sized else (volume / area**1.5,)
+    first = 0 if sized else 1
+    stable = [slot for slot in stable_slots(family) if slot >= first]
+    for at, row in enumerate(matrix):
+        apart = np.abs(matrix - row)
+        body = np.logical_and.reduce([np.isclose(measure, measure[at], rtol=_BODY, atol=0) for measure in measures])
+        same[at] |= (apart[:, first:].max(axis=1) <= _TWIN) | (body & (apart[:, stable].max(axis=1) <= _TWIN))
+    return same
+
 
 @dataclass(frozen=True, slots=True)
 class Distances:
-    """(queries, gallery) over all slots, over the stable ones, and gated."""
+    """(queries, gallery) by ranking, and the verdict."""
 
-    plain: Floats
-    near: Floats
-    gated: Floats
-
-    @property
-    def by_name(self) -> dict[str, Floats]:
-        return {"plain": self.plain, "stable": self.near, "gated": self.gated, "candidates": self._candidates()}
-
-    def _candidates(self) -> Floats:
-        """Gated, when only the nearest by either of the other two distances are looked at."""
-        depth = min(CANDIDATES, self.plain.shape[1]) - 1
-        seen = (self.plain <= np.sort(self.plain, axis=1)[:, [depth]]) | (self.near <= np.sort(self.near, axis=1)[:, [depth]])
-        return np.where(seen, self.gated, np.inf)
+    by_name: dict[str, Floats]
+    same: Flags
 
 
 def apart(queries: Floats, gallery: Floats, family: Family, sized: bool) -> Distances:
@@ -75,41 +80,15 @@ def apart(queries: Floats, gallery: Floats, family: Family, sized: bool) -> Dist
     if not sized:
         queries, gallery = queries.copy(), gallery.copy()
         queries[:, 0] = gallery[:, 0] = 0.0
-    rows = [distances(gallery, query, family) for query in queries]
-    plain = np.array([np.sqrt(np.square(gallery - query).sum(axis=1)) for query in queries])
-    return Distances(plain, np.array([near for near, _ in rows]), np.array([gated for _, gated in rows]))
-
-
-@dataclass(frozen=True, slots=True)
-class Classes:
-    """Retrieval of like parts in one setting."""
-
-    queries: int
-    labels: int
-    setting: str
-    measures: Measures
-
-
-def classes(shelf: Shelf) -> list[Classes]:
-    """Every labelled part of a shelf asks for its like among the labelled ones."""
-    chosen = [at for at, sample in enumerate(shelf.samples) if sample.label]
-    if not chosen:
-        return []
-    labels = np.array([shelf.samples[at].label for at in chosen])
-    kin = np.array([shelf.samples[at].kin for at in chosen])
-    relevant = labels[:, None] == labels[None, :]
-    nobody, family = np.zeros_like(relevant), kin[:, None] == kin[None, :]
-    matrix, told = shelf.matrix[chosen], []
-    for sized in (True, False):
-        by_name = apart(matrix, matrix, shelf.family, sized).by_name
-        for name in ("plain", "stable", "gated"):
-            for out, hidden in (("all", nobody), ("family out", family)):
-                if not sized and name != "gated":
-                    continue
-                score = leave_one_out(by_name[name], relevant, hidden)
-                setting = f"{name}, {'with' if sized else 'without'} size, {out}"
-                told.append(Classes(score.queries, len(set(labels)), setting, score.mean))
-    return told
+    shape = len(queries), len(gallery)
+    by_name = {ranking: np.full(shape, np.inf) for ranking in RANKINGS}
+    same = np.zeros(shape, dtype=bool)
+    for at, query in enumerate(queries):
+        found = nearness(gallery, query, family)
+        some = candidates(found.plain, found.stable, CANDIDATES)
+        by_name["plain"][at], by_name["stable"][at], by_name["gated"][at], same[at] = found.plain, found.stable, found.gated, found.same
+        by_name["candidates"][at, some] = found.gated[some]
+    return Distances(by_name, same)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +96,16 @@ class Variants:
     """All variants of one kind beside their originals."""
 
     name: str
-    count: int
     missing: dict[str, int]
+    at: Integers  # (n,) places of the originals
+    queries: Floats  # (n, d) scaled
     recall: dict[tuple[str, bool], float]  # by ranking and by whether size counts
-    own: dict[bool, Floats]  # stable distance from the original, by whether size counts
+    same: Flags  # (n,) called the same as the original, size counted
     drift: list[tuple[str, float]]  # slots by their drift, largest first
+
+    @property
+    def count(self) -> int:
+        return len(self.at)
 
     @property
     def scaled_up(self) -> bool:
@@ -131,9 +115,10 @@ class Variants:
 def variants(shelf: Shelf, name: str, places: Sequence[int], found: Sequence[Found]) -> Variants:
     """What came of one kind of variant of the originals at these places of the shelf."""
     pairs = [(place, one.vector) for place, one in zip(places, found, strict=True) if one.vector]
-    missing = Counter(one.missing for one in found if one.missing)
+    missing = dict(Counter(one.missing for one in found if one.missing))
     if not pairs:
-        return Variants(name, 0, missing, {}, {}, [])
+        nothing = np.empty((0, shelf.matrix.shape[1]))
+        return Variants(name, missing, np.empty(0, dtype=np.int64), nothing, {}, np.empty(0, dtype=bool), [])
     queries = scaled(np.array([vector for _, vector in pairs]), shelf.family)
     return _asked(shelf, name, np.array([place for place, _ in pairs]), queries, np.arange(len(shelf.samples)), missing)
 
@@ -158,16 +143,17 @@ def mates(shelf: Shelf) -> list[Variants]:
 def _asked(shelf: Shelf, name: str, at: Integers, queries: Floats, gallery: Integers, missing: dict[str, int]) -> Variants:
     """The queries ask these places of the shelf; the original of each stands at `at`."""
     recall: dict[tuple[str, bool], float] = {}
-    own: dict[bool, Floats] = {}
+    same = np.empty(0, dtype=bool)
     for sized in (True, False):
         table = apart(queries, shelf.matrix[gallery], shelf.family, sized)
-        own[sized] = table.near[np.arange(len(at)), np.searchsorted(gallery, at)]
+        if sized:
+            same = table.same[np.arange(len(at)), np.searchsorted(gallery, at)]
         for ranking, distance in table.by_name.items():
             recall[ranking, sized] = recall_at_one(distance, shelf.alike[sized][np.ix_(at, gallery)])
     drift = np.percentile(np.abs(queries - shelf.matrix[at]), _DRIFT_PERCENT, axis=0)
     slots = slot_names(shelf.family, FeatureVersion.V4)
     order = [int(slot) for slot in np.argsort(-drift, kind="stable")]
-    return Variants(name, len(at), missing, recall, own, [(slots[slot], float(drift[slot])) for slot in order])
+    return Variants(name, missing, at, queries, recall, same, [(slots[slot], float(drift[slot])) for slot in order])
 
 
 def stable_names(family: Family) -> set[str]:

@@ -1,0 +1,1 @@
+"""How well vectors find what they should: `python -m bench.quality` (`make quality`)."""
