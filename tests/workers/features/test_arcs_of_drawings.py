@@ -77,8 +77,6 @@ def test_a_mirrored_arc_is_the_mirror_image() -> None:
     assert mirrored.arcs.points(32).sum(axis=0) == pytest.approx(straight.arcs.points(32).sum(axis=0) * [1, -1])
     one, other = (features(FlatStudy(paths, {}), FeatureVersion.V3).vector for paths in (straight, mirrored))
     assert one == pytest.approx(other, abs=1e-6)
-        features(FlatStudy(mirrored, {}), FeatureVersion.V3).vector, abs=1e-6
-    )
 
 
 def test_a_corner_between_a_line_and_an_arc_turns_by_the_angle_of_their_tangents() -> None:
