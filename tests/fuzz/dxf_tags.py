@@ -47,7 +47,7 @@ class Binary:
     def written(self, tags: Tags) -> bytes:
         parts = [BINARY_DXF]
         for code, value in tags:
-            wide = not self._short or code >= 255
+            wide = not self._short or not 0 <= code < 255
             parts.append((b"\xff" if self._short and wide else b"") + (code & 0xFFFF).to_bytes(2 if wide else 1, "little"))
             kind = kind_of(code)
             parts.append(bytes([len(value) & 255]) + value if kind == HEX else value if kind in (REAL, INTEGER) else value + b"\0")

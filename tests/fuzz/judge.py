@@ -9,7 +9,7 @@ from typing import Any
 
 from foundation.errors import CODES, Stage
 from foundation.settings import SandboxSettings
-from tasks.vocabulary import FeatureVersion, Format
+from tasks.vocabulary import Format
 
 SLACK = 2.0  # seconds beyond the limit within which an answer must be there
 _KERNEL = (Format.STEP, Format.IGES)  # Open CASCADE may die, which costs the file alone; what is ours may not
@@ -22,7 +22,6 @@ _NUMBER = re.compile(r"0x[0-9a-f]+|\d+\.?\d*(?:e[-+]?\d+)?")
 class Look:
     """How a mutant is asked about."""
 
-    version: FeatureVersion = FeatureVersion.V4
     draw: bool = False
     both_ways: bool = False
     named: bool = True

@@ -35,8 +35,7 @@ class Supervisor:
         """What the worker says to the mutant, or that it died or fell silent, which ends it."""
         path = Path(self._folder.name, "mutant")
         path.write_bytes(mutant.data)
-        asked = {"path": str(path), "name": mutant.name if look.named else "", "version": look.version.value,
-                 "draw": look.draw, "both_ways": look.both_ways}  # fmt: skip
+        asked = {"path": str(path), "name": mutant.name if look.named else "", "draw": look.draw, "both_ways": look.both_ways}
         worker = self._worker or self._start()
         assert worker.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died since the last file: reading finds out

@@ -57,13 +57,13 @@ class Station:
         self._box = Sandbox(self._nursery)
         self._files = 0
 
-    def extract(self, path: Path, name: str, version: FeatureVersion, draw: bool) -> dict[str, Any]:
+    def extract(self, path: Path, name: str, draw: bool) -> dict[str, Any]:
         """The answer, and all that can be seen from outside."""
         before, self._nursery.ends = self._nursery.pid, []
         started = time.monotonic()
         told: dict[str, Any] = {"code": "OK", "context": {}, "reader": "", "findings": []}
         try:
-            result = self._box.extract(path, name, version, draw).result
+            result = self._box.extract(path, name, FeatureVersion.V4, draw).result
             told["reader"] = result["facts"].get("reader", "")
             told["findings"] = [finding["code"] for finding in result["findings"]]
         except Failure as failure:
@@ -108,7 +108,7 @@ def main() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         station = stations[BOTH_WAYS if asked["both_ways"] else ENGINE]
-        answer = station.extract(Path(asked["path"]), asked["name"], FeatureVersion(asked["version"]), asked["draw"])
+        answer = station.extract(Path(asked["path"]), asked["name"], asked["draw"])
         strange = set(children(os.getpid())) - {one.pid for one in stations.values()}
         answer["left_over"] += [f"process {pid} escaped" for pid in strange]
         print(json.dumps(answer), flush=True)

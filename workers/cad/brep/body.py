@@ -142,10 +142,10 @@ def _mesh(shape: Any, box: Floats, faces: list[Any], limits: CadSettings) -> tup
     move.SetTranslation(gp_Vec(*(-middle).tolist()))
     stream, writer = io.BytesIO(), StlAPI_Writer()
     writer.ASCIIMode = False
-    writer.Write(shape.Moved(TopLoc_Location(move)), stream)
-    corners = binary_corners(stream.getvalue())
-    if not len(corners):
+    # nothing at all is written where there is no triangle
+    if not writer.Write(shape.Moved(TopLoc_Location(move)), stream):
         raise Failure("GEOMETRY_INVALID", {"reason": "no face could be meshed", "faces": len(faces)})
+    corners = binary_corners(stream.getvalue())
     if not np.isfinite(corners).all() or not has_area(corners):
         raise Failure("GEOMETRY_INVALID", {"reason": "the mesh has no finite area", "triangles": len(corners)})
     # the nodes of neighbouring faces differ by rounding now and then
