@@ -26,8 +26,8 @@ _AWARE: dict[Format, Mutate] = {
 }
 # how often each format gets its turn: a mutant of STEP costs as much time as ten of DXF
 _TURNS = {Format.DXF: 8, Format.STL: 4, Format.STEP: 3, Format.IGES: 3}
-_SLIPS = (1, 1, 1, 2, 2, 3, 6)
-_BLIND = 0.15  # the share of slips that know nothing of the format
+_SLIPS = (1, 1, 1, 1, 2, 2, 3)
+_BLIND = 0.1  # the share of slips that know nothing of the format
 _LARGEST = 1_500_000  # a mutant that grows beyond is cut: size is not what is looked for
 
 

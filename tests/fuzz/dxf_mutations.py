@@ -139,12 +139,18 @@ def splice(tags: Tags, donor: Tags, chance: Random, _: Encoding) -> None:
 def refer(tags: Tags, _: Tags, chance: Random, encoding: Encoding) -> None:
     """One more reference to a block, anywhere: in the drawing, in another block, in itself; turned, scaled, in arrays."""
     names = [value for start, stop in _entities(tags, b"BLOCK") for code, value in tags[start:stop] if code == 2] or [b"A"]
-    insert: Tags = [(0, b"INSERT"), (100, b"AcDbEntity"), (8, b"0"), (100, b"AcDbBlockReference"), (2, chance.choice(names))]
-    for code in (10, 20, 41, 42, 43, 44, 45, 50, 70, 71, 210, 220, 230):
-        if code in (10, 20) or chance.random() < 0.3:
-            like = b"2" if code in (70, 71) else b"1.5"
-            insert.append((code, encoding.number(code, chance.choice((like, like, number(chance, like))))))
-    to = chance.choice(_drawn(tags))[0]
+    if chance.random() < 0.8:  # to insert a layout is soon refused
+        names = [name for name in names if not name.startswith(b"*")] or [b"nowhere"]
+    to, stop = chance.choice(_drawn(tags))
+    near = tags[to:stop]
+    # handles and markers where the neighbours have them, or the reference is known to refuse it
+    insert: Tags = [(0, b"INSERT"), (5, b"%X" % chance.randrange(2**28, 2**30)), *(tag for tag in near if tag[0] == 330)][:3]
+    insert += [(100, b"AcDbEntity"), (8, b"0"), (100, b"AcDbBlockReference"), (2, chance.choice(names))]
+    insert = [tag for tag in insert if tag[0] not in (5, 100) or any(code == tag[0] for code, _ in near)]
+    for codes in ((10, 20), (41,), (42,), (43,), (44,), (45,), (50,), (70,), (71,), (210, 220, 230)):
+        if codes[0] == 10 or chance.random() < 0.3:
+            like = b"2" if codes[0] in (70, 71) else b"1.5"
+            insert += [(code, encoding.number(code, number(chance, like) if chance.random() < 0.1 else like)) for code in codes]
     tags[to:to] = insert
 
 

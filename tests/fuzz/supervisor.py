@@ -26,7 +26,6 @@ class Supervisor:
 
     def __init__(self, limits: SandboxSettings) -> None:
         self.limits = limits
-        self.deaths = 0
         self._folder = tempfile.TemporaryDirectory(prefix="cadmill-fuzz-")
         self._log = Path(self._folder.name, "worker.log")
         self._worker: subprocess.Popen[bytes] | None = None
@@ -43,7 +42,6 @@ class Supervisor:
             worker.stdin.flush()
         told = self._read(worker)
         if told is None:
-            self.deaths += 1
             end = worker.poll()
             self._end()
             return Answer("WORKER_DEATH", {"exit": end}, words=self._last_words())
