@@ -7,6 +7,7 @@ are only worth a look in `notable/`, each beside a note of what happened.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def main() -> int:
     corpus = Corpus(chosen.data or folders())
     print(", ".join(f"{len(files)} {fmt.value}" for fmt, files in corpus.files.items()), "files to start from", flush=True)
     with Supervisor(SandboxSettings(wall_seconds=chosen.wall, cpu_seconds=max(int(chosen.wall), 1))) as supervisor:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         campaign = Campaign(corpus, supervisor, chosen.seed, chosen.out)
         try:
             campaign.run(chosen.minutes * 60, chosen.mutants, chosen.format)

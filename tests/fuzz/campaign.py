@@ -63,15 +63,17 @@ class Campaign:
         started = saved = time.monotonic()
         before = self.tally.seconds
         asked = 0
-        while time.monotonic() - started < seconds and asked != mutants:
-            self._ask(self._corpus.mutant(self.tally.seed, self.tally.next, only))
-            self.tally.next += 1
-            asked += 1
-            self.tally.seconds = before + time.monotonic() - started
-            if time.monotonic() - saved > _SAVE_SECONDS:
-                saved = time.monotonic()
-                self._save()
-        self._save()
+        try:
+            while time.monotonic() - started < seconds and asked != mutants:
+                self._ask(self._corpus.mutant(self.tally.seed, self.tally.next, only))
+                self.tally.next += 1
+                asked += 1
+                self.tally.seconds = before + time.monotonic() - started
+                if time.monotonic() - saved > _SAVE_SECONDS:
+                    saved = time.monotonic()
+                    self._save()
+        finally:
+            self._save()
         return self.tally
 
     def _ask(self, mutant: Mutant) -> None:

@@ -48,10 +48,7 @@ def checked(data: bytes, limits: CadSettings) -> IgesText:
     units = _units(told)
     if units.origin is Origin.ASSUMED:
         findings.append(Finding.of(FindingCode.UNITS_ASSUMED))
-    facts: dict[str, Any] = {
-        "records": entities,
-        "records_by_type": dict(Counter(line[:8].strip().decode("latin-1") for line in directory[::2])),
-    }
+    facts: dict[str, Any] = {"records": entities, "records_by_type": dict(Counter(text(line[:8]) for line in directory[::2]))}
     for name, at in (("product", _PRODUCT), ("originating_system", _SYSTEM), ("preprocessor", _PREPROCESSOR)):
         if len(told) > at and (value := text(told[at])):
             facts[name] = value
