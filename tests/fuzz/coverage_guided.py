@@ -1,0 +1,81 @@
+"""Coverage-guided fuzzing of the readers that are Python, one at a time, in this process: `python -m tests.fuzz.coverage_guided dxf CORPUS`.
+
+Needs `atheris` (the extra `fuzz`). What follows the name of the reader goes to libFuzzer: folders of files to start from, `-max_total_time=600`,
+`-seed=1` ... Half of its mutations are ours, so that it gets beyond the first check of a text.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["workers", "ezdxf", "tasks"]):
+    from foundation.errors import Failure
+    from foundation.settings import CadSettings
+    from tests.fuzz import dxf_mutations, iges_mutations, step_mutations, stl_mutations
+    from tests.fuzz.dxf_tags import NotTags
+    from workers.cad.brep import iges_records, step_names, step_text
+    from workers.cad.dxf.fast.reader import opened_fast
+    from workers.cad.dxf.fast.tags import NotCovered
+    from workers.cad.dxf.reader import measured
+    from workers.cad.dxf.reference import opened
+    from workers.cad.stl import read_stl
+
+LIMITS = CadSettings(max_entities=100_000, max_triangles=100_000)
+_COPY = Path(tempfile.mkdtemp(), "input")
+_NO_SLIP = (NotTags, step_mutations.NoRecords, iges_mutations.NoRecords, ValueError, IndexError)
+
+
+def _path(data: bytes) -> Path:
+    _COPY.write_bytes(data)
+    return _COPY
+
+
+def _step(data: bytes) -> None:
+    step_names.header(data)
+    step_names.products(data)
+    step_names.units(data)
+    step_text.checked(data, LIMITS)
+
+
+TARGETS: dict[str, tuple[Callable[[bytes], object], Callable[[bytes, bytes, random.Random], bytes]]] = {
+    "dxf": (lambda data: measured(opened_fast(data), LIMITS), dxf_mutations.mutate),
+    "dxf_reference": (lambda data: measured(opened(_path(data)), LIMITS), dxf_mutations.mutate),
+    "stl": (lambda data: read_stl(_path(data), LIMITS), stl_mutations.mutate),
+    "step": (_step, step_mutations.mutate),
+    "iges": (lambda data: iges_records.checked(data, LIMITS), iges_mutations.mutate),
+}
+
+
+def main() -> None:
+    name = sys.argv.pop(1)
+    read, mutate = TARGETS[name]
+    logging.disable(logging.CRITICAL)
+
+    def once(data: bytes) -> None:
+        try:
+            read(data)
+        except (Failure, NotCovered):
+            return
+
+    def slipped(data: bytes, largest: int, seed: int) -> bytes:
+        chance = random.Random(seed)
+        try:
+            if chance.random() < 0.5:
+                return bytes(mutate(data, data, chance))[:largest]
+        except _NO_SLIP:
+            pass
+        return bytes(atheris.Mutate(data, largest))
+
+    atheris.Setup(sys.argv, once, custom_mutator=slipped)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
