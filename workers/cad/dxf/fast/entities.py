@@ -19,8 +19,12 @@ DRAWN = (b"LINE", b"CIRCLE", b"ARC", b"ELLIPSE", b"LWPOLYLINE", b"POLYLINE", b"S
 LENT = (b"SPLINE", b"HATCH", b"MULTILEADER", b"IMAGE", b"ACAD_TABLE", b"PDFUNDERLAY")
 # only counted; the first are read by code alone, the others by subclass
 _COUNTED = (b"TEXT", b"POINT", b"SHAPE")
-_BODIES = (b"3DSOLID", b"REGION", b"BODY")
-_COUNTED_BY_SUBCLASS = (b"MTEXT", b"ATTDEF", b"DIMENSION", b"LEADER", b"TOLERANCE", b"VIEWPORT", b"RAY", b"XLINE", *_BODIES)
+_COUNTED_BY_SUBCLASS = (
+    *(b"MTEXT", b"ATTDEF", b"DIMENSION", b"LEADER", b"TOLERANCE", b"VIEWPORT"),
+    *(b"RAY", b"XLINE", b"3DSOLID", b"REGION", b"BODY"),
+)
+# of these the reference wants more than R12 has, or data of an application
+_MORE_THAN_R12 = (b"3DSOLID", b"REGION", b"BODY", b"VIEWPORT")
 _FRAME = (b"INSERT", b"BLOCK", b"ENDBLK", b"VERTEX", b"ATTRIB", b"SEQEND")
 _COVERED = {*DRAWN, *LENT, *_COUNTED, *_COUNTED_BY_SUBCLASS, *_FRAME}
 _SPACES = ("*model_space", "*paper_space")
@@ -56,7 +60,7 @@ class Entities:
         present = {plan.names[kind] for kind in np.unique(self.kinds).tolist()}
         if not present <= _COVERED:
             raise NotCovered(f"entities of the kind {sorted(present - _COVERED)[0]!r}")
-        modern = any(name.decode("latin-1") in SUBCLASS for name in plan.names) or not present.isdisjoint(_BODIES)
+        modern = any(name.decode("latin-1") in SUBCLASS for name in plan.names) or not present.isdisjoint(_MORE_THAN_R12)
         if plan.version == R12 and modern:
             raise NotCovered("entities of R2000 in a drawing of R12")
         self.lent: Flags = self.of(*LENT)
