@@ -17,7 +17,7 @@ $(VENV)/ready: pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "cadmill needs Python 3.11, 3.12 or 3.13, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv sync --quiet --frozen --all-extras
+	@$(BIN)/uv sync --quiet --frozen --all-extras --no-extra fuzz
 	@touch $@
 
 setup: $(VENV)/ready libraries ## install everything into .venv, as the lock file says

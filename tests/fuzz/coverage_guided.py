@@ -1,7 +1,10 @@
-"""Coverage-guided fuzzing of the readers that are Python, one at a time, in this process: `python -m tests.fuzz.coverage_guided dxf CORPUS`.
+"""Coverage-guided fuzzing of the readers that are Python, one at a time, in this process: untyped errors and slowness end it.
 
-Needs `atheris` (the extra `fuzz`). What follows the name of the reader goes to libFuzzer: folders of files to start from, `-max_total_time=600`,
-`-seed=1` ... Half of its mutations are ours, so that it gets beyond the first check of a text.
+    .venv/bin/uv sync --frozen --all-extras        adds atheris (the extra `fuzz`), which nothing else needs
+    .venv/bin/python -m tests.fuzz.coverage_guided dxf CORPUS -max_total_time=600 -timeout=20 -rss_limit_mb=4000
+
+What follows the name of the reader goes to libFuzzer; CORPUS is a folder of files to start from, where it adds those that reach
+something new. Half of the mutations are ours, so that it gets beyond the first check of a text.
 """
 
 from __future__ import annotations
@@ -16,6 +19,11 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["workers", "ezdxf", "tasks"]):
+    # what the reference imports when the first drawing needs it
+    import ezdxf.filemanagement
+    import ezdxf.path
+    import ezdxf.recover  # noqa: F401
+
     from foundation.errors import Failure
     from foundation.settings import CadSettings
     from tests.fuzz import dxf_mutations, iges_mutations, step_mutations, stl_mutations
