@@ -74,19 +74,23 @@ def is_number(code: int) -> bool:
 
 
 def parsed(data: bytes) -> tuple[Tags, Encoding]:
-    """Raises `NotTags`."""
+    """At least one tag that begins something. Raises `NotTags`."""
     if data.startswith(BINARY_DXF):
         try:
             found = binary_tags(data)
         except NotCovered as error:
             raise NotTags from error
-        return [(int(code), found.value(at)) for at, code in enumerate(found.codes.tolist())], Binary(version_of(data) <= b"AC1009")
+        return _begun([(int(code), found.value(at)) for at, code in enumerate(found.codes.tolist())]), Binary(version_of(data) <= b"AC1009")
     end = b"\r\n" if b"\r\n" in data[:200] else b"\n"
     lines = data.split(end)
     try:
         tags = [(int(code), value) for code, value in zip(lines[::2], lines[1::2], strict=False)]
     except ValueError as error:
         raise NotTags from error
-    if not tags:
+    return _begun(tags), Text(end)
+
+
+def _begun(tags: Tags) -> Tags:
+    if all(code for code, _ in tags):
         raise NotTags
-    return tags, Text(end)
+    return tags

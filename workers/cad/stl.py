@@ -133,7 +133,7 @@ def _numbers(body: bytes, facets: int) -> Floats:
 
 def has_area(corners: Floats) -> bool:
     """Whether the surface has an area worth naming beside the square of its largest side: lines and points have none."""
-    extent = float(np.ptp(corners.reshape(-1, 3), axis=0).max())
+    extent = float(np.ptp(corners.reshape(-1, 3), axis=0).max()) if len(corners) else 0.0
     if not extent > 0:
         return False
     edges = (corners[:, 1:] - corners[:, :1]) / extent

@@ -146,8 +146,10 @@ def _mesh(shape: Any, box: Floats, faces: list[Any], limits: CadSettings) -> tup
     if not writer.Write(shape.Moved(TopLoc_Location(move)), stream):
         raise Failure("GEOMETRY_INVALID", {"reason": "no face could be meshed", "faces": len(faces)})
     corners = binary_corners(stream.getvalue())
-    if not np.isfinite(corners).all() or not has_area(corners):
-        raise Failure("GEOMETRY_INVALID", {"reason": "the mesh has no finite area", "triangles": len(corners)})
     # the nodes of neighbouring faces differ by rounding now and then
     mesh, _ = weld(corners, np.round(corners / (_NEAR * extent)))
-    return Mesh(mesh.vertices + middle, mesh.triangles), sum(piece is None or not piece.NbTriangles() for piece in meshed)
+    mesh = Mesh(mesh.vertices + middle, mesh.triangles)
+    # welded and in its place: far from the origin, or in a box far too large, nothing may be left of it
+    if not np.isfinite(mesh.vertices).all() or not has_area(mesh.vertices[mesh.triangles]):
+        raise Failure("GEOMETRY_INVALID", {"reason": "the mesh has no finite area", "triangles": len(corners)})
+    return mesh, sum(piece is None or not piece.NbTriangles() for piece in meshed)
