@@ -18,6 +18,7 @@ from tests.fuzz.corpus import SAMPLES, Corpus, Mutant
 from tests.fuzz.judge import Answer, Look, broken
 from tests.fuzz.minimise import minimised, pieces
 from tests.fuzz.supervisor import Supervisor
+from tests.fuzz.worker import children
 from tests.workers.cad.kernel_here import missing, needs_kernel
 
 FOUND = SAMPLES / "fuzz" / "found"
@@ -81,15 +82,32 @@ def test_a_campaign_goes_on_where_it_stopped(supervisor: Supervisor, corpus: Cor
         Campaign(corpus, supervisor, 4, tmp_path)
 
 
-def test_a_worker_that_dies_is_seen_and_replaced(supervisor: Supervisor, corpus: Corpus) -> None:
+def test_what_a_child_leaves_behind_is_seen(supervisor: Supervisor) -> None:
+    failing = Mutant(0, Format.STL, "cut.stl", (SAMPLES / "bad" / "claims_1000_has_400.stl").read_bytes())
+    assert broken(Format.STL, supervisor.answer(failing, Look()), LIMITS) == []
+    boxes = [*Path(supervisor._folder.name, "boxes").iterdir()]
+    assert boxes
+    for box in boxes:
+        (box / "forgotten").touch()
+    assert broken(Format.STL, supervisor.answer(failing, Look()), LIMITS) == ["left over: forgotten"]
+    for box in boxes:
+        (box / "forgotten").unlink()
+    assert broken(Format.STL, supervisor.answer(failing, Look()), LIMITS) == []
+
+
+def test_a_zygote_and_a_worker_that_die_are_seen_and_replaced(supervisor: Supervisor, corpus: Corpus) -> None:
     mutant = corpus.mutant(1, 0, Format.STL)
     supervisor.answer(mutant, Look())
     assert supervisor._worker is not None
-    os.kill(supervisor._worker.pid, signal.SIGKILL)
-    answer = supervisor.answer(mutant, Look())
-    assert answer.code == "WORKER_DEATH"
-    assert broken(Format.STL, answer, LIMITS)
-    assert supervisor.answer(mutant, Look()).code != "WORKER_DEATH"
+    worker = supervisor._worker.pid
+    for zygote in children(worker):
+        os.kill(zygote, signal.SIGKILL)
+    assert {"the zygote was lost", "no answer of a file: SANDBOX_UNAVAILABLE"} <= {
+        *broken(Format.STL, supervisor.answer(mutant, Look()), LIMITS)
+    }
+    os.kill(worker, signal.SIGKILL)
+    assert supervisor.answer(mutant, Look()).code == "WORKER_DEATH"
+    assert broken(Format.STL, supervisor.answer(mutant, Look()), LIMITS) == []
 
 
 @pytest.mark.parametrize(
@@ -98,6 +116,7 @@ def test_a_worker_that_dies_is_seen_and_replaced(supervisor: Supervisor, corpus:
         (Answer("OK"), 0),
         (Answer("FILE_CORRUPT"), 0),
         (Answer("ENGINE_CRASH"), 1),
+        (Answer("WORKER_DEATH"), 1),
         (Answer("ENGINE_DEFECT"), 1),
         (Answer("NO_SUCH_CODE"), 1),
         (Answer("SANDBOX_UNAVAILABLE", zygote_lost=True), 2),
