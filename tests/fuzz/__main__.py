@@ -1,7 +1,7 @@
 """Fuzz all readers through the sandbox: `python -m tests.fuzz` (`make fuzz`), `--help` for what it takes.
 
 The same folder and seed go on where the last run stopped. Ends with 1 if a promise was broken; such mutants are in `broken/`, mutants that
-are only worth a look in `notable/`, each beside a note of what happened.
+are only worth a look in `notable/`, each beside a note of what happened. `python -m tests.fuzz.minimise` makes them small.
 """
 
 from __future__ import annotations

@@ -11,19 +11,14 @@ from random import Random
 
 from tasks.recognition import HEAD_BYTES, recognise
 from tasks.vocabulary import Format
-from tests.fuzz import bytes_mutations, dxf_mutations, iges_mutations, step_mutations, stl_mutations
-from tests.fuzz.dxf_tags import NotTags
+from tests.fuzz.mutations import blind, dxf, iges, step, stl
+from tests.fuzz.mutations.dxf_tags import NotTags
 
 TESTS = Path(__file__).parents[1]
 SAMPLES = TESTS / "data"
 Mutate = Callable[[bytes, bytes, Random], bytes]
 
-_AWARE: dict[Format, Mutate] = {
-    Format.DXF: dxf_mutations.mutate,
-    Format.STL: stl_mutations.mutate,
-    Format.STEP: step_mutations.mutate,
-    Format.IGES: iges_mutations.mutate,
-}
+_AWARE: dict[Format, Mutate] = {Format.DXF: dxf.mutate, Format.STL: stl.mutate, Format.STEP: step.mutate, Format.IGES: iges.mutate}
 # how often each format gets its turn: a mutant of STEP costs as much time as ten of DXF
 _TURNS = {Format.DXF: 8, Format.STL: 4, Format.STEP: 3, Format.IGES: 3}
 _SLIPS = (1, 1, 1, 1, 2, 2, 3)
@@ -89,6 +84,6 @@ def _slipped(fmt: Format, data: bytes, donor: bytes, chance: Random) -> bytes:
     if chance.random() >= _BLIND:
         try:
             return _AWARE[fmt](data, donor, chance) or data
-        except (NotTags, step_mutations.NoRecords, iges_mutations.NoRecords):
+        except (NotTags, step.NoRecords, iges.NoRecords):
             pass  # earlier slips broke it too much for that
-    return chance.choice(bytes_mutations.MUTATIONS)(data, donor, chance) or data
+    return chance.choice(blind.MUTATIONS)(data, donor, chance) or data

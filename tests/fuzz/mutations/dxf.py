@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from tests.fuzz.dxf_tags import Encoding, NotTags, Tags, is_number, parsed
-from tests.fuzz.numbers import TEXTS, number
+from tests.fuzz.mutations.dxf_tags import Encoding, NotTags, Tags, is_number, parsed
+from tests.fuzz.mutations.numbers import TEXTS, number
 
 _KINDS = tuple(
     b"LINE CIRCLE ARC ELLIPSE LWPOLYLINE POLYLINE VERTEX SEQEND SPLINE HELIX HATCH MPOLYGON MESH MLINE 3DFACE SOLID TRACE INSERT ATTRIB "

@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 
-from tests.fuzz.numbers import FINITE, TEXTS, number
+from tests.fuzz.mutations.numbers import FINITE, TEXTS, number
 
 _HEADER = 84
 _RECORD = np.dtype([("numbers", "<f4", 12), ("attribute", "<u2")])

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from random import Random
 
-from tests.fuzz.numbers import TEXTS, number
+from tests.fuzz.mutations.numbers import TEXTS, number
 
 _RECORD = re.compile(rb"(#\d+)\s*=\s*((?:'[^']*'|[^;'])*);")
 _REFERENCE, _KEYWORD = re.compile(rb"#\d+"), re.compile(rb"[A-Z][A-Z0-9_]+(?=\s*\()")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from tests.fuzz.numbers import TEXTS, number
+from tests.fuzz.mutations.numbers import TEXTS, number
 
 # entities that Open CASCADE turns into geometry
 _TYPES = (0, 100, 102, 104, 106, 108, 110, 112, 114, 116, 118, 120, 122, 123, 124, 126, 128, 130, 140, 141, 142, 143, 144, 150, 154, 158,
