@@ -150,3 +150,11 @@ def test_limits_and_the_compressed_form_are_refused() -> None:
         checked(iges(LINE, LINE), CadSettings(max_records=1))
     assert caught.value.context["limit"] == "CADMILL_CAD_MAX_RECORDS"
     assert failure(iges(LINE).replace(b"S      1\n", b"C      1\n", 1)).code == "FORMAT_UNSUPPORTED"
+
+
+def test_types_that_are_none_are_told_in_bounds_and_as_text() -> None:
+    lines = iges(*[LINE] * 300).splitlines(keepends=True)
+    kinds = (b"%8d" % (place // 2) for place in range(1000))
+    data = b"".join(next(kinds) + line[8:] if line[72:73] == b"D" else line for line in lines)
+    assert len(checked(data, LIMITS).facts["records_by_type"]) == 200
+    assert checked(data.replace(b"\n       7", b"\n  \0\xff   7"), LIMITS).facts["records_by_type"]["ÿ   7"] == 1
