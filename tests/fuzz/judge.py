@@ -30,7 +30,7 @@ class Look:
     def at(cls, number: int, fmt: Format) -> Look:
         """Pictures cost ten times the vector and the reference is slow, so these are asked for now and then."""
         chance = Random(number)
-        both = fmt is Format.DXF and chance.random() < 0.15
+        both = fmt is Format.DXF and chance.random() < 0.4
         return cls(draw=not both and chance.random() < 0.05, both_ways=both, named=chance.random() < 0.5)
 
 
