@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench quality clean
+.PHONY: help setup libraries demo up test check fix bench quality fuzz clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -17,7 +17,7 @@ $(VENV)/ready: pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "cadmill needs Python 3.11, 3.12 or 3.13, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv sync --quiet --frozen --all-extras
+	@$(BIN)/uv sync --quiet --frozen --all-extras --no-extra fuzz
 	@touch $@
 
 setup: $(VENV)/ready libraries ## install everything into .venv, as the lock file says
@@ -55,6 +55,9 @@ bench: setup ## measure the line and the plain loop side by side
 
 quality: setup ## measure how well vectors find what they should
 	@$(BIN)/python -m bench.quality $(ARGS)
+
+fuzz: setup ## mutants of real and bad files through the sandbox; ARGS="--minutes 60" for an hour
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 clean: ## remove what setup and runs made
 	rm -rf $(VENV) cadmill-data .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

@@ -147,10 +147,10 @@ def _numbers(body: bytes, facets: int) -> Corners:
         return columns.T.astype(np.float32).reshape(-1, 3, 3)
 
 
-def has_area(corners: Corners) -> bool:
+def has_area(corners: Corners | Floats) -> bool:
     """Whether the surface has an area worth naming beside the square of its largest side: lines and points have none."""
     points = np.ascontiguousarray(corners.transpose(2, 1, 0))
-    extent = float(np.ptp(points.reshape(3, -1), axis=1).max())
+    extent = float(np.ptp(points.reshape(3, -1), axis=1).max()) if len(corners) else 0.0
     if not extent > 0:
         return False
     # a few triangles are nearly always proof enough

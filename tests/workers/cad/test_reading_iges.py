@@ -189,3 +189,11 @@ def test_a_surface_with_whole_numbers_is_read_and_told_as_repaired(tmp_path: Pat
     assert told["code"] == "OK"
     assert told["result"]["facts"]["area"] == pytest.approx(200)
     assert {"code": "FILE_REPAIRED", "count": 28} in [{key: one[key] for key in ("code", "count")} for one in told["result"]["findings"]]
+
+
+def test_types_that_are_none_are_told_in_bounds_and_as_text() -> None:
+    lines = iges(*[LINE] * 300).splitlines(keepends=True)
+    kinds = (b"%8d" % (place // 2) for place in range(1000))
+    data = b"".join(next(kinds) + line[8:] if line[72:73] == b"D" else line for line in lines)
+    assert len(checked(data, LIMITS).facts["records_by_type"]) == 200
+    assert checked(data.replace(b"\n       7", b"\n  \0\xff   7"), LIMITS).facts["records_by_type"]["ÿ   7"] == 1

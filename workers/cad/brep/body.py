@@ -159,12 +159,16 @@ def _mesh(shape: Any, box: Floats, faces: list[Any], limits: CadSettings) -> tup
     move.SetTranslation(gp_Vec(*(-middle).tolist()))
     stream, writer = io.BytesIO(), StlAPI_Writer()
     writer.ASCIIMode = False
-    writer.Write(shape.Moved(TopLoc_Location(move)), stream)
-    corners = binary_corners(stream.getbuffer())
-    if not len(corners):
+    # nothing at all is written where there is no triangle
+    if not writer.Write(shape.Moved(TopLoc_Location(move)), stream):
         raise Failure("GEOMETRY_INVALID", {"reason": "no face could be meshed", "faces": len(faces)})
-    if not np.isfinite(corners).all() or not has_area(corners):
+    corners = binary_corners(stream.getbuffer())
+    if not np.isfinite(corners).all():
         raise Failure("GEOMETRY_INVALID", {"reason": "the mesh has no finite area", "triangles": len(corners)})
     # the nodes of neighbouring faces differ by rounding now and then
     mesh, _ = weld(corners, _NEAR * extent)
-    return Mesh(mesh.vertices + middle, mesh.triangles), counts.count(0)
+    mesh = Mesh(mesh.vertices + middle, mesh.triangles)
+    # welded and in its place: far from the origin, or in a box far too large, nothing may be left of it
+    if not has_area(mesh.vertices[mesh.triangles]):
+        raise Failure("GEOMETRY_INVALID", {"reason": "the mesh has no finite area", "triangles": len(corners)})
+    return mesh, counts.count(0)

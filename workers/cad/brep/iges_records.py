@@ -9,7 +9,7 @@ from typing import Any
 
 from foundation.errors import Failure
 from foundation.settings import CadSettings
-from workers.cad.brep.step_names import text
+from workers.cad.brep.step_names import NAMES, text
 from workers.cad.shape import MILLIMETRES_ASSUMED, Finding, FindingCode, Origin, Units
 
 _WIDTH, _LETTER = 80, 72
@@ -50,7 +50,7 @@ def checked(data: bytes, limits: CadSettings) -> IgesText:
         findings.append(Finding.of(FindingCode.UNITS_ASSUMED))
     facts: dict[str, Any] = {
         "records": entities,
-        "records_by_type": dict(Counter(line[:8].strip().decode("latin-1") for line in directory[::2])),
+        "records_by_type": dict(Counter(text(line[:8]) for line in directory[::2]).most_common(NAMES)),
     }
     for name, at in (("product", _PRODUCT), ("originating_system", _SYSTEM), ("preprocessor", _PREPROCESSOR)):
         if len(told) > at and (value := text(told[at])):

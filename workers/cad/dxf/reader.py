@@ -111,15 +111,12 @@ def _leaves_plane(expansion: Expansion) -> bool:
 
 
 def _facts(drawing: Drawing, expansion: Expansion, findings: Counter[FindingCode]) -> dict[str, Any]:
-    repaired: list[str] = []
+    repaired = 0
 
     def clean(text: str) -> str:
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            repaired.append(text)
-            text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        nonlocal repaired
+        repaired += any("\ud800" <= letter <= "\udfff" for letter in text)
+        return _storable(text)
 
     layers, blocks = sorted(drawing.layers), sorted(drawing.blocks)
     facts = {
@@ -138,10 +135,22 @@ def _facts(drawing: Drawing, expansion: Expansion, findings: Counter[FindingCode
         "texts_total": drawing.texts_total,
     }
     if repaired:
-        findings[FindingCode.TEXT_REPAIRED] += len(repaired)
+        findings[FindingCode.TEXT_REPAIRED] += repaired
     return facts
 
 
 def _bounded(types: Counter[str]) -> dict[str, int]:
-    """The most frequent types; their names come from the file, so their length and number are bounded."""
-    return {kind[:40]: count for kind, count in types.most_common(NAMES)}
+    """The most frequent types; their names come from the file, so they may be anything, and their length and number are bounded."""
+    told: Counter[str] = Counter()
+    for kind, count in types.most_common(NAMES):
+        told[_storable(kind[:40])] += count
+    return dict(told)
+
+
+def _storable(text: str) -> str:
+    """The text without what neither JSON nor a database can hold: zero bytes, and bytes that were no letters when it was decoded."""
+    try:
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:  # halves of letters that no byte stands for
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

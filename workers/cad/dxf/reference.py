@@ -140,6 +140,8 @@ def _node(document: Any, layout: Any) -> Node:
             node.findings[FindingCode.BLOCKS_MISSING] += 1
         elif block.block is not None and block.block.dxf.flags & 4:
             node.findings[FindingCode.REFERENCES_IGNORED] += 1
+        elif not _has_place(entity):
+            node.findings[FindingCode.ENTITIES_INVALID] += 1
         else:
             inserts.setdefault(document.blocks.key(name), []).append(entity)
             node.types["ATTRIB"] += len(entity.attribs)
@@ -152,6 +154,15 @@ def _drawn(entities: list[Any]) -> tuple[Strokes, Counter[FindingCode]]:
     for entity in entities:
         collector.add(entity)
     return collector.strokes(), collector.findings
+
+
+def _has_place(insert: Any) -> bool:
+    """Whether it says where its copies are: an extrusion without length has no direction, an infinite angle no sine."""
+    try:
+        numbers = [*insert.matrix44(), *insert.ocs().ux, insert.dxf.get("row_spacing", 0.0), insert.dxf.get("column_spacing", 0.0)]
+    except (ValueError, ArithmeticError):
+        return False
+    return all(map(math.isfinite, numbers))
 
 
 def _references(inserts: list[Any]) -> References:

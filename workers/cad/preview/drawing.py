@@ -18,6 +18,8 @@ from workers.cad.shape import LARGEST, Floats, Paths
 _MOST_ENTITIES = 20_000
 _MOST_PIECES = 100_000
 _MOST_POINTS = 400_000
+# deviation of a curve in parts of its own extent: at most some 30 000 points each
+_FINEST = 1e-9
 # light colours are for dark screens; on white paper nothing may be brighter than this
 _BRIGHTEST_LINE, _BRIGHTEST_FILL = 0.42, 0.72
 # words and dimensions may reach this far beyond the outlines, in parts of their extent; what lies farther off is cut
@@ -140,8 +142,13 @@ def _shapes(record: Any, distance: float) -> Iterable[tuple[list[Floats], bool]]
 
 
 def _flat(path: Any, distance: float) -> Floats:
+    corners = np.asarray(path.np_vertices(), dtype=np.float64).reshape(-1, 2)
     if not path.has_curves:
-        return np.asarray(path.np_vertices(), dtype=np.float64).reshape(-1, 2)
+        return corners
+    if not (np.abs(corners) <= LARGEST).all():
+        return np.zeros((0, 2))
+    # or a curve that leaves the picture far behind would have points without number
+    distance = max(distance, _FINEST * float(np.ptp(corners, axis=0).max()))
     return np.array([(point.x, point.y) for point in path.flattening(distance)], dtype=np.float64).reshape(-1, 2)
 
 

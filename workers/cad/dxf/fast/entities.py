@@ -23,6 +23,8 @@ _COUNTED_BY_SUBCLASS = (
     *(b"MTEXT", b"ATTDEF", b"DIMENSION", b"LEADER", b"TOLERANCE", b"VIEWPORT"),
     *(b"RAY", b"XLINE", b"3DSOLID", b"REGION", b"BODY"),
 )
+# of these the reference wants more than R12 has, or data of an application
+_MORE_THAN_R12 = (b"3DSOLID", b"REGION", b"BODY", b"VIEWPORT")
 _FRAME = (b"INSERT", b"BLOCK", b"ENDBLK", b"VERTEX", b"ATTRIB", b"SEQEND")
 _COVERED = {*DRAWN, *LENT, *_COUNTED, *_COUNTED_BY_SUBCLASS, *_FRAME}
 _SPACES = ("*model_space", "*paper_space")
@@ -58,7 +60,8 @@ class Entities:
         present = {plan.names[kind] for kind in np.unique(self.kinds).tolist()}
         if not present <= _COVERED:
             raise NotCovered(f"entities of the kind {sorted(present - _COVERED)[0]!r}")
-        if plan.version == R12 and any(name.decode("latin-1") in SUBCLASS for name in plan.names):
+        modern = any(name.decode("latin-1") in SUBCLASS for name in plan.names) or not present.isdisjoint(_MORE_THAN_R12)
+        if plan.version == R12 and modern:
             raise NotCovered("entities of R2000 in a drawing of R12")
         # splines without control points are curves through points, which takes more than evaluating them
         self.lent: Flags = self.of(*LENT) | (self.of(b"SPLINE") & ~self._has(own, 10))

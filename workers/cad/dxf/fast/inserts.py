@@ -26,6 +26,8 @@ class Inserts:
         of = entities.form(self._all)
         self._keys, self._block = self._targets(of)
         self._rows, self._columns = self._grid(of, 71, 45), self._grid(of, 70, 44)
+        # for all of them, drawn or not: the reference leaves out those that have no direction
+        self._axes, _ = frames(self._forms, of)
         self._attributes = np.array(
             [end - start for start, end in (entities.mains.get(at, (0, 0)) for at in self._all.tolist())], dtype=np.int64
         )
@@ -78,7 +80,7 @@ class Inserts:
     def _places(self, at: Integers) -> tuple[Floats, Floats]:
         forms, entities = self._forms, self._entities
         of = entities.form(self._all[at])
-        axes, _ = frames(forms, of)
+        axes = self._axes[at]
         scale = np.stack([forms.number(of, code, 1.0) for code in (41, 42, 43)], axis=1)
         angle = np.radians(forms.number(of, 50))
         matrices = (axes * scale[:, :, None]) @ _turns(axes[:, 2], angle)
