@@ -50,7 +50,8 @@ fix: setup ## format, and mend what lint can mend
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-bench: setup ## measure the line and the plain loop side by side
+bench: setup ## measure the engine beside its libraries, and the line beside the plain loop
+	@$(BIN)/python -m bench.engine $(ARGS)
 	@$(BIN)/python -m bench.line
 
 quality: setup ## measure how well vectors find what they should

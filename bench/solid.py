@@ -13,6 +13,7 @@ Both ways take turns on one file after the other, so what else the machine does 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import time
@@ -45,18 +46,22 @@ def main() -> None:
     options.add_argument("--step", type=Path, default=SAMPLES / "step")
     options.add_argument("--stl", type=Path, default=SAMPLES / "stl")
     options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--json", type=Path, help="write the figures there")
     chosen = options.parse_args()
+    figures: dict[str, Any] = {}
     if files := found(chosen.stl, ".stl"):
-        stl(files, chosen.rounds)
+        figures["stl"] = stl(files, chosen.rounds)
     if files := found(chosen.step, ".step", ".stp"):
-        step(files, chosen.rounds)
+        figures["step"] = step(files, chosen.rounds)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(figures))
 
 
 def found(folder: Path, *endings: str) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings)
 
 
-def stl(files: list[Path], rounds: int) -> None:
+def stl(files: list[Path], rounds: int) -> dict[str, Any]:
     rows = [row for path in files if (row := side_by_side(path, rounds)) is not None]
     ours, theirs = [row[0] * 1000 for row in rows], [row[1] * 1000 for row in rows]
     ratios = sorted(one / other for one, other in rows)
@@ -65,6 +70,8 @@ def stl(files: list[Path], rounds: int) -> None:
         f"of medians {statistics.median(ours) / statistics.median(theirs):.3f}x, of sums {sum(ours) / sum(theirs):.3f}x; "
         f"file by file {spread(ratios, 'x')}"
     )
+    medians, sums = statistics.median(ours) / statistics.median(theirs), sum(ours) / sum(theirs)
+    return {"files": len(rows), "of_medians": medians, "of_sums": sums, "ratios": ratios}
 
 
 def side_by_side(path: Path, rounds: int) -> tuple[float, float] | None:
@@ -134,7 +141,7 @@ class Kernel:
         self._timed(self._shapes.clear)()
 
 
-def step(files: list[Path], rounds: int) -> None:
+def step(files: list[Path], rounds: int) -> dict[str, Any]:
     need_kernel()
     kernel = Kernel()
     rows = []
@@ -161,6 +168,7 @@ def step(files: list[Path], rounds: int) -> None:
         f"STEP: {len(rows)} of {len(files)} files; our share of the CPU time: of sums {1 - within / total:.2%} of {total:.1f} s; "
         f"file by file {spread([100 * share for share in shares], ' %')}; ours in the median {own:.2f} ms"
     )
+    return {"files": len(rows), "of_sums": 1 - within / total, "shares": shares, "own_ms": own}
 
 
 def spread(values: list[float], unit: str) -> str:

@@ -138,7 +138,8 @@ def test_the_system_of_measurement_changes_how_sure_millimetres_are_and_nothing_
         assert (shape.units.name, shape.units.origin, shape.units.confidence) == ("mm", Origin.ASSUMED, confidence)
         assert shape.facts["total_length"] == pytest.approx(40)
     path.write_bytes(drawing(SQUARE, header=[(9, "$INSUNITS"), (70, 4), *told]))
-    assert measured(open_(path), LIMITS).units.confidence == 0.9
+    # English line types beside millimetres: one of the two is a template's
+    assert measured(open_(path), LIMITS).units.confidence == (0.6 if measurement == 0 else 0.9)
 
 
 def test_references_are_placed_with_scale_rotation_and_array(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_what_is_told_of_a_cylinder_is_exact(cylinder: str, read: Read) -> None:
     assert facts["volume"] == pytest.approx(math.pi * 25 * 20, rel=1e-9)
     assert result["bounding_box"]["min"] == pytest.approx([-5, -5, 0], abs=1e-9)
     assert result["bounding_box"]["max"] == pytest.approx([5, 5, 20], abs=1e-9)
-    assert result["units"] == {"name": "mm", "millimetres_per_unit": 1.0, "origin": "file", "confidence": 0.99}
+    assert result["units"] == {"name": "mm", "millimetres_per_unit": 1.0, "origin": "file", "confidence": 0.99, "suspected": None}
     assert result["findings"] == []
     assert (result["format"], result["family"]) == ("step", "3d")
 
@@ -243,7 +243,9 @@ def test_names_come_out_of_their_escapes(raw: bytes, plain: str) -> None:
 
 def test_the_header_tells_systems_and_neither_people_nor_paths() -> None:
     told = header(part21())
-    assert told == {"schema": "AUTOMOTIVE_DESIGN { 1 0 }", "preprocessor": "pre 1", "originating_system": "CAD 2"}
+    assert told == {
+        "schema": "AUTOMOTIVE_DESIGN { 1 0 }", "created": "2026-01-01", "preprocessor": "pre 1", "originating_system": "CAD 2"
+    }  # fmt: skip
 
 
 def test_an_assembly_is_told_by_the_names_of_its_products() -> None:

@@ -83,14 +83,14 @@ def _unescaped(found: re.Match[bytes]) -> str:
 
 
 def header(data: bytes) -> dict[str, str]:
-    """Schema, and the systems that wrote the file. Names of people and paths are left where they are."""
+    """Schema, when the file was written and by which systems. Names of people and paths are left where they are."""
     told = {}
     data = data[: data.find(b"ENDSEC")]
     if schema := _SCHEMA.search(data):
         told["schema"] = text(schema[1])
     if name := _FILE_NAME.search(data):
         fields = _fields(data[name.end() : name.end() + 20_000])
-        for field, at in (("preprocessor", 4), ("originating_system", 5)):
+        for field, at in (("created", 1), ("preprocessor", 4), ("originating_system", 5)):
             if value := text(fields[at]) if at < len(fields) else "":
                 told[field] = value
     return told

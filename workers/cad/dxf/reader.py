@@ -49,8 +49,9 @@ _UNITS: dict[int, tuple[str, float]] = {
     24: ("us-mi", 6_336_000_000 / 3937),
 }
 # templates set the unit unasked, so even a named one may be wrong
-_FILE_CONFIDENCE = 0.9
+_FILE_CONFIDENCE, _AT_ODDS_CONFIDENCE = 0.9, 0.6
 # that bare numbers are millimetres, by $MEASUREMENT: English, metric
+_SYSTEMS: dict[object, str] = {0: "english", 1: "metric"}
 _MEASUREMENT_CONFIDENCE: dict[object, float] = {0: 0.3, 1: 0.6}
 
 
@@ -96,7 +97,9 @@ def measured(drawing: Drawing, limits: CadSettings) -> Shape:
 def _units(code: object, measurement: object) -> Units:
     known = _UNITS.get(code) if isinstance(code, int) else None
     if known:
-        return Units(*known, Origin.FILE, _FILE_CONFIDENCE)
+        # English line types beside millimetres, or the reverse: one of the two is a template's
+        at_odds = (known[0], measurement) in (("in", 1), ("mm", 0))
+        return Units(*known, Origin.FILE, _AT_ODDS_CONFIDENCE if at_odds else _FILE_CONFIDENCE)
     # who draws with English line types and hatches seldom means millimetres; they convert nothing, though
     return replace(MILLIMETRES_ASSUMED, confidence=_MEASUREMENT_CONFIDENCE.get(measurement, MILLIMETRES_ASSUMED.confidence))
 
@@ -123,6 +126,7 @@ def _facts(drawing: Drawing, expansion: Expansion, findings: Counter[FindingCode
         "reader": drawing.reader,
         "encoding": "binary" if drawing.binary else "text",
         "dxf_version": drawing.version,
+        "measurement": _SYSTEMS.get(drawing.measurement, "not given"),
         "entities": sum(drawing.types.values()),
         "entity_counts": _bounded(drawing.types),
         "expanded_counts": _bounded(expansion.types),
