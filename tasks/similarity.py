@@ -27,7 +27,11 @@ class Hit(Answer):
     part_id: str
     name: str
     score: float = Field(ge=0, le=1, description="1 is the same")
-    label: Literal["exact", "same", "near"] = Field(description="exact: same bytes; same: same part in another form; near: alike")
+    label: Literal["exact", "same", "scaled", "near"] = Field(
+        description="exact: same bytes; same: same part in another form; scaled: the same at another size; near: alike"
+    )
+    size_ratio: float = Field(gt=0, description="how many times as large as the query")
+    units_suspected: bool = Field(description="the same at 25.4 times the size, or a 25.4th: one of the two has its unit wrong")
 
 
 class SimilarityAnswer(Answer):

@@ -93,14 +93,14 @@ def jobs_table(jobs: Sequence[Json]) -> None:
 
 
 def hits_table(item: Json) -> None:
-    """The hits of one query; exact: same bytes, same: same part in another form, near: alike."""
+    """The hits of one query; exact: same bytes, same: same part in another form, scaled: the same at another size, near: alike."""
     result = item.get("result") or {}
     if item.get("error"):
         show.line(show.clean(show.told(item["error"])), "red")
         return
     rows = [
-        [place, hit["part_id"], hit.get("name"), hit.get("label"), f"{hit['score']:.4f}"]
+        [place, hit["part_id"], hit.get("name"), hit.get("label"), f"{hit['score']:.4f}", _number(hit.get("size_ratio"))]
         for place, hit in enumerate(result.get("hits", []), 1)
     ]
     note = " (degraded: the fast index is being repaired)" if result.get("engine") == "degraded" else ""
-    show.table(f"Similar parts{note}", ["", "part", "name", "match", "score"], rows)
+    show.table(f"Similar parts{note}", ["", "part", "name", "match", "score", "size"], rows)

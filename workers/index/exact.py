@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from ledger.vectors import PartVector
 from tasks.vocabulary import Family
 from workers.features.packing import unpacked
 from workers.features.scaling import scaled
-from workers.index.sameness import Floats, nearness
+from workers.index.sameness import SAME_SIZE, Floats, nearness
 
 
 class Gallery:
@@ -50,6 +51,20 @@ class Gallery:
             if scores[at] < threshold or len(hits) == top_k:
                 break
             if part.part_id != part_id and format in (None, part.format):
-                label = "exact" if part.sha256 == sha256 else "same" if found.same[at] else "near"
-                hits.append({"part_id": part.part_id, "name": part.name, "score": round(float(scores[at]), 6), "label": label})
+                hits.append(
+                    {
+                        "part_id": part.part_id,
+                        "name": part.name,
+                        "score": round(float(scores[at]), 6),
+                        **self._told(part, sha256, found.same[at]),
+                    }
+                )
         return hits
+
+    def _told(self, part: PartVector, sha256: str, same: bool) -> dict[str, Any]:
+        """What a hit is to the query: slot 0 is the logarithm of a length in both families."""
+        ratio = math.exp(float(unpacked(self._held[part.sha256])[0]) - float(unpacked(self._held[sha256])[0]))
+        alike = abs(ratio - 1) <= SAME_SIZE
+        label = "exact" if part.sha256 == sha256 else "near" if not same else "same" if alike else "scaled"
+        suspected = label == "scaled" and min(abs(ratio * 25.4 - 1), abs(ratio / 25.4 - 1)) <= SAME_SIZE
+        return {"label": label, "size_ratio": float(f"{ratio:.4g}"), "units_suspected": suspected}

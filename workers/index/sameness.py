@@ -22,6 +22,9 @@ GATE = 0.15
 # stable distance below which two files are called the same part; `python -m bench.quality.fit_sameness` chose it
 SAME_PART: Mapping[Family, float] = {Family.SOLID: 0.004, Family.FLAT: 0.001}
 
+# part of the size by which two forms of one part may differ in it
+SAME_SIZE = 0.01
+
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,20 @@ def test_size_counts_only_where_it_is_asked_for(shown: tuple[list[PartVector], d
     with_size = Gallery([*parts, copy], held | {"large": packed(larger.tolist())}, scale_invariant=False)
     without = Gallery([*parts, copy], held | {"large": packed(larger.tolist())}, scale_invariant=True)
     assert {name: label for name, label, _ in hits(with_size, "round.stl")}["large"] == "near"
-    assert hits(without, "round.stl")[0] == ("large", "same", 1.0)
+    assert hits(without, "round.stl")[0] == ("large", "scaled", 1.0)
+
+
+@pytest.mark.parametrize(("factor", "label", "suspected"), [(25.4, "scaled", True), (1 / 25.4, "scaled", True), (2.0, "scaled", False)])
+def test_without_size_a_hit_tells_how_large_it_is_and_whether_units_are_mistaken(
+    shown: tuple[list[PartVector], dict[str, bytes]], factor: float, label: str, suspected: bool
+) -> None:
+    parts, held = shown
+    other = unpacked(held["round.stl"]).copy()
+    other[0] += math.log(factor)
+    gallery = Gallery([*parts, PartVector("part", "other", "other", "3d", "stl", 0.0)], held | {"other": packed(other.tolist())}, True)
+    hit = gallery.search("part round.stl", "round.stl", 1, 0.0)[0]
+    assert (hit["name"], hit["label"], hit["units_suspected"]) == ("other", label, suspected)
+    assert hit["size_ratio"] == pytest.approx(factor, rel=1e-3)
 
 
 def test_top_k_threshold_and_format_bound_the_answer(shown: tuple[list[PartVector], dict[str, bytes]]) -> None:
