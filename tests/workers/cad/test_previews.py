@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
 import subprocess
 import sys
@@ -88,10 +89,12 @@ def test_a_hostile_file_ends_in_a_code_before_anything_is_drawn(path: Path) -> N
         drawn(path)
 
 
-def test_every_real_and_hostile_file_is_drawn_or_refused(cad_data: Path) -> None:
+def test_real_and_hostile_files_are_drawn_or_refused(cad_data: Path) -> None:
+    """Every fourth of them; all with CADMILL_ALL_FILES=1."""
     files = [path for folder in ("real/dxf", "real/stl", "bad/dxf", "bad/stl", "bad/ok") for path in sorted((cad_data / folder).rglob("*"))]
+    files = [path for path in files if path.suffix.lower() in (".dxf", ".stl")]
     without: list[str] = []
-    for path in (file for file in files if file.suffix.lower() in (".dxf", ".stl")):
+    for path in files if os.environ.get("CADMILL_ALL_FILES") else files[::4]:
         begun = time.monotonic()
         try:
             found = previews(read(path, path.name, LIMITS), path)
