@@ -164,7 +164,7 @@ def deviation(row: dict[str, str], answer: Answer) -> tuple[str, str, str] | Non
         "triangles": None if "faces" in told else told.get("triangles"),
         "solids": told.get("solids"),
     }
-    if told.get("closed") and path.startswith("iges/") and row["solids"] == "0":
+    if told.get("closed") and row["solids"] == "0":
         ours["solids"] = None  # loose faces that close become a solid here
     wrong = {name: count for name, count in ours.items() if row[name] and count is not None and count != int(row[name])}
     if "edges" in told and row["edge_uses"] and sum(told["edges"].values()) > int(row["edge_uses"]):

@@ -56,14 +56,14 @@ def body_of(shape: Any, limits: CadSettings) -> Body:
     if not faces:
         raise Failure("GEOMETRY_MISSING", {"faces": 0, "edges": len(edges)})
     with kernel_work("GEOMETRY_INVALID", "measured the shape"):
-        box = _box(shape)
+        box = box_of(shape)
         faces = [TopoDS.Face(face) for face in faces]
         types = _kinds((BRepAdaptor_Surface(face, False) for face in faces), _SURFACES)
         facts = {**_counts(shape, edges), "faces": types, **_masses(shape)}
     with kernel_work("GEOMETRY_INVALID", "meshed the shape"):
         mesh, missing = _mesh(shape, box, faces, limits)
         exact = types.keys() <= _ELEMENTARY and facts["edges"].keys() <= _ELEMENTARY
-        box = _box(shape, "exact" if exact else "mesh")
+        box = box_of(shape, "exact" if exact else "mesh")
     facts["triangles"] = len(mesh.triangles)
     findings = (Finding.of(FindingCode.FACES_MISSING, missing),) if missing else ()
     return Body(mesh, box, types, facts, findings)
@@ -82,7 +82,7 @@ def _map(shape: Any, kind: Any) -> Any:
 
 
 def diagonal(shape: Any) -> float:
-    return float(np.linalg.norm(np.ptp(_box(shape), axis=0)))
+    return float(np.linalg.norm(np.ptp(box_of(shape), axis=0)))
 
 
 def _named(kinds: Any) -> dict[int, str]:
@@ -124,7 +124,7 @@ def _masses(shape: Any) -> dict[str, float]:
     return {"area": area, "volume": volume}
 
 
-def _box(shape: Any, way: Literal["rough", "exact", "mesh"] = "rough") -> Floats:
+def box_of(shape: Any, way: Literal["rough", "exact", "mesh"] = "rough") -> Floats:
     """Lowest and highest corner. Rough: around control points. Exact: slow for free-form shapes. Mesh: needs one, and costs nothing."""
     box = Bnd_Box()
     if way == "rough":

@@ -27,7 +27,7 @@ def read_iges(path: Path, limits: CadSettings) -> Shape:
     """
     need_kernel()
     from workers.cad.brep.body import body_of
-    from workers.cad.brep.transfer import sewn
+    from workers.cad.brep.sewing import sewn
 
     data = path.read_bytes()
     source = checked(data, limits)

@@ -23,6 +23,7 @@ def read_step(path: Path, limits: CadSettings) -> Shape:
     """
     need_kernel()
     from workers.cad.brep.body import body_of
+    from workers.cad.brep.sewing import sewn
     from workers.cad.brep.transfer import read_step_shape
 
     source = checked(path.read_bytes(), limits)
@@ -37,6 +38,7 @@ def read_step(path: Path, limits: CadSettings) -> Shape:
     if unit.origin is Origin.ASSUMED:
         findings.append(Finding.of(FindingCode.UNITS_ASSUMED))
     transfer = read_step_shape(source.data)
-    body = body_of(transfer.shape, limits)
+    whole = sewn(transfer.shape)
+    body = body_of(whole.shape, limits)
     facts = {**told, "records": source.records, "length_units": names, **products(source.data), **body.facts}
-    return Shape(Format.STEP, Family.SOLID, body.mesh, unit, (*findings, *transfer.findings, *body.findings), body.types, facts, body.box)
+    return Shape(Format.STEP, Family.SOLID, body.mesh, unit, (*findings, *transfer.findings, *whole.findings, *body.findings), body.types, facts, body.box)

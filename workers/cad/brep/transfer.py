@@ -7,25 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from OCP.BRep import BRep_Builder, BRep_Tool
-from OCP.BRepBuilderAPI import BRepBuilderAPI_MakeSolid, BRepBuilderAPI_Sewing
-from OCP.BRepLib import BRepLib
-from OCP.collections import IndexedMap_TopoDS_Shape_TopTools_ShapeMapHasher as ShapeMap
 from OCP.IFSelect import IFSelect_RetDone
 from OCP.IGESControl import IGESControl_Reader
 from OCP.STEPControl import STEPControl_Reader
-from OCP.TopAbs import TopAbs_FACE, TopAbs_SHELL, TopAbs_SOLID
-from OCP.TopExp import TopExp
-from OCP.TopoDS import TopoDS, TopoDS_Compound
 
 from foundation.errors import Failure
 from tasks.vocabulary import Format
-from workers.cad.brep.body import diagonal, elements
 from workers.cad.brep.kernel import kernel_work
 from workers.cad.shape import Finding, FindingCode
 
-# gaps up to this part of the diagonal are closed when loose faces are sewn; ten times more closes nothing more in real files
-_GAP = 1e-5
 # entities whose parts are followed without a look when the shape is built, and the one thing that may be wrong with them
 _FOLLOWED, _HARMLESS = ("StepGeom_", "StepShape_", "StepRepr_"), "not a quoted String"
 
@@ -74,40 +64,6 @@ def _transferred(reader: Any, status: Any, fmt: Format) -> Transfer:
     if shape.IsNull():
         raise Failure("GEOMETRY_MISSING", {"faces": 0})
     return Transfer(shape, (Finding.of(FindingCode.ENTITIES_INVALID, rejected),) if rejected else ())
-
-
-def sewn(shape: Any) -> Transfer:
-    """Faces that only lie side by side, joined along their common edges; shells that close become solids that face outwards.
-
-    Cavities would come out as solids of their own: loose faces do not say which side of them is full.
-    """
-    faces = elements(shape, TopAbs_FACE)
-    if not faces or elements(shape, TopAbs_SOLID):
-        return Transfer(shape, ())
-    with kernel_work("GEOMETRY_INVALID", "sewed the faces"):
-        sewing = BRepBuilderAPI_Sewing(_GAP * diagonal(shape))
-        sewing.Add(shape)
-        sewing.Perform()
-        whole, builder = TopoDS_Compound(), BRep_Builder()
-        builder.MakeCompound(whole)
-        result = sewing.SewedShape()
-        if result.IsNull():
-            return Transfer(shape, ())
-        in_shells = ShapeMap()
-        for shell in map(TopoDS.Shell, elements(result, TopAbs_SHELL)):
-            TopExp.MapShapes_s(shell, TopAbs_FACE, in_shells)
-            builder.Add(whole, _outward(shell) if BRep_Tool.IsClosed_s(shell) else shell)
-        for face in elements(result, TopAbs_FACE):
-            if not in_shells.Contains(face):
-                builder.Add(whole, face)
-    lost = max(len(faces) - len(elements(whole, TopAbs_FACE)), 0)
-    return Transfer(whole, (Finding.of(FindingCode.FACES_MISSING, lost),) if lost else ())
-
-
-def _outward(shell: Any) -> Any:
-    solid = BRepBuilderAPI_MakeSolid(shell).Solid()
-    BRepLib.OrientClosedSolid_s(solid)
-    return solid
 
 
 def _failures(checks: Any) -> tuple[int, int]:
