@@ -35,17 +35,18 @@ def sewn(shape: Any) -> Transfer:
         return Transfer(shape, ())
     with kernel_work("GEOMETRY_INVALID", "sewed the faces"):
         gap = _GAP * diagonal(shape)
-        closed: list[Any] = []
-        rest: list[Any] = []
         groups = list(_groups(shape))
+        solids: list[Any] = []
+        rest: list[Any] = []
         for group in groups:
-            _sort(_joined(group, gap), closed, rest)
+            some, left = _bodies(group, gap)
+            solids, rest = solids + some, rest + left
         if len(groups) > 1 and rest:
-            again, rest = rest, []
-            _sort(_joined(again, gap), closed, rest)
+            some, rest = _bodies(rest, gap)
+            solids += some
         whole, builder = TopoDS_Compound(), BRep_Builder()
         builder.MakeCompound(whole)
-        for part in (*_solids(closed), *rest):
+        for part in (*solids, *rest):
             builder.Add(whole, part)
     lost = max(len(faces) - len(elements(whole, TopAbs_FACE)), 0)
     return Transfer(whole, (Finding.of(FindingCode.FACES_MISSING, lost),) if lost else ())
@@ -66,6 +67,14 @@ def _groups(shape: Any) -> Iterator[list[Any]]:
         children.Next()
     if loose:
         yield loose
+
+
+def _bodies(group: list[Any], gap: float) -> tuple[list[Any], list[Any]]:
+    """Solids, and what does not close. Bodies of other groups may lie within these solids, and are no cavities of them."""
+    closed, rest = [], []
+    for part in _joined(group, gap):
+        (closed if part.ShapeType() == TopAbs_SHELL and BRep_Tool.IsClosed_s(part) else rest).append(part)
+    return _solids(closed), rest
 
 
 def _joined(group: Iterable[Any], gap: float) -> list[Any]:
@@ -90,11 +99,6 @@ def _alone(face: Any) -> Any:
     builder.MakeShell(shell)
     builder.Add(shell, face)
     return shell if BRep_Tool.IsClosed_s(shell) else face
-
-
-def _sort(parts: Iterable[Any], closed: list[Any], rest: list[Any]) -> None:
-    for part in parts:
-        (closed if part.ShapeType() == TopAbs_SHELL and BRep_Tool.IsClosed_s(part) else rest).append(part)
 
 
 def _solids(shells: list[Any]) -> list[Any]:

@@ -41,4 +41,13 @@ def read_step(path: Path, limits: CadSettings) -> Shape:
     whole = sewn(transfer.shape)
     body = body_of(whole.shape, limits)
     facts = {**told, "records": source.records, "length_units": names, **products(source.data), **body.facts}
-    return Shape(Format.STEP, Family.SOLID, body.mesh, unit, (*findings, *transfer.findings, *whole.findings, *body.findings), body.types, facts, body.box)
+    return Shape(
+        Format.STEP,
+        Family.SOLID,
+        body.mesh,
+        unit,
+        (*findings, *transfer.findings, *whole.findings, *body.findings),
+        body.types,
+        facts,
+        body.box,
+    )
