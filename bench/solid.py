@@ -38,7 +38,7 @@ from workers.features.vector import features
 SAMPLES = Path(__file__).parents[1] / "tests" / "data"
 LIMITS = CadSettings()
 # functions of workers.cad.brep that hold little but calls of the kernel
-_KERNEL = ("elements", "_map", "_kinds", "_counts", "_masses", "_box", "BRepMesh_IncrementalMesh")
+_KERNEL = ("elements", "_map", "_kinds", "_counts", "_masses", "box_of", "BRepMesh_IncrementalMesh")
 
 
 def main() -> None:

@@ -71,7 +71,8 @@ def _groups(shape: Any) -> Iterator[list[Any]]:
 
 def _bodies(group: list[Any], gap: float) -> tuple[list[Any], list[Any]]:
     """Solids, and what does not close. Bodies of other groups may lie within these solids, and are no cavities of them."""
-    closed, rest = [], []
+    closed: list[Any] = []
+    rest: list[Any] = []
     for part in _joined(group, gap):
         (closed if part.ShapeType() == TopAbs_SHELL and BRep_Tool.IsClosed_s(part) else rest).append(part)
     return _solids(closed), rest
