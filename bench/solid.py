@@ -106,15 +106,15 @@ class Kernel:
     """Seconds of this process within the kernel since `reset`; calls within calls count once."""
 
     def __init__(self) -> None:
-        from workers.cad.brep import body, transfer
+        from workers.cad.brep import body, sewing, transfer
 
         self.seconds = 0.0
         self._inside = False
         self._shapes: list[Any] = []
         for name in _KERNEL:
             setattr(body, name, self._timed(getattr(body, name)))
-        for name in ("elements", "diagonal"):
-            setattr(transfer, name, self._timed(getattr(transfer, name)))
+        for name in ("elements", "diagonal", "_joined", "_solids"):
+            setattr(sewing, name, self._timed(getattr(sewing, name)))
         reading = self._timed(transfer.read_step_shape)
 
         def kept(data: bytes) -> Any:
