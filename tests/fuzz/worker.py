@@ -54,6 +54,7 @@ class Station:
 
     def __init__(self, settings: Settings, engine: str) -> None:
         self._nursery = Watched(settings, engine)
+        self._nursery.burial(self._nursery.birth())  # so that no file waits for the engine to load
         self._box = Sandbox(self._nursery)
         self._files = 0
 

@@ -16,6 +16,8 @@ from workers.cad.shape import FindingCode, Floats
 
 # straight pieces an allowed entity may cost on average, which bounds memory to some 200 bytes an entity
 _PIECES_PER_ENTITY = 4
+# beyond this a count is told as this: arrays of arrays reach numbers that neither a database nor a client can hold
+_COUNTED = 10**18
 # the key of the modelspace; no block has an empty name
 TOP = ""
 
@@ -119,7 +121,7 @@ def _sum_up(node: Node, done: dict[str, Node], limits: CadSettings) -> None:
     if node.entities > limits.max_entities:
         raise Failure(
             "CAD_EXPANSION_LIMIT" if node.inserts else "CAD_LIMIT",
-            {"limit": "CADMILL_CAD_MAX_ENTITIES", "allowed": limits.max_entities, "found": node.entities},
+            {"limit": "CADMILL_CAD_MAX_ENTITIES", "allowed": limits.max_entities, "found": min(node.entities, _COUNTED)},
         )
     if node.depth > limits.max_nesting:
         raise Failure("CAD_EXPANSION_LIMIT", {"limit": "CADMILL_CAD_MAX_NESTING", "allowed": limits.max_nesting})
@@ -128,4 +130,4 @@ def _sum_up(node: Node, done: dict[str, Node], limits: CadSettings) -> None:
 def _within_pieces(pieces: int, limits: CadSettings) -> None:
     allowed = limits.max_entities * _PIECES_PER_ENTITY
     if pieces > allowed:
-        raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_ENTITIES", "allowed_pieces": allowed, "found_pieces": pieces})
+        raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_ENTITIES", "allowed_pieces": allowed, "found_pieces": min(pieces, _COUNTED)})

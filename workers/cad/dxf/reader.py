@@ -125,7 +125,7 @@ def _facts(drawing: Drawing, expansion: Expansion, findings: Counter[FindingCode
     facts = {
         "reader": drawing.reader,
         "encoding": "binary" if drawing.binary else "text",
-        "dxf_version": drawing.version,
+        "dxf_version": _storable(drawing.version[:40]),
         "measurement": _SYSTEMS.get(drawing.measurement, "not given"),
         "entities": sum(drawing.types.values()),
         "entity_counts": _bounded(drawing.types),
