@@ -13,6 +13,7 @@ Both ways take turns on one file after the other, so what else the machine does 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import statistics
@@ -144,6 +145,8 @@ class Kernel:
 def step(files: list[Path], rounds: int) -> dict[str, Any]:
     need_kernel()
     kernel = Kernel()
+    gc.collect()
+    gc.freeze()  # as the zygote does
     rows = []
     for path in files:
         best: tuple[float, float] | None = None
