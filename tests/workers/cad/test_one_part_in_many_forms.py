@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,71 @@ def written(shape: Any, folder: Path) -> dict[str, Path]:
         "iges faces moved": iges(other, 0, folder / "e.igs"),
         "stl": stl(other, folder / "f.stl"),
     }
+
+
+def hollow_part() -> Any:
+    """A block with a ball cut out of its inside."""
+    from OCP.BRepAlgoAPI import BRepAlgoAPI_Cut
+    from OCP.BRepPrimAPI import BRepPrimAPI_MakeBox, BRepPrimAPI_MakeSphere
+    from OCP.gp import gp_Pnt
+
+    return BRepAlgoAPI_Cut(BRepPrimAPI_MakeBox(40, 30, 30).Shape(), BRepPrimAPI_MakeSphere(gp_Pnt(15, 15, 15), 9).Shape()).Shape()
+
+
+def touching_parts() -> Any:
+    """Two blocks that share half of a side."""
+    from OCP.BRep import BRep_Builder
+    from OCP.BRepPrimAPI import BRepPrimAPI_MakeBox
+    from OCP.gp import gp_Pnt
+    from OCP.TopoDS import TopoDS_Compound
+
+    both, builder = TopoDS_Compound(), BRep_Builder()
+    builder.MakeCompound(both)
+    builder.Add(both, BRepPrimAPI_MakeBox(20, 10, 10).Shape())
+    builder.Add(both, BRepPrimAPI_MakeBox(gp_Pnt(20, 0, 5), 15, 10, 10).Shape())
+    return both
+
+
+def loose(shape: Any) -> Any:
+    """The faces of a shape without the body they bound."""
+    from OCP.BRep import BRep_Builder
+    from OCP.TopAbs import TopAbs_FACE
+    from OCP.TopoDS import TopoDS_Compound
+
+    from workers.cad.brep.body import elements
+
+    faces, builder = TopoDS_Compound(), BRep_Builder()
+    builder.MakeCompound(faces)
+    for face in elements(shape, TopAbs_FACE):
+        builder.Add(faces, face)
+    return faces
+
+
+@pytest.mark.parametrize(
+    ("make", "solids", "volume"),
+    [(hollow_part, 1, 36_000 - 4 / 3 * math.pi * 9**3), (touching_parts, 2, 3500.0)],
+    ids=["hollow", "touching"],
+)
+def test_loose_faces_bound_the_body_they_were_taken_from(tmp_path: Path, make: Any, solids: int, volume: float) -> None:
+    from workers.cad.brep.kernel import need_kernel
+
+    need_kernel()
+    files = written(make(), tmp_path)
+    told = {name: one["result"]["facts"] for name, one in zip(files, answers(list(files.values())), strict=True)}
+    for name in ("step", "iges solid", "iges faces", "iges faces moved"):
+        assert told[name]["volume"] == pytest.approx(volume, rel=1e-5), name
+        assert (told[name]["solids"], told[name]["closed"]) == (solids, True), name
+
+
+def test_a_surface_model_is_sewn_in_step_as_in_iges(tmp_path: Path) -> None:
+    from workers.cad.brep.kernel import need_kernel
+
+    need_kernel()
+    files = written(loose(bracket()), tmp_path)
+    body, *others = (one["result"]["facts"] for one in answers([files["step"], files["step moved"], files["iges faces"]]))
+    assert (body["solids"], body["closed"]) == (1, True)
+    for one in others:
+        assert (one["solids"], one["volume"]) == (1, pytest.approx(body["volume"], rel=1e-6))
 
 
 @pytest.mark.parametrize("make", [bracket, turned_part])

@@ -35,18 +35,17 @@ def sewn(shape: Any) -> Transfer:
         return Transfer(shape, ())
     with kernel_work("GEOMETRY_INVALID", "sewed the faces"):
         gap = _GAP * diagonal(shape)
-        groups = list(_groups(shape))
-        solids: list[Any] = []
+        closed: list[Any] = []
         rest: list[Any] = []
+        groups = list(_groups(shape))
         for group in groups:
-            some, left = _bodies(group, gap)
-            solids, rest = solids + some, rest + left
+            _sort(_joined(group, gap), closed, rest)
         if len(groups) > 1 and rest:
-            some, rest = _bodies(rest, gap)
-            solids += some
+            again, rest = rest, []
+            _sort(_joined(again, gap), closed, rest)
         whole, builder = TopoDS_Compound(), BRep_Builder()
         builder.MakeCompound(whole)
-        for part in (*solids, *rest):
+        for part in (*_solids(closed), *rest):
             builder.Add(whole, part)
     lost = max(len(faces) - len(elements(whole, TopAbs_FACE)), 0)
     return Transfer(whole, (Finding.of(FindingCode.FACES_MISSING, lost),) if lost else ())
@@ -67,15 +66,6 @@ def _groups(shape: Any) -> Iterator[list[Any]]:
         children.Next()
     if loose:
         yield loose
-
-
-def _bodies(group: list[Any], gap: float) -> tuple[list[Any], list[Any]]:
-    """Solids, and what does not close. Bodies of other groups may lie within these solids, and are no cavities of them."""
-    closed: list[Any] = []
-    rest: list[Any] = []
-    for part in _joined(group, gap):
-        (closed if part.ShapeType() == TopAbs_SHELL and BRep_Tool.IsClosed_s(part) else rest).append(part)
-    return _solids(closed), rest
 
 
 def _joined(group: Iterable[Any], gap: float) -> list[Any]:
@@ -100,6 +90,11 @@ def _alone(face: Any) -> Any:
     builder.MakeShell(shell)
     builder.Add(shell, face)
     return shell if BRep_Tool.IsClosed_s(shell) else face
+
+
+def _sort(parts: Iterable[Any], closed: list[Any], rest: list[Any]) -> None:
+    for part in parts:
+        (closed if part.ShapeType() == TopAbs_SHELL and BRep_Tool.IsClosed_s(part) else rest).append(part)
 
 
 def _solids(shells: list[Any]) -> list[Any]:
