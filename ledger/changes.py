@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, insert, select, update
 
 from foundation.errors import Failure
-from ledger import audit, jobs
+from ledger import audit, jobs, line
 from ledger.chunking import ChunkSize, cut
 from ledger.rows import chunks, items
 from ledger.rows import jobs as job_rows
@@ -22,6 +22,7 @@ def cancel(tx: Tx, tenant_id: str, job_id: str) -> jobs.Settled:
     job = _of_tenant(tx, tenant_id, job_id)
     if job.state in ended("jobs"):
         raise Failure("JOB_FINISHED", {"state": job.state})
+    line.refund(tx, job)
     tx.execute(
         update(chunks)
         .where(chunks.c.job_id == job_id, chunks.c.state.in_(("queued", "waiting", "running")))
@@ -50,9 +51,9 @@ def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize) -> None:
         select(items.c.index, items.c.bytes).where(items.c.job_id == job_id, items.c.state == "failed").order_by(items.c.index)
     ).all()
     runs = cut([row.bytes for row in again], size)
-    tx.execute(
-        insert(chunks), [jobs.new_chunk(tx, job, job.chunks_made + place, held=jobs.beyond(job, place)) for place in range(len(runs))]
-    )
+    costs = [size.share(len(run), sum(again[at].bytes for at in run)) for run in runs]
+    new = [jobs.new_chunk(tx, job, job.chunks_made + place, held=jobs.beyond(job, place), cost=cost) for place, cost in enumerate(costs)]
+    tx.execute(insert(chunks), line.tagged(tx, job, new))
     tx.execute(
         update(items)
         .where(items.c.job_id == job_id, items.c.index == bindparam("i"), items.c.state == "failed")

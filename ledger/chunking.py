@@ -15,6 +15,10 @@ class ChunkSize:
     bytes: int
     per_job_min: int
 
+    def share(self, items: int, bytes: int) -> float:
+        """What so many items of so many bytes weigh, as a share of a full chunk."""
+        return max(items / self.items, bytes / self.bytes)
+
 
 def cut(sizes: Sequence[int], size: ChunkSize) -> list[range]:
     """Cut items of these `sizes` (bytes) into runs, in order. Every item is in exactly one run; no run is empty."""

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, case, func, insert, literal, or_, select, update
 
 from foundation.clock import iso
-from ledger import audit, outbox
+from ledger import audit, line, outbox
 from ledger.chunking import ChunkSize, cut
 from ledger.job_views import view
 from ledger.rows import chunks, items, jobs, parts
@@ -115,7 +115,9 @@ def add(tx: Tx, job: NewJob) -> None:
             created_at=tx.now,
         )
     )
-    tx.execute(insert(chunks), [new_chunk(tx, job, ordinal, job.run_after, beyond(job, ordinal)) for ordinal in range(len(runs))])
+    costs = [job.size.share(len(run), sum(job.items[index].bytes for index in run)) for run in runs]
+    new = [new_chunk(tx, job, ordinal, job.run_after, beyond(job, ordinal), cost) for ordinal, cost in enumerate(costs)]
+    tx.execute(insert(chunks), line.tagged(tx, job, new))
     tx.execute(
         insert(items),
         [
@@ -135,8 +137,10 @@ def add(tx: Tx, job: NewJob) -> None:
     audit.record(tx, job.tenant_id, "api", "job.accepted", job.id, kind=job.kind, items=len(job.items), chunks=len(runs))
 
 
-def new_chunk(tx: Tx, job: NewJob | Row[Any], ordinal: int, run_after: float | None = None, held: bool = False) -> dict[str, Any]:
-    """A chunk beyond the job's `max_concurrency` is held: it waits for a place, not for a time."""
+def new_chunk(
+    tx: Tx, job: NewJob | Row[Any], ordinal: int, run_after: float | None = None, held: bool = False, cost: float = 1.0
+) -> dict[str, Any]:
+    """A chunk beyond the job's `max_concurrency` is held: it waits for a place, not for a time. `line.tagged` gives it its turn."""
     later = run_after is not None and run_after > tx.now
     return {
         "id": f"{job.id}.{ordinal}",
@@ -148,6 +152,10 @@ def new_chunk(tx: Tx, job: NewJob | Row[Any], ordinal: int, run_after: float | N
         "state": "waiting" if held or later else "queued",
         "run_after": run_after if later and not held else None,
         "crashes": 0,
+        "cost": cost,
+        "turn": 0.0,
+        "queued_at": tx.now,
+        "stepped_at": tx.now,
     }
 
 
@@ -156,25 +164,29 @@ def beyond(job: NewJob | Row[Any], place: int) -> bool:
 
 
 def ring(tx: Tx, queue: str, step: int, window: int) -> list[str]:
-    """Mark the next best chunks of a queue and step as rung, so that at most `window` are rung and unclaimed."""
-    here = (chunks.c.queue == queue, chunks.c.step == step, chunks.c.state == "queued")
-    outstanding = tx.number(select(func.count()).select_from(chunks).where(*here, chunks.c.rung_at.is_not(None)))
-    if outstanding >= window:
+    """Mark the chunks of a queue and step whose turn it is as rung, so that at most `window` are rung and unclaimed.
+
+    None while the queue is paused."""
+    room = line.room(tx, queue, step, window)
+    if not room:
         return []
     best = (
         select(chunks.c.id)
-        .where(*here, chunks.c.rung_at.is_(None))
-        .order_by(chunks.c.created_at, chunks.c.ordinal)
-        .limit(window - outstanding)
+        .where(line.unrung(chunks.c.queue == queue, chunks.c.step == step))
+        .order_by(chunks.c.turn, chunks.c.created_at, chunks.c.ordinal)
+        .limit(room)
         .with_for_update(skip_locked=True)
     )
     rows = tx.execute(
         update(chunks)
         .where(chunks.c.id.in_(best))
         .values(rung_at=tx.now, rings=chunks.c.rings + 1)
-        .returning(chunks.c.id, chunks.c.created_at, chunks.c.ordinal)
+        .returning(chunks.c.id, chunks.c.turn, chunks.c.created_at, chunks.c.ordinal)
     )
-    return [row.id for row in sorted(rows, key=lambda row: (row.created_at, row.ordinal))]
+    picked = sorted(rows, key=lambda row: (row.turn, row.created_at, row.ordinal))
+    if picked:
+        line.serve(tx, queue, step, picked[-1].turn)
+    return [row.id for row in picked]
 
 
 # -- doing -------------------------------------------------------------------------------------------------------------
@@ -194,7 +206,9 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float) -> Claimed | 
     row = tx.execute(
         update(chunks)
         .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
-        .values(state="running", attempt=chunks.c.attempt + 1, owner=owner, lease_until=tx.now + lease_seconds, rung_at=None)
+        .values(
+            state="running", attempt=chunks.c.attempt + 1, owner=owner, lease_until=tx.now + lease_seconds, rung_at=None, started_at=tx.now
+        )
         .returning(chunks.c.attempt, chunks.c.crashes, chunks.c.queue, chunks.c.step)
     ).one_or_none()
     if row is None:
@@ -249,7 +263,7 @@ def hand_back(tx: Tx, claimed: Claimed) -> bool:
 def finish(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome]) -> Settled | None:
     """Record every outcome of a chunk and end it. None: a stale attempt; nothing was written."""
     job = lock(tx, claimed.chunk_id)
-    done = tx.execute(update(chunks).where(*ours(claimed.chunk_id, claimed.attempt)).values(state="done", lease_until=None))
+    done = tx.execute(update(chunks).where(*ours(claimed.chunk_id, claimed.attempt)).values(state="done", lease_until=None, finished_at=tx.now))
     if job is None or done.rowcount != 1:
         return None
     settle_items(tx, job, claimed, outcomes)
@@ -267,7 +281,7 @@ def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str,
     moved = tx.execute(
         update(chunks)
         .where(*ours(claimed.chunk_id, claimed.attempt))
-        .values(state=state, lease_until=None, run_after=retry_at, rung_at=None)
+        .values(state=state, lease_until=None, run_after=retry_at, rung_at=None, error=error, finished_at=tx.now)
     )
     if job is None or moved.rowcount != 1:
         return None
@@ -312,13 +326,8 @@ def fill_places(tx: Tx, job: Row[Any]) -> None:
         )
     )
     if busy < job.max_concurrency:
-        held = (
-            select(chunks.c.id)
-            .where(chunks.c.job_id == job.id, chunks.c.state == "waiting", chunks.c.run_after.is_(None))
-            .order_by(chunks.c.ordinal)
-            .limit(job.max_concurrency - busy)
-        )
-        tx.execute(update(chunks).where(chunks.c.id.in_(held)).values(state="queued", rung_at=None))
+        held = line.waiting(chunks.c.job_id == job.id, chunks.c.run_after.is_(None)).order_by(chunks.c.ordinal)
+        line.join(tx, tx.execute(held.limit(job.max_concurrency - busy)).all())
 
 
 def close(tx: Tx, job: Row[Any]) -> Settled:

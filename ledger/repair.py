@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from foundation.errors import Failure
-from ledger import audit, jobs
-from ledger.rows import chunks, idempotency, items
+from ledger import audit, jobs, line
+from ledger.rows import chunks, idempotency, in_state, items
 from ledger.rows import jobs as job_rows
 from ledger.session import Tx
 from ledger.states import ended
@@ -22,7 +22,7 @@ def rescue(tx: Tx, limit: int = 100) -> int:
     """Give chunks whose lease has ended back to the queue. One that keeps killing its process is split, then given up."""
     late = tx.execute(
         select(chunks.c.id, chunks.c.attempt)
-        .where(chunks.c.state == "running", chunks.c.lease_until < tx.now)
+        .where(in_state(chunks, "running"), chunks.c.lease_until < tx.now)
         .order_by(chunks.c.job_id, chunks.c.ordinal)
         .limit(limit)
     ).all()
@@ -61,9 +61,9 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int) -> bool:
 def _split(tx: Tx, job: Row[Any], chunk: Row[Any], pending: Sequence[int]) -> None:
     """Put each item into a chunk of its own. One crash is carried over, so that the culprit is found in two more."""
     held = job.max_concurrency is not None
-    tx.execute(
-        insert(chunks), [jobs.new_chunk(tx, job, job.chunks_made + place, held=held) | {"crashes": 1} for place in range(len(pending))]
-    )
+    share = chunk.cost / max(1, len(pending))
+    new = [jobs.new_chunk(tx, job, job.chunks_made + place, held=held, cost=share) | {"crashes": 1} for place in range(len(pending))]
+    tx.execute(insert(chunks), line.tagged(tx, job, new))
     tx.execute(
         update(items).where(items.c.job_id == job.id, items.c.index == bindparam("i")).values(chunk_id=bindparam("c")),
         [{"i": index, "c": f"{job.id}.{job.chunks_made + place}"} for place, index in enumerate(pending)],
@@ -72,21 +72,16 @@ def _split(tx: Tx, job: Row[Any], chunk: Row[Any], pending: Sequence[int]) -> No
     jobs.fill_places(tx, job)
 
 
-def due(tx: Tx) -> int:
-    """Chunks whose waiting time is over become queued."""
-    return int(
-        tx.execute(
-            update(chunks)
-            .where(chunks.c.state == "waiting", chunks.c.run_after <= tx.now)
-            .values(state="queued", run_after=None, rung_at=None)
-        ).rowcount
-    )
+def due(tx: Tx, limit: int = 1000) -> int:
+    """Chunks whose waiting time is over become queued: the first so many, the others at the next tick."""
+    over = line.waiting(chunks.c.run_after <= tx.now).order_by(chunks.c.run_after, chunks.c.job_id, chunks.c.ordinal)
+    return line.join(tx, tx.execute(over.limit(limit)).all())
 
 
 def rung(tx: Tx, before: float) -> list[tuple[str, float]]:
     """Chunks rung before a time and still not claimed, with that time."""
     rows = tx.execute(
-        select(chunks.c.id, chunks.c.rung_at).where(chunks.c.state == "queued", chunks.c.rung_at.is_not(None), chunks.c.rung_at <= before)
+        select(chunks.c.id, chunks.c.rung_at).where(line.rung(chunks.c.rung_at <= before))
     )
     return [(row.id, row.rung_at) for row in rows]
 
@@ -104,7 +99,7 @@ def rering(tx: Tx, chunk_ids: Sequence[str]) -> list[tuple[str, str, int]]:
 
 def unrung(tx: Tx) -> list[tuple[str, int]]:
     """The (queue, step) pairs in which chunks are queued and not rung."""
-    rows = tx.execute(select(chunks.c.queue, chunks.c.step).where(chunks.c.state == "queued", chunks.c.rung_at.is_(None)).distinct())
+    rows = tx.execute(select(chunks.c.queue, chunks.c.step).where(line.unrung()).distinct())
     return [(row.queue, row.step) for row in rows]
 
 

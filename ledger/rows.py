@@ -7,8 +7,10 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Double,
     ForeignKey,
+    FromClause,
     Index,
     Integer,
     LargeBinary,
@@ -17,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    literal_column,
     text,
 )
 
@@ -118,6 +121,8 @@ jobs = Table(
     Index("ix_jobs_finished_at", "finished_at"),
 )
 
+_UNRUNG, _RUNG = text("state = 'queued' AND rung_at IS NULL"), text("state = 'queued' AND rung_at IS NOT NULL")
+
 chunks = Table(
     "chunks",
     metadata,
@@ -135,16 +140,18 @@ chunks = Table(
     Column("rung_at", Double),  # when the doorbell was last sent; null: not since it became queued
     Column("rings", Integer, nullable=False, server_default="0"),
     Column("created_at", Double, nullable=False),
+    Column("cost", Double, nullable=False, server_default="1"),  # what it weighs, as a share of a full chunk
+    Column("turn", Double, nullable=False, server_default="0"),  # its place in line: the lowest is served first (`line.py`)
+    Column("queued_at", Double),  # since when it waits
+    Column("stepped_at", Double),  # since when it waits in this step
+    Column("started_at", Double),  # of the last attempt
+    Column("finished_at", Double),
+    Column("error", Json),  # why it waits for another attempt
     UniqueConstraint("job_id", "ordinal"),
-    Index(
-        "ix_chunks_next",
-        "queue",
-        "step",
-        "created_at",
-        "ordinal",
-        sqlite_where=text("state = 'queued'"),
-        postgresql_where=text("state = 'queued'"),
-    ),
+    Index("ix_chunks_line", "queue", "step", "turn", "created_at", "ordinal", sqlite_where=_UNRUNG, postgresql_where=_UNRUNG),
+    Index("ix_chunks_rung", "queue", "step", "rung_at", sqlite_where=_RUNG, postgresql_where=_RUNG),
+    Index("ix_chunks_age", "step", "stepped_at", sqlite_where=text("state = 'queued'"), postgresql_where=text("state = 'queued'")),
+    Index("ix_chunks_done", "queue", "finished_at", sqlite_where=text("state = 'done'"), postgresql_where=text("state = 'done'")),
     Index("ix_chunks_lease", "lease_until", sqlite_where=text("state = 'running'"), postgresql_where=text("state = 'running'")),
     Index("ix_chunks_due", "run_after", sqlite_where=text("state = 'waiting'"), postgresql_where=text("state = 'waiting'")),
 )
@@ -241,3 +248,37 @@ leases = Table(
     Column("token", Count, nullable=False),  # raised by each change of owner
     Column("until", Double, nullable=False),
 )
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("queue", String, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("flow", String, nullable=False),  # "<tenant>/<priority>"; empty: how far the line itself has come
+    Column("turn", Double, nullable=False),
+    PrimaryKeyConstraint("queue", "step", "flow"),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("paused_at", Double),
+    Column("paused_by", String),
+    Column("reason", String),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("queues", Json, nullable=False),
+    Column("slots", Integer, nullable=False),  # chunks it can work on at once
+    Column("started_at", Double, nullable=False),
+    Column("beat_at", Double, nullable=False),
+)
+
+
+def in_state(table: FromClause, state: str) -> ColumnElement[bool]:
+    """Whether a row is in a state, written out: only then may a partial index answer (a bound value could be any state)."""
+    return table.c.state == literal_column(f"'{state}'")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from foundation.errors import Failure
 from foundation.telemetry import ChunkSettled, CommitStale, RingDropped, emit, logger
-from ledger import audit, jobs, vectors
+from ledger import audit, jobs, line, vectors
 from ledger.jobs import Claimed, Settled
 from ledger.session import Tx
 from tasks import ring
@@ -44,25 +44,35 @@ def run(chunk_id: str, worker: Worker) -> None:
             jobs.hand_back(tx, claimed)
         raise
     except Exception as error:  # noqa: BLE001 - the last resort: a defect of ours costs this chunk and nothing else
-        logger.exception("a handler failed on %s", chunk_id)
+        logger.exception("a handler failed on %s", claimed.chunk_id)
         settled, way = _settle(work, Failure("ENGINE_DEFECT", {"reason": type(error).__name__}))
     if settled is None:
         _discard(work)
         return
     bad = sum(1 for outcome in work.outcomes if outcome.error)
-    emit(ChunkSettled(chunk_id, claimed.kind, claimed.attempt, len(work.outcomes) - bad, bad, worker.clock.tick() - started, way))
+    emit(ChunkSettled(claimed.chunk_id, claimed.kind, claimed.attempt, len(work.outcomes) - bad, bad, worker.clock.tick() - started, way))
     worker.doorbell.ring(ring.of_deliveries(settled.deliveries))
 
 
 def _claim(chunk_id: str, worker: Worker) -> tuple[Claimed | None, list[Ring]]:
-    """Claim, and in the same commit pick what the queue has room for now."""
-    queue = worker.settings.queue
+    """Claim the chunk whose turn it is, and in the same commit pick what the queue has room for now."""
     with worker.ledger.write() as tx:
-        claimed = jobs.claim(tx, chunk_id, worker.settings.process.name, queue.lease_seconds)
-        if claimed is None:
-            return None, []
-        ready = jobs.ring(tx, claimed.queue, claimed.step, queue.ring_window)
-    return claimed, ring.of_chunks(ready, claimed.queue, claimed.step)
+        chosen = line.choose(tx, chunk_id)
+        claimed, ready = _take(tx, chosen, chunk_id, worker) if chosen is not None else (None, [])
+    if claimed is None and chosen not in (None, chunk_id):  # somebody took the better one a moment ago: then the one we were rung for
+        with worker.ledger.write() as tx:
+            claimed, ready = _take(tx, chunk_id, chunk_id, worker)
+    return claimed, ready
+
+
+def _take(tx: Tx, chosen: str, rung: str, worker: Worker) -> tuple[Claimed | None, list[Ring]]:
+    queue = worker.settings.queue
+    claimed = jobs.claim(tx, chosen, worker.settings.process.name, queue.lease_seconds)
+    if claimed is None:
+        return None, []
+    again = line.ring_again(tx, rung) if chosen != rung else []
+    ready = jobs.ring(tx, claimed.queue, claimed.step, queue.ring_window)
+    return claimed, ring.of_chunks([*again, *ready], claimed.queue, claimed.step)
 
 
 @contextmanager

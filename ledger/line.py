@@ -1,0 +1,212 @@
+"""The order of waiting chunks: start-time fair queueing (Goyal, Vin, Cheng 1996) with a bounded credit, kept in the rows.
+
+Each queue and step is a line. A chunk that joins one takes a turn: the later of how far the line has come and where the last
+chunk of its flow (a tenant and a priority) ended. The lowest turn is served first, so flows share a line evenly however much
+each has waiting. A flow that asked for little is let in up to `CREDIT` full chunks early: who floods waits, who was quiet does not.
+A chunk that comes back from a worker keeps its turn; one that comes back from waiting takes a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, and_, case, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ledger.rows import chunks, in_state, jobs, queues, turns
+from ledger.session import Tx
+
+CREDIT = 16.0
+"""Full chunks a quiet flow may start before the line is shared evenly again."""
+_SHARES: Mapping[str, int] = {"urgent": 8, "high": 4, "normal": 2, "low": 1}
+"""What flows of different priority get of one line; they meet only where lower ones have moved up by age."""
+_LINE = ""  # the row of `turns` that says how far the line itself has come
+_COARSE = 1.0  # it is moved in steps of so many full chunks, so that claims seldom wait for each other at that one row
+_STEP = 3  # between a step and the next better one
+
+
+def flow(tenant_id: str, priority: str) -> str:
+    return f"{tenant_id}/{priority}"
+
+
+def queued(*where: Any) -> Any:
+    return and_(in_state(chunks, "queued"), *where)
+
+
+def unrung(*where: Any) -> Any:
+    return queued(chunks.c.rung_at.is_(None), *where)
+
+
+def rung(*where: Any) -> Any:
+    return queued(chunks.c.rung_at.is_not(None), *where)
+
+
+# -- joining -----------------------------------------------------------------------------------------------------------
+
+
+def take(tx: Tx, queue: str, step: int, tenant_id: str, priority: str, costs: Sequence[float]) -> list[float]:
+    """Turns for chunks of one flow, in this order. Costs are shares of a full chunk."""
+    share = _SHARES.get(priority, 1)
+    total = sum(costs) / share
+    come = select(func.coalesce(func.max(turns.c.turn), 0.0)).where(turns.c.queue == queue, turns.c.step == step, turns.c.flow == _LINE)
+    start = float(tx.connection.execute(come).scalar_one()) - CREDIT
+    dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
+    insert = dialect.insert(turns).values(queue=queue, step=step, flow=flow(tenant_id, priority), turn=start + total)
+    end = tx.execute(
+        insert.on_conflict_do_update(
+            index_elements=["queue", "step", "flow"], set_={"turn": case((turns.c.turn > start, turns.c.turn), else_=start) + total}
+        ).returning(turns.c.turn)
+    ).scalar_one()
+    taken, turn = [], float(end) - total
+    for cost in costs:
+        taken.append(turn)
+        turn += cost / share
+    return taken
+
+
+def tagged(tx: Tx, job: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """New chunks of a job with the turns of those that are queued at once. The others take theirs when they are."""
+    joining = [row for row in rows if row["state"] == "queued"]
+    if joining:
+        for row, turn in zip(joining, _take_for(tx, job, [row["cost"] for row in joining]), strict=True):
+            row["turn"] = turn
+    return rows
+
+
+def _take_for(tx: Tx, job: Any, costs: Sequence[float]) -> list[float]:
+    return take(tx, job.queue, job.step, job.tenant_id, job.priority, costs)
+
+
+def join(tx: Tx, waiting: Iterable[Row[Any]]) -> int:
+    """Queue waiting chunks, given as (id, cost, queue, step, tenant_id, priority) in their order; how many."""
+    flows: dict[tuple[str, int, str, str], list[Row[Any]]] = {}
+    for row in waiting:
+        flows.setdefault((row.queue, row.step, row.tenant_id, row.priority), []).append(row)
+    for key in sorted(flows):  # one order everywhere, so that two processes never wait for each other's flow
+        for row, turn in zip(flows[key], take(tx, *key, [row.cost for row in flows[key]]), strict=True):
+            tx.execute(
+                update(chunks)
+                .where(chunks.c.id == row.id, chunks.c.state == "waiting")
+                .values(state="queued", run_after=None, rung_at=None, turn=turn, queued_at=tx.now, stepped_at=tx.now)
+            )
+    return sum(len(rows) for rows in flows.values())
+
+
+def waiting(*where: Any) -> Any:
+    """A query for `join`: waiting chunks under a condition."""
+    return (
+        select(chunks.c.id, chunks.c.cost, chunks.c.queue, chunks.c.step, jobs.c.tenant_id, jobs.c.priority)
+        .join(jobs, jobs.c.id == chunks.c.job_id)
+        .where(in_state(chunks, "waiting"), *where)
+        .with_for_update(skip_locked=True, of=chunks)
+    )
+
+
+def refund(tx: Tx, job: Row[Any]) -> None:
+    """Give a flow back what its queued chunks have taken, before they are cancelled: a mistaken flood shall not count."""
+    taken = select(chunks.c.queue, chunks.c.step, func.sum(chunks.c.cost).label("cost")).where(queued(chunks.c.job_id == job.id))
+    for row in tx.execute(taken.group_by(chunks.c.queue, chunks.c.step)).all():
+        tx.execute(
+            update(turns)
+            .where(turns.c.queue == row.queue, turns.c.step == row.step, turns.c.flow == flow(job.tenant_id, job.priority))
+            .values(turn=turns.c.turn - row.cost / _SHARES.get(job.priority, 1))
+        )
+
+
+# -- being served ------------------------------------------------------------------------------------------------------
+
+
+def room(tx: Tx, queue: str, step: int, window: int) -> int:
+    """How many more chunks may be rung; none while the queue is paused."""
+    outstanding = select(func.count()).select_from(chunks).where(rung(chunks.c.queue == queue, chunks.c.step == step))
+    paused = select(func.count()).select_from(queues).where(queues.c.name == queue, queues.c.paused_at.is_not(None))
+    row = tx.execute(select(outstanding.scalar_subquery().label("out"), paused.scalar_subquery().label("paused"))).one()
+    return 0 if row.paused else max(0, window - int(row.out))
+
+
+def serve(tx: Tx, queue: str, step: int, turn: float) -> None:
+    """The line has come as far as this turn. It never goes back."""
+    here = (turns.c.queue == queue, turns.c.step == step, turns.c.flow == _LINE)
+    come = tx.connection.execute(select(turns.c.turn).where(*here)).scalar_one_or_none()
+    if come is None:
+        dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
+        tx.execute(dialect.insert(turns).values(queue=queue, step=step, flow=_LINE, turn=turn).on_conflict_do_nothing())
+    elif turn >= come + _COARSE:
+        tx.execute(update(turns).where(*here, turns.c.turn < turn).values(turn=turn))
+
+
+def choose(tx: Tx, chunk_id: str) -> str | None:
+    """Which chunk the ring of this one shall start: itself, or one with a better turn that came after it was rung.
+
+    None: it does not wait for a ring, or its queue is paused; then it stays queued and is rung again by `jobs.ring`."""
+    other = chunks.alias("other")
+    better = (
+        select(other.c.id)
+        .where(
+            other.c.queue == chunks.c.queue,
+            other.c.step == chunks.c.step,
+            in_state(other, "queued"),
+            other.c.rung_at.is_(None),
+            other.c.turn < chunks.c.turn,
+        )
+        .order_by(other.c.turn, other.c.created_at, other.c.ordinal)
+        .limit(1)
+    )
+    row = tx.execute(
+        select(queues.c.paused_at, better.scalar_subquery().label("better"))
+        .select_from(chunks)
+        .outerjoin(queues, queues.c.name == chunks.c.queue)
+        .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.paused_at is not None:
+        tx.execute(update(chunks).where(chunks.c.id == chunk_id, chunks.c.state == "queued").values(rung_at=None))
+        return None
+    return row.better or chunk_id
+
+
+def ring_again(tx: Tx, chunk_id: str) -> list[str]:
+    """A chunk whose ring started another one needs a new one: its id, if it still waits."""
+    again = update(chunks).where(chunks.c.id == chunk_id, chunks.c.state == "queued").values(rung_at=tx.now, rings=chunks.c.rings + 1)
+    return list(tx.execute(again.returning(chunks.c.id)).scalars())
+
+
+# -- growing old -------------------------------------------------------------------------------------------------------
+
+
+def age(tx: Tx, seconds: float, steps: Sequence[int], limit: int = 500) -> int:
+    """Move chunks that have waited so long in a step up to the next one, so that nothing waits for ever; how many."""
+    moved = 0
+    for step in sorted(steps)[1:]:
+        old = tx.execute(
+            select(chunks.c.id, chunks.c.cost, chunks.c.queue, jobs.c.tenant_id, jobs.c.priority)
+            .join(jobs, jobs.c.id == chunks.c.job_id)
+            .where(queued(chunks.c.step == step, chunks.c.stepped_at <= tx.now - seconds))
+            .order_by(chunks.c.stepped_at, chunks.c.turn)
+            .limit(limit)
+            .with_for_update(skip_locked=True, of=chunks)
+        ).all()
+        flows: dict[tuple[str, str, str], list[Row[Any]]] = {}
+        for row in old:
+            flows.setdefault((row.queue, row.tenant_id, row.priority), []).append(row)
+        for queue, tenant_id, priority in sorted(flows):
+            rows = flows[queue, tenant_id, priority]
+            taken = take(tx, queue, step - _STEP, tenant_id, priority, [row.cost for row in rows])
+            for row, turn in zip(rows, taken, strict=True):
+                tx.execute(
+                    update(chunks)
+                    .where(queued(chunks.c.id == row.id))
+                    .values(step=step - _STEP, turn=turn, stepped_at=tx.now, rung_at=None)  # its ring may wait for ever where it was
+                )
+        moved += len(old)
+    return moved
+
+
+def forget(tx: Tx) -> int:
+    """Forget flows that could start as early without having been here."""
+    come = turns.alias("come")
+    reached = select(come.c.turn).where(come.c.queue == turns.c.queue, come.c.step == turns.c.step, come.c.flow == _LINE)
+    old = delete(turns).where(turns.c.flow != _LINE, turns.c.turn < reached.scalar_subquery() - CREDIT)
+    return int(tx.execute(old).rowcount)
