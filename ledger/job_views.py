@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, select
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger.rows import chunks, items, jobs, parts
+from ledger.rows import items, jobs, parts
 from ledger.session import Tx
 
 
@@ -75,16 +75,6 @@ def page_items(tx: Tx, job_id: str, limit: int, after: int, state: str | None) -
         }
         for row in tx.execute(query)
     ]
-
-
-def states(tx: Tx) -> dict[tuple[str, str], int]:
-    """How many chunks are in each (queue, state) that is not final, for metrics."""
-    rows = tx.execute(
-        select(chunks.c.queue, chunks.c.state, func.count().label("n"))
-        .where(chunks.c.state.in_(("queued", "waiting", "running")))
-        .group_by(chunks.c.queue, chunks.c.state)
-    )
-    return {(row.queue, row.state): row.n for row in rows}
 
 
 def alive(tx: Tx) -> bool:

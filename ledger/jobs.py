@@ -263,7 +263,9 @@ def hand_back(tx: Tx, claimed: Claimed) -> bool:
 def finish(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome]) -> Settled | None:
     """Record every outcome of a chunk and end it. None: a stale attempt; nothing was written."""
     job = lock(tx, claimed.chunk_id)
-    done = tx.execute(update(chunks).where(*ours(claimed.chunk_id, claimed.attempt)).values(state="done", lease_until=None, finished_at=tx.now))
+    done = tx.execute(
+        update(chunks).where(*ours(claimed.chunk_id, claimed.attempt)).values(state="done", lease_until=None, finished_at=tx.now)
+    )
     if job is None or done.rowcount != 1:
         return None
     settle_items(tx, job, claimed, outcomes)

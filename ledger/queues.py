@@ -35,9 +35,7 @@ def pause(tx: Tx, tenant_id: str, name: str, by: str, reason: str) -> None:
 def resume(tx: Tx, tenant_id: str, name: str, by: str) -> None:
     """Let a queue go on; the caller rings. Raises QUEUE_NOT_PAUSED."""
     moved = tx.execute(
-        update(queues)
-        .where(queues.c.name == name, queues.c.paused_at.is_not(None))
-        .values(paused_at=None, paused_by=None, reason=None)
+        update(queues).where(queues.c.name == name, queues.c.paused_at.is_not(None)).values(paused_at=None, paused_by=None, reason=None)
     )
     if moved.rowcount != 1:
         raise Failure("QUEUE_NOT_PAUSED", {"queue": name})

@@ -80,9 +80,7 @@ def due(tx: Tx, limit: int = 1000) -> int:
 
 def rung(tx: Tx, before: float) -> list[tuple[str, float]]:
     """Chunks rung before a time and still not claimed, with that time."""
-    rows = tx.execute(
-        select(chunks.c.id, chunks.c.rung_at).where(line.rung(chunks.c.rung_at <= before))
-    )
+    rows = tx.execute(select(chunks.c.id, chunks.c.rung_at).where(line.rung(chunks.c.rung_at <= before)))
     return [(row.id, row.rung_at) for row in rows]
 
 

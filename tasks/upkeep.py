@@ -7,12 +7,13 @@ from redis import Redis, RedisError
 
 from foundation.settings import Settings
 from foundation.telemetry import Repaired, RingFailed, emit
-from ledger import jobs, leases, outbox, repair
+from ledger import jobs, leases, line, outbox, queues, repair
 from ledger.files import FileStore
 from ledger.session import Ledger
 from tasks import ring
 from tasks.catalogue import all_queues
 from tasks.ring import Doorbell, Ring
+from tasks.vocabulary import Priority
 
 _DAY = 86_400.0
 
@@ -27,6 +28,8 @@ def mend(ledger: Ledger, doorbell: Doorbell, client: Redis, settings: Settings) 
         rescued = repair.rescue(tx)
     with ledger.write() as tx:
         due, deliveries_rescued = repair.due(tx), outbox.rescue(tx)
+    with ledger.write() as tx:
+        line.age(tx, patience.age_seconds, [priority.step for priority in Priority])
     again = _ring_lost(ledger, client, settings)
     doorbell.ring([*again, *_ring_ready(ledger, settings)])
     if rescued or due or again or deliveries_rescued:
@@ -71,6 +74,9 @@ def _ring_lost(ledger: Ledger, client: Redis, settings: Settings) -> list[Ring]:
 def prune(ledger: Ledger, files: FileStore, settings: Settings) -> int:
     """Forget what is older than its retention, in bites; answers how many jobs."""
     gone = 0
+    with ledger.write() as tx:
+        line.forget(tx)
+        queues.forget_workers(tx)
     for _ in range(100):
         with ledger.write() as tx:
             bite = repair.prune(tx, tx.now - settings.retention.job_days * _DAY, tx.now - settings.retention.idempotency_days * _DAY)

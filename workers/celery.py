@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_ready, worker_shutdown
 
 from foundation.settings import settings
 from foundation.telemetry import start_logging
 from tasks import upkeep
 from tasks.catalogue import DELIVER, PRUNE, REPAIR, catalogue
 from tasks.celery import app
+from workers.presence import Presence
 from workers.worker import this_worker
+
+_present: list[Presence] = []  # of this process
 
 
 def _bind(name: str) -> None:
@@ -58,10 +61,34 @@ def _warm(**_told: Any) -> None:
     this_worker(app).nursery.start()
     import workers.run  # noqa: F401
 
+    _appear(1)
     gc.collect()
     gc.freeze()  # what is loaded stays: a collection need not walk through all of it each time
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def _end(**_told: Any) -> None:
+    _disappear()
     this_worker(app).nursery.close()
+
+
+def _appear(slots: int) -> None:
+    _present[:] = [Presence(app, slots)]
+    _present[0].start()
+
+
+def _disappear() -> None:
+    if _present:
+        _present.pop().stop()
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _appear_with_threads(sender: Any, **_told: Any) -> None:
+    """A pool of threads has no child processes that could tell of themselves."""
+    if type(sender.pool).__module__.endswith("thread"):
+        _appear(int(sender.controller.concurrency))
+
+
+@worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _disappear_with_threads(**_told: Any) -> None:
+    _disappear()

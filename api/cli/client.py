@@ -136,6 +136,15 @@ class Client:
             self._clock.sleep(pause)
             pause = min(2.0, pause * 1.2)
 
+    def queues(self) -> list[Json]:
+        return list(self._ask_patiently("GET", "/api/v1/queues")["queues"])
+
+    def pause(self, queue: str, reason: str, admin_token: str) -> Json:
+        return self._ask("POST", f"/api/v1/queues/{_step(queue)}/pause", json={"reason": reason}, headers={"X-Admin-Token": admin_token})
+
+    def resume(self, queue: str, admin_token: str) -> Json:
+        return self._ask("POST", f"/api/v1/queues/{_step(queue)}/resume", headers={"X-Admin-Token": admin_token})
+
     def webhook_secret(self) -> str:
         return str(self._ask_patiently("GET", "/api/v1/webhooks/secret")["secret"])
 

@@ -218,6 +218,37 @@ def retry(job: JobArgument, url: UrlOption = "", key: KeyOption = "", directory:
         show.line(f"job {job} {client.retry(job).get('state', 'queued')}")
 
 
+@app.command()
+def queues(
+    pause: Annotated[str, typer.Option(help="Start nothing more of this queue; what runs finishes.", metavar="NAME")] = "",
+    resume: Annotated[str, typer.Option(help="Let this queue go on.", metavar="NAME")] = "",
+    reason: Annotated[str, typer.Option(help="Why it is paused; told to everyone whose jobs wait.")] = "",
+    admin_token: Annotated[str, typer.Option("--admin-token", help="For --pause and --resume. Default: ADMIN_TOKEN.")] = "",
+    url: UrlOption = "",
+    key: KeyOption = "",
+    directory: DirOption = None,
+) -> None:
+    """Show the queues, or pause and resume one.
+
+    \b
+      cadmill queues
+      cadmill queues --pause extraction --reason "new engine at noon"
+      cadmill queues --resume extraction
+    """
+    from api.cli import work
+    from foundation.settings import settings
+
+    if pause and resume:
+        raise typer.BadParameter("pause one queue or resume one, not both at once")
+    token = admin_token or settings().api.admin_token.get_secret_value()
+    with _client(url, key, directory) as client:
+        if pause:
+            client.pause(pause, reason, token)
+        if resume:
+            client.resume(resume, token)
+        work.queues_table(client.queues())
+
+
 @app.command(name="settings")
 def show_settings() -> None:
     """List every setting.

@@ -87,6 +87,8 @@ class Watched:
             self._begun = now
         rate = done / (now - self._begun) if self._begun is not None and now > self._begun else 0.0
         text = f"{job['state']}: {counts['succeeded']} succeeded, {counts['failed']} failed"
+        if job.get("waiting") and not done:  # what has begun shows its own progress
+            text = f"{job['state']}: {clean(job['waiting']['sentence'])}"
         speed = f"{rate:.1f}/s" if rate else ""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=text, completed=done, total=counts["total"], rate=speed)

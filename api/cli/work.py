@@ -92,6 +92,27 @@ def jobs_table(jobs: Sequence[Json]) -> None:
     show.table("Jobs", ["id", "kind", "state", "priority", "succeeded", "failed", "created"], rows)
 
 
+def queues_table(queues: Sequence[Json]) -> None:
+    rows = [
+        [
+            queue["name"],
+            *(queue["depth"][state] for state in ("queued", "running", "waiting")),
+            f"{queue['oldest_wait_seconds']:.0f} s",
+            queue["workers"],
+            ", ".join(f"{count} {priority}" for priority, count in queue["queued_by_priority"].items() if count),
+            _paused(queue["paused"]),
+        ]
+        for queue in queues
+    ]
+    show.table("Queues", ["queue", "queued", "running", "waiting", "oldest", "workers", "priorities", "paused"], rows)
+
+
+def _paused(told: Json | None) -> str:
+    if told is None:
+        return ""
+    return f"since {told['since']} by {told['by']}" + (f": {told['reason']}" if told["reason"] else "")
+
+
 def hits_table(item: Json) -> None:
     """The hits of one query; exact: same bytes, same: same part in another form, scaled: the same at another size, near: alike."""
     result = item.get("result") or {}

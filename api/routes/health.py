@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,7 +12,9 @@ from redis import RedisError
 from api.house import House, TheHouse
 from foundation import metrics
 from foundation.errors import Failure
-from ledger import job_views
+from ledger import job_views, queues
+from tasks.catalogue import compute_queues
+from tasks.vocabulary import Priority
 
 router = APIRouter(tags=["health"])
 
@@ -52,7 +55,17 @@ def _redis(house: House) -> str:
 def get_metrics(house: TheHouse) -> Response:
     """Prometheus text: the counters of every process of this machine, and the ledger's truth about queues."""
     with house.ledger.read() as tx:
-        states = job_views.states(tx)
+        found = queues.view(tx, compute_queues(), {priority.step: priority.value for priority in Priority})
     lines = ["# HELP cadmill_chunks Chunks that have not ended, by the ledger", "# TYPE cadmill_chunks gauge"]
-    lines += [f'cadmill_chunks{{queue="{queue}",state="{state}"}} {count}' for (queue, state), count in sorted(states.items())]
+    lines += [f'cadmill_chunks{{queue="{q["name"]}",state="{state}"}} {count}' for q in found for state, count in q["depth"].items()]
+    for name, meaning, value in _OF_QUEUES:
+        lines += [f"# HELP {name} {meaning}", f"# TYPE {name} gauge"]
+        lines += [f'{name}{{queue="{q["name"]}"}} {value(q)}' for q in found]
     return Response(metrics.exposition() + ("\n".join(lines) + "\n").encode(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+_OF_QUEUES: tuple[tuple[str, str, Callable[[dict[str, Any]], float]], ...] = (
+    ("cadmill_queue_paused", "1: the queue is paused", lambda queue: int(queue["paused"] is not None)),
+    ("cadmill_queue_oldest_wait_seconds", "How long the oldest queued chunk has waited", lambda queue: queue["oldest_wait_seconds"]),
+    ("cadmill_queue_workers", "Chunks that workers alive can work on at once", lambda queue: queue["workers"]),
+)

@@ -15,7 +15,7 @@ from api import paging
 from api.auth import TheTenant
 from api.house import House, TheHouse
 from api.paging import Cursor, Limit
-from ledger import changes, job_views, outbox
+from ledger import changes, job_views, outbox, waiting
 from tasks import ring, submit
 from tasks.submit import JobRequest
 
@@ -56,9 +56,10 @@ def list_jobs(
 
 @router.get("/{job_id}")
 def get_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
-    """A job with its counts."""
+    """A job with its counts; while chunks of it wait, `waiting` says why: its place in line, what blocks it, and an estimate."""
     with house.ledger.read() as tx:
-        return _linked(job_views.get(tx, tenant.id, job_id))
+        job = job_views.get(tx, tenant.id, job_id)
+        return _linked(job | {"waiting": waiting.why(tx, job_id)})
 
 
 @router.get("/{job_id}/items")
