@@ -22,7 +22,7 @@ def cancel(tx: Tx, tenant_id: str, job_id: str) -> jobs.Settled:
     job = _of_tenant(tx, tenant_id, job_id)
     if job.state in ended("jobs"):
         raise Failure("JOB_FINISHED", {"state": job.state})
-    line.refund(tx, job)
+    taken = line.taken(tx, job_id)
     tx.execute(
         update(chunks)
         .where(chunks.c.job_id == job_id, chunks.c.state.in_(("queued", "waiting", "running")))
@@ -39,6 +39,7 @@ def cancel(tx: Tx, tenant_id: str, job_id: str) -> jobs.Settled:
         .values(state="cancelled", cancelled=job_rows.c.cancelled + stopped, finished_at=tx.now)
         .returning(*job_rows.c)
     ).one()
+    line.refund(tx, job, taken)
     return jobs.announce(tx, row)
 
 

@@ -183,10 +183,7 @@ def ring(tx: Tx, queue: str, step: int, window: int) -> list[str]:
         .values(rung_at=tx.now, rings=chunks.c.rings + 1)
         .returning(chunks.c.id, chunks.c.turn, chunks.c.created_at, chunks.c.ordinal)
     )
-    picked = sorted(rows, key=lambda row: (row.turn, row.created_at, row.ordinal))
-    if picked:
-        line.serve(tx, queue, step, picked[-1].turn)
-    return [row.id for row in picked]
+    return [row.id for row in sorted(rows, key=lambda row: (row.turn, row.created_at, row.ordinal))]
 
 
 # -- doing -------------------------------------------------------------------------------------------------------------
@@ -209,10 +206,11 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float) -> Claimed | 
         .values(
             state="running", attempt=chunks.c.attempt + 1, owner=owner, lease_until=tx.now + lease_seconds, rung_at=None, started_at=tx.now
         )
-        .returning(chunks.c.attempt, chunks.c.crashes, chunks.c.queue, chunks.c.step)
+        .returning(chunks.c.attempt, chunks.c.crashes, chunks.c.queue, chunks.c.step, chunks.c.turn)
     ).one_or_none()
     if row is None:
         return None
+    line.serve(tx, row.queue, row.step, row.turn)
     if job.state == "queued":
         tx.execute(
             update(jobs)

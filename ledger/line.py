@@ -45,12 +45,12 @@ def rung(*where: Any) -> Any:
 # -- joining -----------------------------------------------------------------------------------------------------------
 
 
-def take(tx: Tx, queue: str, step: int, tenant_id: str, priority: str, costs: Sequence[float]) -> list[float]:
+def take(tx: Tx, queue: str, step: int, tenant_id: str, priority: str, costs: Sequence[float], credit: float = CREDIT) -> list[float]:
     """Turns for chunks of one flow, in this order. Costs are shares of a full chunk."""
     share = _SHARES.get(priority, 1)
     total = sum(costs) / share
     come = select(func.coalesce(func.max(turns.c.turn), 0.0)).where(turns.c.queue == queue, turns.c.step == step, turns.c.flow == _LINE)
-    start = float(tx.connection.execute(come).scalar_one()) - CREDIT
+    start = float(tx.connection.execute(come).scalar_one()) - credit / share
     dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
     insert = dialect.insert(turns).values(queue=queue, step=step, flow=flow(tenant_id, priority), turn=start + total)
     end = tx.execute(
@@ -103,10 +103,15 @@ def waiting(*where: Any) -> Any:
     )
 
 
-def refund(tx: Tx, job: Row[Any]) -> None:
-    """Give a flow back what its queued chunks have taken, before they are cancelled: a mistaken flood shall not count."""
-    taken = select(chunks.c.queue, chunks.c.step, func.sum(chunks.c.cost).label("cost")).where(queued(chunks.c.job_id == job.id))
-    for row in tx.execute(taken.group_by(chunks.c.queue, chunks.c.step)).all():
+def taken(tx: Tx, job_id: str) -> Sequence[Row[Any]]:
+    """What the queued chunks of a job have taken: (queue, step, cost)."""
+    costs = select(chunks.c.queue, chunks.c.step, func.sum(chunks.c.cost).label("cost")).where(queued(chunks.c.job_id == job_id))
+    return list(tx.execute(costs.group_by(chunks.c.queue, chunks.c.step)))
+
+
+def refund(tx: Tx, job: Row[Any], costs: Sequence[Row[Any]]) -> None:
+    """Give a flow back what cancelled chunks had taken: a mistaken flood shall not count. Last in its transaction, as `take` is."""
+    for row in costs:
         tx.execute(
             update(turns)
             .where(turns.c.queue == row.queue, turns.c.step == row.step, turns.c.flow == flow(job.tenant_id, job.priority))
@@ -193,8 +198,9 @@ def age(tx: Tx, seconds: float, steps: Sequence[int], limit: int = 500) -> int:
             flows.setdefault((row.queue, row.tenant_id, row.priority), []).append(row)
         for queue, tenant_id, priority in sorted(flows):
             rows = flows[queue, tenant_id, priority]
-            taken = take(tx, queue, step - _STEP, tenant_id, priority, [row.cost for row in rows])
-            for row, turn in zip(rows, taken, strict=True):
+            # No credit for age: who asked for the better step is let in before.
+            turns_taken = take(tx, queue, step - _STEP, tenant_id, priority, [row.cost for row in rows], credit=0.0)
+            for row, turn in zip(rows, turns_taken, strict=True):
                 tx.execute(
                     update(chunks)
                     .where(queued(chunks.c.id == row.id))

@@ -15,6 +15,8 @@ from ledger.migrate import migrate
 from ledger.session import Ledger
 from ledger.tenants import Tenant
 
+PRIORITIES = {0: "urgent", 3: "high", 6: "normal", 9: "low"}
+
 
 @dataclass
 class HandClock:
@@ -40,7 +42,7 @@ class Desk:
 
     def add(self, items: int = 10, step: int = 6, **more: object) -> str:
         job = NewJob(
-            id=SYSTEM.new_id("job"), tenant_id=self.tenant.id, kind="probe", queue="probe", priority="normal", step=step, input={},
+            id=SYSTEM.new_id("job"), tenant_id=self.tenant.id, kind="probe", queue="probe", priority=PRIORITIES[step], step=step, input={},
             items=[NewItem(payload={"n": n}) for n in range(items)], size=self.size, **more,  # type: ignore[arg-type]
         )  # fmt: skip
         with self.ledger.write() as tx:
