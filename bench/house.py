@@ -46,7 +46,7 @@ class House:
 
     def __init__(self, process: subprocess.Popen[bytes], directory: Path, url: str) -> None:
         self.directory = directory
-        self.pid = process.pid
+        self.pid, self.url = process.pid, url
         key = (directory / "key").read_text().strip()
         self._http = httpx2.Client(base_url=url, headers={"X-API-Key": key}, timeout=120, trust_env=False)
 

@@ -142,24 +142,11 @@ def serve(tx: Tx, queue: str, step: int, turn: float) -> None:
 
 
 def choose(tx: Tx, chunk_id: str) -> str | None:
-    """Which chunk the ring of this one shall start: itself, or one with a better turn that came after it was rung.
+    """Which chunk the ring of this one shall start: itself, or one of a better step or turn that came after it was rung.
 
     None: it does not wait for a ring, or its queue is paused; then it stays queued and is rung again by `jobs.ring`."""
-    other = chunks.alias("other")
-    better = (
-        select(other.c.id)
-        .where(
-            other.c.queue == chunks.c.queue,
-            other.c.step == chunks.c.step,
-            in_state(other, "queued"),
-            other.c.rung_at.is_(None),
-            other.c.turn < chunks.c.turn,
-        )
-        .order_by(other.c.turn, other.c.created_at, other.c.ordinal)
-        .limit(1)
-    )
     row = tx.execute(
-        select(queues.c.paused_at, better.scalar_subquery().label("better"))
+        select(queues.c.paused_at, func.coalesce(*_better()).label("better"))
         .select_from(chunks)
         .outerjoin(queues, queues.c.name == chunks.c.queue)
         .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
@@ -172,10 +159,15 @@ def choose(tx: Tx, chunk_id: str) -> str | None:
     return row.better or chunk_id
 
 
-def ring_again(tx: Tx, chunk_id: str) -> list[str]:
-    """A chunk whose ring started another one needs a new one: its id, if it still waits."""
-    again = update(chunks).where(chunks.c.id == chunk_id, chunks.c.state == "queued").values(rung_at=tx.now, rings=chunks.c.rings + 1)
-    return list(tx.execute(again.returning(chunks.c.id)).scalars())
+def _better() -> list[Any]:
+    """The best chunk that goes before the one asked about: of a better step even if its own ring is on its way (it will then be
+    dropped), of the same step only if it was not rung. One query an index."""
+    other = chunks.alias("other")
+    unrung, step = other.c.rung_at.is_(None), other.c.step < chunks.c.step
+    best = select(other.c.id).where(other.c.queue == chunks.c.queue, in_state(other, "queued"))
+    best = best.order_by(other.c.step, other.c.turn, other.c.created_at, other.c.ordinal).limit(1)
+    conditions = (~unrung, step), (unrung, step), (unrung, other.c.step == chunks.c.step, other.c.turn < chunks.c.turn)
+    return [best.where(*condition).correlate(chunks).scalar_subquery() for condition in conditions]
 
 
 # -- growing old -------------------------------------------------------------------------------------------------------

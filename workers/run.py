@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from foundation.errors import Failure
 from foundation.telemetry import ChunkSettled, CommitStale, RingDropped, emit, logger
-from ledger import audit, jobs, line, vectors
+from ledger import audit, jobs, line, repair, vectors
 from ledger.jobs import Claimed, Settled
 from ledger.session import Tx
 from tasks import ring
@@ -70,9 +70,9 @@ def _take(tx: Tx, chosen: str, rung: str, worker: Worker) -> tuple[Claimed | Non
     claimed = jobs.claim(tx, chosen, worker.settings.process.name, queue.lease_seconds)
     if claimed is None:
         return None, []
-    again = line.ring_again(tx, rung) if chosen != rung else []
+    again = [] if chosen == rung else [Ring(name, one, name, step) for one, name, step in repair.rering(tx, [rung])]
     ready = jobs.ring(tx, claimed.queue, claimed.step, queue.ring_window)
-    return claimed, ring.of_chunks([*again, *ready], claimed.queue, claimed.step)
+    return claimed, [*again, *ring.of_chunks(ready, claimed.queue, claimed.step)]
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def start(desk: Desk, chunk_id: str, window: int = 8) -> tuple[str, list[str]]:
         assert chosen is not None
         claimed = jobs.claim(tx, chosen, "worker", 60)
         assert claimed is not None
-        again = line.ring_again(tx, chunk_id) if chosen != chunk_id else []
+        again = [one for one, _, _ in repair.rering(tx, [chunk_id])] if chosen != chunk_id else []
         ready = jobs.ring(tx, claimed.queue, claimed.step, window)
     desk.finish(claimed)
     return chosen, [*again, *ready]
@@ -99,9 +99,10 @@ def test_turns_weigh_what_chunks_cost(single: Desk) -> None:
 
 def test_an_urgent_job_is_rung_at_once_however_much_waits(single: Desk) -> None:
     single.add(200, step=9)
-    single.ring(8, 9)
+    (low, *_) = single.ring(8, 9)
     urgent = single.add(1, step=0)
     assert single.ring(8, 0) == [f"{urgent}.0"]
+    assert start(single, low)[0] == f"{urgent}.0", "a ring of low work that was fetched before starts it too"
 
 
 def test_what_waits_long_moves_up_and_starts_within_a_bound_beside_a_flood_of_urgent_work(single: Desk) -> None:

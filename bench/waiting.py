@@ -1,0 +1,273 @@
+"""How long work waits: urgent work over a backlog, one tenant beside another's flood, claims beside a million finished items.
+
+`python -m bench.waiting` (`--write`: docs/waiting.md; `--quick`; `--help`). Phases and databases are interleaved: trust the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from sqlalchemy import create_engine, make_url, select, text
+
+from bench.claims import ITEMS_A_CHUNK, Claims, claims
+from bench.house import ROOT, house, postgresql, until
+from bench.report import facts, percentile
+from foundation.clock import SYSTEM
+from foundation.settings import DatabaseSettings
+from ledger import rows, tenants
+from ledger.session import Ledger
+
+PROCESSES = 2
+ONE_ITEM_A_CHUNK = {"CADMILL_QUEUE_CHUNK_MAX_ITEMS": "1"}
+_DATABASES = ("sqlite", "postgresql")
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """One tenant at a running stack, and the ledger under it."""
+
+    http: httpx2.Client
+    ledger: Ledger
+
+    def submit(self, items: int, ms: float, priority: str = "normal") -> str:
+        body = {"kind": "probe", "input": {"items": items, "ms": ms, "act": "sleep"}, "priority": priority}
+        return str(self.http.post("/api/v1/jobs", json=body).raise_for_status().json()["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return dict(self.http.get(f"/api/v1/jobs/{job_id}").raise_for_status().json())
+
+    def cancel(self, job_id: str) -> None:
+        self.http.post(f"/api/v1/jobs/{job_id}/cancel").raise_for_status()
+
+    def started(self, *job_ids: str) -> list[tuple[float, float]]:
+        """(since when it waited, when it started) of each chunk that has started."""
+        chosen = select(rows.chunks.c.queued_at, rows.chunks.c.started_at).where(
+            rows.chunks.c.job_id.in_(job_ids), rows.chunks.c.started_at.is_not(None)
+        )
+        with self.ledger.read() as tx:
+            return [(row.queued_at, row.started_at) for row in tx.execute(chosen)]
+
+
+@contextlib.contextmanager
+def another_tenant(ledger: Ledger, url: str) -> Iterator[Asker]:
+    """A new tenant of a running stack."""
+    with ledger.write() as tx:
+        key = tenants.add_key(tx, tenants.add(tx, SYSTEM.new_id("bench")).id)
+    with httpx2.Client(base_url=url, headers={"X-API-Key": key}, timeout=60, trust_env=False) as http:
+        yield Asker(http, ledger)
+
+
+# -- urgent over a backlog ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Overtaking:
+    """One urgent item that came while low ones waited: its wait, and how many of them were started between."""
+
+    seconds: float
+    lows_between: int
+    lows_waiting: int
+
+
+def overtake(asker: Asker, rounds: int, backlog: int = 1000, ms: float = 20.0) -> list[Overtaking]:
+    """Submit urgent items, one at a time, over low ones (each a chunk)."""
+    low = asker.submit(backlog + 200, ms, "low")
+    urgent: list[tuple[str, float]] = []
+    until(lambda: asker.started(low), 60, 0.02)
+    for _ in range(rounds):
+        urgent.append((asker.submit(1, ms, "urgent"), time.time()))
+        until(lambda: asker.started(urgent[-1][0]), 60, 0.01)
+        time.sleep(random.uniform(0, 2 * ms / 1000))  # not in step with what runs
+    lows = [start for _, start in asker.started(low)]
+    asker.cancel(low)
+    found = []
+    for job_id, accepted in urgent:
+        ((asked, start),) = asker.started(job_id)
+        waiting = backlog + 200 - sum(at <= accepted for at in lows)
+        found.append(Overtaking(start - asked, sum(accepted < at < start for at in lows), waiting))
+    return found
+
+
+# -- one tenant beside another's flood ---------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Beside:
+    """Waits (seconds) of a tenant's chunks without and with another tenant's flood; one pair of lists a round."""
+
+    without: list[list[float]] = field(default_factory=list)
+    flooded: list[list[float]] = field(default_factory=list)
+
+    def p95(self) -> tuple[float, float]:
+        return tuple(percentile([wait for waits in lists for wait in waits], 95) for lists in (self.without, self.flooded))  # type: ignore[return-value]
+
+    @property
+    def ratios(self) -> list[float]:
+        """Of p95 with the flood to p95 without, of each round."""
+        return [percentile(b, 95) / percentile(a, 95) for a, b in zip(self.without, self.flooded, strict=True)]
+
+
+def beside_a_flood(quiet: Asker, flooder: Asker, rounds: int, jobs_a_phase: int, items: int = 8, ms: float = 50.0) -> Beside:
+    """Jobs of a tenant that keeps the workers busy for 40 % of the time, alone and beside 5,000 items of another, in turns."""
+    found = Beside()
+    for _ in range(rounds):
+        found.without.append(_phase(quiet, jobs_a_phase, items, ms))
+        flood = flooder.submit(5000, ms)
+        until(lambda job=flood: len(flooder.started(job)) >= 20, 60, 0.05)  # type: ignore[misc]
+        found.flooded.append(_phase(quiet, jobs_a_phase, items, ms))
+        flooder.cancel(flood)
+        time.sleep(4 * ms / 1000)
+    return found
+
+
+def _phase(asker: Asker, count: int, items: int, ms: float) -> list[float]:
+    every = items * ms / 1000 / PROCESSES / 0.4
+    submitted, started = [], time.monotonic()
+    for number in range(count):
+        time.sleep(max(0.0, started + (number + random.uniform(-0.1, 0.1)) * every - time.monotonic()))
+        submitted.append(asker.submit(items, ms))
+    until(lambda: len(asker.started(*submitted)) == count * items, 120, 0.05)
+    return [start - since for since, start in asker.started(*submitted)]
+
+
+# -- all of it ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was found on one database."""
+
+    overtakings: list[Overtaking]
+    beside: Beside
+    single: Beside
+    claims: Claims
+
+
+def measure(database: str, databases: Sequence[str], quick: bool, finished: int) -> Figures:
+    """Everything on one kind of database: the stack on the first address, claims on the other two."""
+    rounds, jobs_a_phase = (1, 6) if quick else (4, 20)
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cadmill-bench-", ignore_cleanup_errors=True)))
+        running = stack.enter_context(house(directory, databases[0] if database == "postgresql" else "", PROCESSES))
+        ledger = Ledger(databases[0] if database == "postgresql" else f"sqlite:///{directory / 'cadmill.db'}", DatabaseSettings())
+        stack.callback(ledger.close)
+        one, other = (stack.enter_context(another_tenant(ledger, running.url)) for _ in range(2))
+        overtakings = overtake(one, 5 if quick else 30)
+        beside = beside_a_flood(one, other, rounds, jobs_a_phase)
+        single = beside_a_flood(one, other, rounds, 4 * jobs_a_phase, items=1)
+    return Figures(overtakings, beside, single, claims(databases[1:], finished, finished // 10, 50 if quick else 300))
+
+
+@contextlib.contextmanager
+def addresses(database: str) -> Iterator[list[str]]:
+    """Three empty databases of a kind."""
+    with contextlib.ExitStack() as stack:
+        if database == "sqlite":
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="cadmill-bench-"))
+            yield [f"sqlite:///{folder}/{number}.db" for number in range(3)]
+            return
+        url = make_url(stack.enter_context(postgresql())).set(drivername="postgresql+psycopg")
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            for number in range(3):
+                connection.execute(text(f"CREATE DATABASE waiting{number}"))
+        engine.dispose()
+        yield [url.set(drivername="postgresql", database=f"waiting{n}").render_as_string(hide_password=False) for n in range(3)]
+
+
+def _ms(values: Sequence[float], percent: int) -> str:
+    return f"{1000 * percentile(values, percent):.0f}"
+
+
+def lines(found: dict[str, Figures], finished: int) -> list[str]:
+    """The page, as Markdown."""
+    told = [
+        "# How long work waits",
+        "",
+        f"Written by `python -m bench.waiting --write`, measured on {facts()},",
+        f"{PROCESSES} compute processes, one item a chunk. All phases are interleaved; the machine may have had other work:",
+        "trust ratios and counts rather than milliseconds.",
+        "",
+        "## Urgent over a backlog",
+        "",
+        "Urgent items, one at a time, over more than 1,000 waiting low ones of 20 ms of the same tenant.",
+        "Aim: no low one is started between; those already running finish first.",
+        "",
+        "| database | urgent items | low ones started between: all, most | wait, median | wait, p95 |",
+        "|---|---|---|---|---|",
+    ]
+    for name, figures in found.items():
+        between, waits = [one.lows_between for one in figures.overtakings], [one.seconds for one in figures.overtakings]
+        told.append(f"| {name} | {len(between)} | {sum(between)}, {max(between)} | {_ms(waits, 50)} ms | {_ms(waits, 95)} ms |")
+    told += [
+        "",
+        "## One tenant beside another's flood",
+        "",
+        "A tenant keeps the workers busy for 40 % of the time; then the same beside 5,000 items of another tenant, in turns.",
+        "p95 of the wait of its chunks, and the ratio of both (median of the rounds, least and most). Aim: 1.5 for jobs of many",
+        "chunks. A job of one chunk on idle workers waits for nothing but the line itself, so beside a flood its wait is the rest",
+        "of a chunk that runs already: told in milliseconds.",
+        "",
+        "| database | jobs of | chunk | chunks measured | alone, p95 | beside the flood, p95 | ratio of each round |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, figures in found.items():
+        for size, beside in ((8, figures.beside), (1, figures.single)):
+            count = sum(len(waits) for waits in beside.without)
+            alone, flooded = beside.p95()
+            spread = f"{statistics.median(beside.ratios):.2f} ({min(beside.ratios):.2f} to {max(beside.ratios):.2f})"
+            told.append(f"| {name} | {size} | 50 ms | {count} | {1000 * alone:.0f} ms | {1000 * flooded:.0f} ms | {spread} |")
+    told += [
+        "",
+        "## Claims",
+        "",
+        f"Choosing, claiming, ringing for the next and the commit, at a fresh ledger and at one with {finished:,} finished items",
+        f"({finished // ITEMS_A_CHUNK:,} chunks) and {finished // 10:,} queued chunks, in turns. CPU is that of the claiming process.",
+        "",
+        "| database | claims | fresh: median, p95 | full: median, p95 | ratio of medians | CPU: fresh, full |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, figures in found.items():
+        one = figures.claims
+        fresh, full = (f"{_ms2(values, 50)}, {_ms2(values, 95)} ms" for values in (one.empty, one.full))
+        ratio = statistics.median(one.full) / statistics.median(one.empty)
+        cpu = f"{1000 * statistics.median(one.cpu_empty):.2f}, {1000 * statistics.median(one.cpu_full):.2f} ms"
+        told.append(f"| {name} | {len(one.empty)} each | {fresh} | {full} | {ratio:.2f} | {cpu} |")
+    return told
+
+
+def _ms2(values: Sequence[float], percent: int) -> str:
+    return f"{1000 * percentile(values, percent):.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench.waiting", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, 10,000 finished items")
+    parser.add_argument("--only", choices=_DATABASES, help="one database")
+    parser.add_argument("--write", action="store_true", help="write docs/waiting.md")
+    asked = parser.parse_args()
+    os.environ.update(ONE_ITEM_A_CHUNK)
+    finished = 10_000 if asked.quick else 1_000_000
+    found: dict[str, Figures] = {}
+    for database in (asked.only,) if asked.only else _DATABASES:
+        with addresses(database) as urls:
+            found[database] = measure(database, urls, asked.quick, finished)
+    page = "\n".join(lines(found, finished)) + "\n"
+    print(page)
+    if asked.write:
+        (ROOT / "docs" / "waiting.md").write_text(page)
+
+
+if __name__ == "__main__":
+    main()
