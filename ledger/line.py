@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, case, delete, func, select, update
+from sqlalchemy import Row, and_, case, delete, func, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.rows import chunks, in_state, jobs, queues, turns
@@ -180,7 +180,7 @@ def age(tx: Tx, seconds: float, steps: Sequence[int], limit: int = 500) -> int:
         old = tx.execute(
             select(chunks.c.id, chunks.c.cost, chunks.c.queue, jobs.c.tenant_id, jobs.c.priority)
             .join(jobs, jobs.c.id == chunks.c.job_id)
-            .where(queued(chunks.c.step == step, chunks.c.stepped_at <= tx.now - seconds))
+            .where(queued(chunks.c.step == step, chunks.c.step > literal_column("0"), chunks.c.stepped_at <= tx.now - seconds))
             .order_by(chunks.c.stepped_at, chunks.c.turn)
             .limit(limit)
             .with_for_update(skip_locked=True, of=chunks)

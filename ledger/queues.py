@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit
+from ledger import audit, line
 from ledger.rows import chunks, in_state, queues, workers
 from ledger.session import Tx
 
@@ -82,33 +82,34 @@ def slots(tx: Tx) -> dict[str, int]:
 def view(tx: Tx, names: Sequence[str], priorities: dict[int, str]) -> list[dict[str, Any]]:
     """Each queue as clients see it. `priorities` names the steps."""
     stopped, serving = paused(tx, names), slots(tx)
-    depth = depths(tx)
-    oldest = {row.queue: row.since for row in tx.execute(_oldest())}
+    found = _lines(tx)
     return [
         {
             "name": name,
             "paused": stopped.get(name),
-            "depth": {state: sum(n for (q, _, s), n in depth.items() if (q, s) == (name, state)) for state in _NOT_ENDED},
-            "queued_by_priority": {word: depth.get((name, step, "queued"), 0) for step, word in priorities.items()},
-            "oldest_wait_seconds": round(max(0.0, tx.now - oldest[name]), 3) if name in oldest else 0.0,
+            "depth": {state: sum(n for (q, _, s), (n, _) in found.items() if (q, s) == (name, state)) for state in _NOT_ENDED},
+            "queued_by_priority": {word: found.get((name, step, "queued"), (0, 0))[0] for step, word in priorities.items()},
+            "oldest_wait_seconds": round(
+                max((tx.now - since for (q, _, s), (_, since) in found.items() if (q, s) == (name, "queued")), default=0.0), 3
+            ),
             "workers": serving.get(name, 0),
         }
         for name in names
     ]
 
 
-def depths(tx: Tx) -> dict[tuple[str, int, str], int]:
-    """How many chunks that have not ended are in each (queue, step, state). One query a state, each by its own index."""
-    return {
-        (row.queue, row.step, state): row.n
-        for state in _NOT_ENDED
-        for row in tx.execute(
-            select(chunks.c.queue, chunks.c.step, func.count().label("n"))
-            .where(in_state(chunks, state))
-            .group_by(chunks.c.queue, chunks.c.step)
-        )
-    }
-
-
-def _oldest() -> Any:
-    return select(chunks.c.queue, func.min(chunks.c.queued_at).label("since")).where(in_state(chunks, "queued")).group_by(chunks.c.queue)
+def _lines(tx: Tx) -> dict[tuple[str, int, str], tuple[int, float]]:
+    """By (queue, step, state): how many chunks, and since when the oldest is queued. One query an index."""
+    found: dict[tuple[str, int, str], tuple[int, float]] = {}
+    kinds = (
+        ("queued", line.unrung()),
+        ("queued", line.rung()),
+        ("running", in_state(chunks, "running")),
+        ("waiting", in_state(chunks, "waiting")),
+    )
+    for state, condition in kinds:
+        grouped = select(chunks.c.queue, chunks.c.step, func.count().label("n"), func.min(chunks.c.queued_at).label("since"))
+        for row in tx.execute(grouped.where(condition).group_by(chunks.c.queue, chunks.c.step)):
+            n, since = found.get((row.queue, row.step, state), (0, tx.now))
+            found[row.queue, row.step, state] = n + row.n, min(since, tx.now if row.since is None else row.since)
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select, tuple_, update
 
 from foundation.errors import Failure
 from ledger import audit, jobs, line
@@ -97,8 +97,14 @@ def rering(tx: Tx, chunk_ids: Sequence[str]) -> list[tuple[str, str, int]]:
 
 def unrung(tx: Tx) -> list[tuple[str, int]]:
     """The (queue, step) pairs in which chunks are queued and not rung."""
-    rows = tx.execute(select(chunks.c.queue, chunks.c.step).where(line.unrung()).distinct())
-    return [(row.queue, row.step) for row in rows]
+    found: list[tuple[str, int]] = []
+    pair = tuple_(chunks.c.queue, chunks.c.step)
+    while True:  # from pair to pair along the index: DISTINCT would read every queued chunk
+        behind = [pair > tuple_(*found[-1])] if found else []
+        row = tx.first(select(chunks.c.queue, chunks.c.step).where(line.unrung(*behind)).order_by(chunks.c.queue, chunks.c.step).limit(1))
+        if row is None:
+            return found
+        found.append((row.queue, row.step))
 
 
 def prune(tx: Tx, ended_before: float, keys_before: float, limit: int = 500) -> int:

@@ -122,6 +122,7 @@ jobs = Table(
 )
 
 _UNRUNG, _RUNG = text("state = 'queued' AND rung_at IS NULL"), text("state = 'queued' AND rung_at IS NOT NULL")
+_AGEING = text("state = 'queued' AND step > 0")  # narrow, so that SQLite takes it for nothing else
 
 chunks = Table(
     "chunks",
@@ -150,7 +151,7 @@ chunks = Table(
     UniqueConstraint("job_id", "ordinal"),
     Index("ix_chunks_line", "queue", "step", "turn", "created_at", "ordinal", sqlite_where=_UNRUNG, postgresql_where=_UNRUNG),
     Index("ix_chunks_rung", "queue", "step", "rung_at", sqlite_where=_RUNG, postgresql_where=_RUNG),
-    Index("ix_chunks_age", "step", "stepped_at", sqlite_where=text("state = 'queued'"), postgresql_where=text("state = 'queued'")),
+    Index("ix_chunks_age", "step", "stepped_at", "turn", sqlite_where=_AGEING, postgresql_where=_AGEING),
     Index("ix_chunks_done", "queue", "finished_at", sqlite_where=text("state = 'done'"), postgresql_where=text("state = 'done'")),
     Index("ix_chunks_lease", "lease_until", sqlite_where=text("state = 'running'"), postgresql_where=text("state = 'running'")),
     Index("ix_chunks_due", "run_after", sqlite_where=text("state = 'waiting'"), postgresql_where=text("state = 'waiting'")),

@@ -34,7 +34,7 @@ def upgrade() -> None:
     op.drop_index("ix_chunks_next", table_name="chunks")
     partial("ix_chunks_line", ["queue", "step", "turn", "created_at", "ordinal"], "state = 'queued' AND rung_at IS NULL")
     partial("ix_chunks_rung", ["queue", "step", "rung_at"], "state = 'queued' AND rung_at IS NOT NULL")
-    partial("ix_chunks_age", ["step", "stepped_at"], "state = 'queued'")
+    partial("ix_chunks_age", ["step", "stepped_at", "turn"], "state = 'queued' AND step > 0")
     partial("ix_chunks_done", ["queue", "finished_at"], "state = 'done'")
     op.create_table(
         "turns",
