@@ -19,14 +19,16 @@ from typing import Any, Literal
 
 import redis
 from kombu import Producer
-from sqlalchemy.engine import RootTransaction
+from sqlalchemy.engine import Connection, RootTransaction
 from sqlalchemy.exc import OperationalError
 
+from ledger import commits
 from ledger.files import Incoming
-from tasks.ring import Doorbell, Ring
+from tasks.ring import BackgroundDoorbell, Doorbell, Ring
 
 Mode = Literal["done_told_failed", "undone_told_failed", "delay", "die", "twice"]
 DELAY_SECONDS = 0.5
+_NAMED = "campaign_named"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ POINTS = (
     Point("database.commit", "ledger/session.py:Ledger.write", (*TOLD, "die")),
     Point("broker.publish", "tasks/ring.py:Doorbell.ring", (*TOLD, "die")),
     Point("broker.double", "tasks/ring.py:Doorbell.ring", ("twice",)),
+    Point("api.answer", "tasks/ring.py:BackgroundDoorbell.ring", ("die",)),  # between a commit and its answer
     Point("http.send", "workers/webhooks/send.py:_exchange", (*TOLD, "die")),
     Point("files.keep", "ledger/files.py:Incoming.keep", TOLD),
 )
@@ -111,7 +114,9 @@ def install(armoury: Armoury, role: str) -> None:
     set_commits(armoury, role)
     set_publishing(armoury, role)
     set_files(armoury, role)
-    if role in ("compute", "courier"):
+    if role == "api":
+        set_answering(armoury, role)
+    if role == "courier":
         set_sending(armoury, role)
 
 
@@ -129,19 +134,26 @@ def _pass(armoury: Armoury, point: str, role: str, write: Callable[[], Any], fai
     return failed() if mode == "done_told_failed" else answer
 
 
-def set_commits(armoury: Armoury, role: str) -> None:
-    commit = RootTransaction.commit
+def set_commits(armoury: Armoury, role: str, only_changes: bool = True) -> None:
+    """Commits of `Ledger.write`; of those that change nothing only where they are asked for."""
+    commit, name = RootTransaction.commit, commits.name
+
+    def named(connection: Connection, before: int, now: float) -> commits.Named | None:
+        connection.info[_NAMED] = found = name(connection, before, now)
+        return found
 
     def wrapped(self: RootTransaction) -> None:
         def failed() -> None:
             raise OperationalError("COMMIT", None, Link("told failed"))
 
-        if "cadmill_begin" not in self.connection.get_execution_options():  # a reader
+        written = "cadmill_begin" in self.connection.get_execution_options()
+        if not written or (only_changes and self.connection.info.pop(_NAMED, None) is None):
             commit(self)
         else:
             _pass(armoury, "database.commit", role, lambda: commit(self), failed, self.rollback)
 
     RootTransaction.commit = wrapped  # type: ignore[method-assign]
+    commits.name = named
 
 
 def set_publishing(armoury: Armoury, role: str) -> None:
@@ -176,6 +188,18 @@ def set_publishing(armoury: Armoury, role: str) -> None:
 
     Producer.batch = wrapped
     Doorbell.ring = doubled  # type: ignore[method-assign]
+
+
+def set_answering(armoury: Armoury, role: str) -> None:
+    """A request has committed and has not answered yet: it is about to ring."""
+    ring = BackgroundDoorbell.ring
+
+    def wrapped(self: BackgroundDoorbell, rings: Sequence[Ring]) -> bool:
+        if armoury.taken("api.answer", role) == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return ring(self, rings)
+
+    BackgroundDoorbell.ring = wrapped  # type: ignore[method-assign]
 
 
 def set_files(armoury: Armoury, role: str) -> None:

@@ -24,8 +24,9 @@ Answers = Callable[[], list[str]]
 def armoury(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Armoury:
     """The point of commits, set in this process for one test."""
     monkeypatch.setattr(RootTransaction, "commit", RootTransaction.commit)
+    monkeypatch.setattr(commits, "name", commits.name)
     arms = Armoury(tmp_path / "points")
-    points.set_commits(arms, "test")
+    points.set_commits(arms, "test", only_changes=False)
     return arms
 
 
