@@ -62,10 +62,9 @@ class Armoury:
         self.folder, self.log = folder / "armed", folder / "bites.log"
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def arm(self, point: str, mode: Mode, count: int = 1, role: str = "") -> None:
-        """Arm a point so many times, for processes of one role only if one is named."""
-        for _ in range(count):
-            (self.folder / f"{point}{'@' + role if role else ''}!{mode}!{time.monotonic_ns()}").touch()
+    def arm(self, point: str, mode: Mode, role: str = "") -> None:
+        """Arm a point for one bite, of processes of one role only if one is named."""
+        (self.folder / f"{point}{'@' + role if role else ''}!{mode}!{time.monotonic_ns()}").touch()
 
     def always(self, point: str, mode: Mode, on: bool) -> None:
         file = self.folder / f"{point}!{mode}!always"

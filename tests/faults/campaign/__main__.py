@@ -51,9 +51,7 @@ def _tell(outcome: Outcome) -> bool:
         for line in found[:20]:
             print(f"    {line}")
     numbers = {name: value for name, value in asdict(verdict).items() if isinstance(value, int)}
-    print(
-        f"{numbers}\nfaults that bit: {outcome.bit} of {len(outcome.struck)}; processes that died and were started again: {outcome.deaths}"
-    )
+    print(f"{numbers}\nfaults that bit: {outcome.bit} of {len(outcome.struck)}; processes started again: {outcome.deaths}")
     print(f"answers: {dict(outcome.answers)}")
     print(f"{outcome.seconds:.0f} s in all, {outcome.seconds_to_the_end:.1f} s from the last fault to the end of everything", flush=True)
     return not verdict.bad and not verdict.void

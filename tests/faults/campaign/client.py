@@ -59,7 +59,7 @@ class Clients:
                         return
                     told = Told(asking)
                     self.told.append(told)
-                    first, *others = [pool.submit(self._ask, http, told) for _ in range(asking.sends)]
+                    first, *_ = [pool.submit(self._ask, http, told) for _ in range(asking.sends)]
                     first.result()
                     self.accepted += asking.items
                     if asking.cancel_after is not None and told.jobs:

@@ -84,7 +84,7 @@ def kill_worker(fleet: Fleet, dice: random.Random) -> str:
 
 
 def kill_api_before_its_answer(fleet: Fleet, dice: random.Random) -> str:
-    return _armed(fleet, "api.answer", "die", 1, "")
+    return _armed(fleet, "api.answer", ["die"], "")
 
 
 def kill_redis(fleet: Fleet, dice: random.Random) -> str:
@@ -104,7 +104,7 @@ def flush_redis(fleet: Fleet, dice: random.Random) -> str:
 
 def _messages(fleet: Fleet) -> int:
     with contextlib.suppress(redis.RedisError), redis.Redis.from_url(fleet.redis.url) as client:
-        lists = [key for key in client.keys() if client.type(key) == b"list"]
+        lists = [key for key in client.scan_iter() if client.type(key) == b"list"]
         return sum(int(client.llen(key)) for key in lists) + int(client.hlen("unacked"))
     return 0
 
@@ -121,7 +121,7 @@ def hurt_database(fleet: Fleet, dice: random.Random) -> str:
     holder.kill()
     holder.wait(10)
     holder.stdout.close()
-    worker = _armed(fleet, "database.commit", "die", 1, "compute")
+    worker = _armed(fleet, "database.commit", ["die"], "compute")
     return f"a writer with the lock, {worker}" if held and worker else ""
 
 
@@ -135,21 +135,22 @@ def freeze(fleet: Fleet, dice: random.Random) -> str:
     return f"{name} with {had} chunks for {seconds:.1f} s" if had else ""
 
 
-def _told_failed(point: str, role: Callable[[random.Random], str]) -> Callable[[Fleet, random.Random], str]:
+def _told_failed(point: str, *roles: str) -> Callable[[Fleet, random.Random], str]:
     def injury(fleet: Fleet, dice: random.Random) -> str:
-        mode: Mode = dice.choices(("done_told_failed", "undone_told_failed", "delay"), (6, 3, 1))[0]  # type: ignore[assignment]
-        return _armed(fleet, point, mode, dice.randint(1, 4), role(dice))
+        modes: list[Mode] = ["done_told_failed"] * dice.randint(1, 3) + ["undone_told_failed"] + ["delay"] * dice.randint(0, 1)
+        return _armed(fleet, point, modes, dice.choice(roles))
 
     return injury
 
 
-def _armed(fleet: Fleet, point: str, mode: Mode, count: int, role: str) -> str:
+def _armed(fleet: Fleet, point: str, modes: list[Mode], role: str) -> str:
     before = len(fleet.armoury.bites())
-    fleet.armoury.arm(point, mode, count, role)
-    fleet.wait(lambda: len(fleet.armoury.bites()) >= before + count, _BITE_SECONDS)
+    for mode in modes:
+        fleet.armoury.arm(point, mode, role)
+    fleet.wait(lambda: len(fleet.armoury.bites()) >= before + len(modes), _BITE_SECONDS)
     fleet.armoury.disarm()
-    bitten = len(fleet.armoury.bites()) - before
-    return f"{point} {mode} x {bitten} {role}".strip() if bitten else ""
+    bitten = [mode for where, mode in fleet.armoury.bites()[before:] if where == point]
+    return f"{role or 'any'}: {point} {', '.join(bitten)}" if bitten else ""
 
 
 def send_twice(fleet: Fleet, dice: random.Random) -> str:
@@ -189,9 +190,9 @@ INJURIES: dict[str, Callable[[Fleet, random.Random], str]] = {
     "F5": flush_redis,
     "F6": hurt_database,
     "F7": freeze,
-    "F11 commit": _told_failed("database.commit", lambda dice: dice.choice(("api", "compute", "compute", "courier", ""))),
-    "F11 publish": _told_failed("broker.publish", lambda dice: dice.choice(("api", "compute", ""))),
-    "F11 http": _told_failed("http.send", lambda dice: ""),
+    "F11 commit": _told_failed("database.commit", "api", "compute", "compute", "", ""),
+    "F11 publish": _told_failed("broker.publish", "api", "compute", ""),
+    "F11 http": _told_failed("http.send", ""),
     "F12": send_twice,
     "F16": deploy,
     "F17": fill_redis,
