@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.faults.campaign import plain
 from tests.faults.campaign.inside import MUTATIONS
 from tests.faults.campaign.run import Aim, Outcome, campaign
 
@@ -24,11 +25,21 @@ def main() -> int:
     parser.add_argument("--deadline", type=float, default=600.0, help="seconds after the last fault")
     parser.add_argument("--keep", type=Path, help="folder for everything that was written; else it is removed")
     parser.add_argument("--results", type=Path, help="file to which one line of JSON a run is appended")
+    parser.add_argument("--plain", action="store_true", help="the same against plain Celery")
     asked = parser.parse_args()
     good = True
     for seed in asked.seeds:
         folder = Path(tempfile.mkdtemp(prefix="cadmill-campaign-"))
         folder.chmod(0o755)
+        if asked.plain:
+            try:
+                found = plain.campaign(seed, asked.items, asked.faults, asked.database, folder)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            row = {"plain": True, "seed": seed, "dialect": asked.database, "faults": asked.faults} | asdict(found)
+            print(row, flush=True)
+            _keep(asked.results, row)
+            continue
         aim = Aim(seed, asked.items, asked.faults, asked.database, asked.mutate, asked.deadline)
         try:
             outcome = campaign(aim, folder)
@@ -37,10 +48,14 @@ def main() -> int:
                 shutil.copytree(folder, asked.keep / f"{asked.database}-{seed}", dirs_exist_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
         good = _tell(outcome) and good
-        if asked.results:
-            with asked.results.open("a") as file:
-                file.write(json.dumps(_row(outcome)) + "\n")
+        _keep(asked.results, _row(outcome))
     return 0 if good else 1
+
+
+def _keep(results: Path | None, row: dict[str, object]) -> None:
+    if results:
+        with results.open("a") as file:
+            file.write(json.dumps(row) + "\n")
 
 
 def _tell(outcome: Outcome) -> bool:
