@@ -22,7 +22,8 @@ from kombu import Producer
 from sqlalchemy.engine import Connection, RootTransaction
 from sqlalchemy.exc import OperationalError
 
-from ledger import commits
+from foundation.errors import Failure
+from ledger import commits, previews
 from ledger.files import Incoming
 from tasks.ring import BackgroundDoorbell, Doorbell, Ring
 
@@ -48,6 +49,7 @@ POINTS = (
     Point("api.answer", "tasks/ring.py:BackgroundDoorbell.ring", ("die",)),  # between a commit and its answer
     Point("http.send", "workers/webhooks/send.py:_exchange", (*TOLD, "die")),
     Point("files.keep", "ledger/files.py:Incoming.keep", TOLD),
+    Point("previews.keep", "ledger/previews.py:_replace", TOLD),
 )
 
 
@@ -205,12 +207,19 @@ def set_files(armoury: Armoury, role: str) -> None:
     keep = Incoming.keep
 
     def wrapped(self: Incoming) -> str:
-        def failed() -> str:
-            raise OSError(5, "told failed")
-
-        return str(_pass(armoury, "files.keep", role, lambda: keep(self), failed, _nothing))
+        return str(_pass(armoury, "files.keep", role, lambda: keep(self), _full, _nothing))
 
     Incoming.keep = wrapped  # type: ignore[method-assign]
+    replace = previews._replace
+
+    def replaced(*given: Any) -> None:
+        _pass(armoury, "previews.keep", role, lambda: replace(*given), _full, _nothing)
+
+    previews._replace = replaced
+
+
+def _full() -> None:
+    raise Failure("STORAGE_FULL")
 
 
 def set_sending(armoury: Armoury, role: str) -> None:
