@@ -1,4 +1,4 @@
-"""`python -m tests.faults.campaign --seeds 1 2 3 --items 10000 --faults 56 --database sqlite`; `make faults` runs it."""
+"""`python -m tests.faults.campaign --seeds 1 2 3 --items 10000 --faults 64 --database sqlite`; `make faults` runs it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.faults.campaign import plain
+from tests.faults.campaign import plain, table
 from tests.faults.campaign.inside import MUTATIONS
 from tests.faults.campaign.run import Aim, Outcome, campaign
 
@@ -19,13 +19,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.faults.campaign", description=__doc__)
     parser.add_argument("--seeds", "--seed", type=int, nargs="+", default=[1])
     parser.add_argument("--items", type=int, default=10_000)
-    parser.add_argument("--faults", type=int, default=56, help="how many are scheduled")
+    parser.add_argument("--faults", type=int, default=64, help="how many are scheduled")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--mutate", choices=sorted(MUTATIONS), default="", help="take one rule away: the campaign must fail")
     parser.add_argument("--deadline", type=float, default=600.0, help="seconds after the last fault")
     parser.add_argument("--keep", type=Path, help="folder for everything that was written; else it is removed")
     parser.add_argument("--results", type=Path, help="file to which one line of JSON a run is appended")
     parser.add_argument("--plain", action="store_true", help="the same against plain Celery")
+    parser.add_argument("--write", action="store_true", help="keep the runs in docs/guarantees.jsonl and write docs/guarantees.md")
     asked = parser.parse_args()
     good = True
     for seed in asked.seeds:
@@ -38,7 +39,7 @@ def main() -> int:
                 shutil.rmtree(folder, ignore_errors=True)
             row = {"plain": True, "seed": seed, "dialect": asked.database, "faults": asked.faults} | asdict(found)
             print(row, flush=True)
-            _keep(asked.results, row)
+            _keep(asked, row)
             continue
         aim = Aim(seed, asked.items, asked.faults, asked.database, asked.mutate, asked.deadline)
         try:
@@ -48,14 +49,16 @@ def main() -> int:
                 shutil.copytree(folder, asked.keep / f"{asked.database}-{seed}", dirs_exist_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
         good = _tell(outcome) and good
-        _keep(asked.results, _row(outcome))
+        _keep(asked, _row(outcome))
     return 0 if good else 1
 
 
-def _keep(results: Path | None, row: dict[str, object]) -> None:
-    if results:
-        with results.open("a") as file:
+def _keep(asked: argparse.Namespace, row: dict[str, object]) -> None:
+    if asked.results:
+        with asked.results.open("a") as file:
             file.write(json.dumps(row) + "\n")
+    if asked.write:
+        table.add(row)
 
 
 def _tell(outcome: Outcome) -> bool:
