@@ -14,7 +14,7 @@ from foundation.errors import Failure
 from foundation.telemetry import logger
 from tasks.submit import told
 
-_RETRY_AFTER = {"IDEMPOTENCY_KEY_IN_FLIGHT": "1", "DATABASE_UNAVAILABLE": "2", "STORAGE_FULL": "60"}
+_RETRY_AFTER = {"IDEMPOTENCY_KEY_IN_FLIGHT": "1", "DATABASE_UNAVAILABLE": "2", "COMMIT_UNKNOWN": "2", "STORAGE_FULL": "60"}
 _OF_STATUS = {404: "ROUTE_NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
 
 SHAPE = {

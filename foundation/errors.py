@@ -184,6 +184,9 @@ CODES: dict[str, Code] = _rows(
     # what stands below
     Code("DATABASE_UNAVAILABLE", Source.PROVIDER, _C, Stage.STORE, 503, True,
          "The database does not answer.", "Ask again in a moment."),
+    Code("COMMIT_UNKNOWN", Source.PROVIDER, _C, Stage.STORE, 503, True,
+         "The database went away while it was writing this down, and it is not known yet whether it did.",
+         "Ask again in a moment, a submission with the same Idempotency-Key: it answers the same job if that was written."),
     Code("BROKER_UNAVAILABLE", Source.PROVIDER, _E, Stage.QUEUE, 503, True,
          "Redis does not answer; accepted jobs are kept and start when it is back.", "Nothing is lost. Restore Redis."),
     Code("CONFIG_INVALID", Source.CONFIG, _C, Stage.START, 500, False,

@@ -13,6 +13,7 @@ _JOBS = Counter("cadmill_jobs_accepted", "Jobs accepted", ["kind"])
 _ITEMS = Counter("cadmill_items", "Items that ended", ["kind", "outcome"])
 _CHUNKS = Histogram("cadmill_chunk_seconds", "Work on one chunk", ["kind", "way"], buckets=(0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300))
 _STALE = Counter("stale_commit", "Commits of overtaken attempts, refused")
+_DOUBTED = Counter("cadmill_commits_doubted", "Commits told failed, by what the database said of them later", ["answer"])
 _RINGS_FAILED = Counter("cadmill_rings_failed", "Doorbells that Redis did not take (they are rung again)")
 _RINGS_DROPPED = Counter("cadmill_rings_dropped", "Doorbells for chunks that did not wait for one")
 _REPAIRS = Counter("cadmill_repairs", "What upkeep repaired", ["what"])
@@ -33,6 +34,8 @@ def count(event: Event) -> None:
             _CHUNKS.labels(event.kind, event.way).observe(event.seconds)
         case telemetry.CommitStale():
             _STALE.inc()
+        case telemetry.CommitDoubted(answer=answer):
+            _DOUBTED.labels(answer).inc()
         case telemetry.RingFailed(rings=rings):
             _RINGS_FAILED.inc(rings)
         case telemetry.RingDropped():

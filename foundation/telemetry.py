@@ -55,6 +55,13 @@ class CommitStale(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CommitDoubted(Event):
+    """A commit was told failed, and the database was asked what became of it: done, undone or unknown."""
+
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Repaired(Event):
     rescued: int
     due: int
@@ -116,7 +123,13 @@ _QUIET = (RequestAnswered, FeaturesExtracted, PreviewDrawn, RingDropped)
 
 def log(event: Event) -> None:
     """The log sink: one line an event."""
-    level = logging.DEBUG if isinstance(event, _QUIET) else logging.WARNING if isinstance(event, RingFailed | CommitStale) else logging.INFO
+    level = (
+        logging.DEBUG
+        if isinstance(event, _QUIET)
+        else logging.WARNING
+        if isinstance(event, RingFailed | CommitStale | CommitDoubted)
+        else logging.INFO
+    )
     if not logger.isEnabledFor(level):
         return
     logger.log(level, "%s %s", type(event).__name__, " ".join(f"{name}={value}" for name, value in asdict(event).items()))

@@ -17,7 +17,8 @@ from foundation.clock import iso
 from ledger import audit, line, outbox
 from ledger.chunking import ChunkSize, cut
 from ledger.job_views import view
-from ledger.rows import chunks, items, jobs, parts
+from ledger.rows import audit as audit_rows
+from ledger.rows import chunks, deliveries, items, jobs, parts
 from ledger.session import Tx
 
 
@@ -293,6 +294,17 @@ def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str,
     )
     fill_places(tx, job)
     return close(tx, job)
+
+
+def recorded(tx: Tx, claimed: Claimed) -> Settled | None:
+    """What an attempt has written whose commit was in doubt, by (chunk, attempt). None: nothing, it was overtaken."""
+    ends = ("chunk.done", "chunk.waiting", "chunk.dead")
+    told = select(audit_rows.c.detail).where(audit_rows.c.actor == claimed.chunk_id, audit_rows.c.action.in_(ends))
+    if claimed.attempt not in {row.detail["attempt"] for row in tx.execute(told)}:
+        return None
+    owed = select(deliveries.c.id).where(deliveries.c.job_id == claimed.job_id, deliveries.c.state == "owed")
+    state = tx.connection.scalar(select(jobs.c.state).where(jobs.c.id == claimed.job_id))
+    return Settled(str(state), tuple(tx.execute(owed).scalars()))
 
 
 def settle_items(tx: Tx, job: Row[Any], claimed: Claimed, outcomes: Sequence[Outcome]) -> None:

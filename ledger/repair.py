@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, insert, select, tuple_, update
 
 from foundation.errors import Failure
-from ledger import audit, jobs, line
+from ledger import audit, commits, jobs, line
 from ledger.rows import chunks, idempotency, in_state, items
 from ledger.rows import jobs as job_rows
 from ledger.session import Tx
@@ -108,7 +108,8 @@ def unrung(tx: Tx) -> list[tuple[str, int]]:
 
 
 def prune(tx: Tx, ended_before: float, keys_before: float, limit: int = 500) -> int:
-    """Forget jobs that ended before a time, with their chunks, items and deliveries; and old Idempotency-Keys."""
+    """Forget jobs that ended before a time, with their chunks, items and deliveries; old Idempotency-Keys and old names of commits."""
     tx.execute(delete(idempotency).where(idempotency.c.created_at < keys_before))
+    commits.forget(tx.connection, keys_before)
     old = select(job_rows.c.id).where(job_rows.c.finished_at < ended_before, job_rows.c.state.in_(ended("jobs"))).limit(limit)
     return int(tx.execute(delete(job_rows).where(job_rows.c.id.in_(old))).rowcount)

@@ -241,6 +241,14 @@ tries = Table(
     PrimaryKeyConstraint("delivery_id", "attempt"),
 )
 
+commits = Table(
+    "commits",
+    metadata,
+    Column("writer", String, primary_key=True),  # a connection; SQLite only: PostgreSQL names its transactions itself
+    Column("number", Count, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
 leases = Table(
     "leases",
     metadata,

@@ -17,6 +17,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
 from foundation.settings import DatabaseSettings, Settings
+from foundation.telemetry import CommitDoubted, emit
+from ledger import commits
+from ledger.commits import Named
 
 _WRITES = {"cadmill_begin": "BEGIN IMMEDIATE"}  # a deferred SQLite writer loses updates or fails half-way
 
@@ -56,14 +59,42 @@ class Ledger:
     def __init__(self, url: str, database: DatabaseSettings, clock: Clock = SYSTEM) -> None:
         self.clock = clock
         self.engine = _engine(url, database)
+        self._patience = database.busy_seconds
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
-        """A transaction that commits at the end of the block, or leaves no trace. Raises DATABASE_UNAVAILABLE."""
+        """A transaction that commits at the end of the block, or leaves no trace.
+
+        A commit that is told failed is asked for before anything is said (`commits.py`): if it was done, the block ends as any other.
+        Raises DATABASE_UNAVAILABLE (nothing was written), COMMIT_UNKNOWN (no answer within `busy_seconds`).
+        """
         with _translated(), self.engine.connect() as connection:
             connection = connection.execution_options(**_WRITES)
-            with connection.begin():
-                yield Tx(connection, self.clock)
+            transaction = connection.begin()
+            try:
+                before = commits.changes(connection)
+                tx = Tx(connection, self.clock)
+                yield tx
+                named = commits.name(connection, before, self.clock.now())
+            except BaseException:
+                transaction.rollback()
+                raise
+            try:
+                transaction.commit()
+            except DBAPIError as error:
+                connection.invalidate()
+                self._look_for(named, error)
+
+    def _look_for(self, named: Named | None, error: DBAPIError) -> None:
+        """Return if the commit that `error` tells of was done; raise what is true if not."""
+        if named is None:
+            raise error
+        done = commits.was_done(self.engine, named, self.clock, self._patience)
+        emit(CommitDoubted("unknown" if done is None else "done" if done else "undone"))
+        if done is None:
+            raise Failure("COMMIT_UNKNOWN", {"reason": type(error.orig).__name__}) from error
+        if not done:
+            raise error
 
     @contextmanager
     def read(self) -> Iterator[Tx]:

@@ -114,8 +114,10 @@ def _settle(work: Work, failure: Failure | None) -> tuple[Settled | None, str]:
 
 
 def _commit(work: Work, verb: Callable[[Tx], Settled | None]) -> Settled | None:
-    """One transaction for outcomes, vectors, counters, audit and outbox. A database that is away is waited for."""
-    worker, claimed = work.worker, work.claimed
+    """One transaction for outcomes, vectors, counters, audit and outbox. A database that is away is waited for.
+
+    Where it is not known whether a try was written, the next one that finds the chunk gone reads what this attempt has left."""
+    worker, claimed, doubted = work.worker, work.claimed, False
     for last in (*[False] * (_COMMIT_TRIES - 1), True):
         try:
             with worker.ledger.write() as tx:
@@ -123,10 +125,13 @@ def _commit(work: Work, verb: Callable[[Tx], Settled | None]) -> Settled | None:
                 if settled is not None:
                     vectors.put(tx, claimed.tenant_id, work.vectors)
                     vectors.count_hits(tx, work.hits)
+                elif doubted:
+                    settled = jobs.recorded(tx, claimed)
                 return settled
         except Failure as failure:
-            if last or failure.code != "DATABASE_UNAVAILABLE":
+            if last or failure.code not in ("DATABASE_UNAVAILABLE", "COMMIT_UNKNOWN"):
                 raise
+            doubted = doubted or failure.code == "COMMIT_UNKNOWN"
             logger.warning("cannot commit %s yet: %s", claimed.chunk_id, failure)
             worker.clock.sleep(1.0)
     raise AssertionError("unreachable")
