@@ -45,6 +45,11 @@ def compute_queues() -> list[str]:
     return [task.queue for task in catalogue().values()]
 
 
+def reading_kinds() -> list[str]:
+    """Kinds whose work reads files with the engine."""
+    return [task.name for task in catalogue().values() if task.reads_files]
+
+
 def courier_queues() -> list[str]:
     return [WEBHOOK_QUEUE, UPKEEP_QUEUE]
 
