@@ -11,7 +11,7 @@ from redis import RedisError
 from api.house import House, TheHouse
 from foundation import metrics
 from foundation.errors import Failure
-from ledger import job_views
+from ledger import job_views, quarantine
 
 router = APIRouter(tags=["health"])
 
@@ -52,7 +52,9 @@ def _redis(house: House) -> str:
 def get_metrics(house: TheHouse) -> Response:
     """Prometheus text: the counters of every process of this machine, and the ledger's truth about queues."""
     with house.ledger.read() as tx:
-        states = job_views.states(tx)
+        states, held = job_views.states(tx), quarantine.count(tx)
     lines = ["# HELP cadmill_chunks Chunks that have not ended, by the ledger", "# TYPE cadmill_chunks gauge"]
     lines += [f'cadmill_chunks{{queue="{queue}",state="{state}"}} {count}' for (queue, state), count in sorted(states.items())]
+    lines += ["# HELP cadmill_quarantined_files Files in quarantine, by the ledger", "# TYPE cadmill_quarantined_files gauge"]
+    lines.append(f"cadmill_quarantined_files {held}")
     return Response(metrics.exposition() + ("\n".join(lines) + "\n").encode(), media_type="text/plain; version=0.0.4; charset=utf-8")
