@@ -19,6 +19,9 @@ _RINGS_DROPPED = Counter("cadmill_rings_dropped", "Doorbells for chunks that did
 _REPAIRS = Counter("cadmill_repairs", "What upkeep repaired", ["what"])
 _EXTRACTION = Histogram("feature_extraction_latency_seconds", "Reading one file and computing its vector", ["version"])
 _PREVIEWS = Histogram("cadmill_preview_seconds", "Drawing the previews of one file", ["format"])
+_CRASHES = Counter("cadmill_engine_crashes", "Processes killed by the file they read", ["quarantined"])
+_ABANDONED = Counter("cadmill_work_abandoned", "Worker processes ended because they would not let go of work that was no longer theirs")
+_DELAYED = Counter("cadmill_retries_delayed", "Retries that wait for the budget of a dependency", ["dependency"])
 _DELIVERIES = Counter("cadmill_delivery_tries", "Tries to deliver a webhook, by what came of them", ["state"])
 _REQUESTS = Histogram("cadmill_http_seconds", "HTTP requests", ["method", "route", "status"])
 
@@ -49,6 +52,12 @@ def count(event: Event) -> None:
             _EXTRACTION.labels(event.version).observe(event.seconds)
         case telemetry.PreviewDrawn():
             _PREVIEWS.labels(event.format).observe(event.seconds)
+        case telemetry.EngineCrashed(quarantined=quarantined):
+            _CRASHES.labels("yes" if quarantined else "no").inc()
+        case telemetry.WorkAbandoned():
+            _ABANDONED.inc()
+        case telemetry.RetryDelayed(dependency=dependency):
+            _DELAYED.labels(dependency).inc()
         case telemetry.DeliveryTried(state=state):
             _DELIVERIES.labels(state).inc()
         case telemetry.RequestAnswered():

@@ -66,6 +66,9 @@ class QueueSettings(_Section):
     chunk_max_items: int = Field(100, ge=1, description="most items in one chunk")
     chunk_target_bytes: int = Field(2_500_000, ge=1, description="input bytes at which a chunk is full")
     chunk_per_job_min: int = Field(8, ge=1, description="a job is cut into at least this many chunks, if it has the items")
+    quarantine_hours: float = Field(24.0, gt=0, description="how long a file that killed two processes is kept from the engine")
+    retry_tokens: float = Field(500.0, gt=0, description="retry budget of each dependency; a retry takes 5, after a timeout 10")
+    retry_trickle: float = Field(1.0, gt=0, description="tokens that come back to a retry budget each second")
     claim_seconds: float = Field(30.0, gt=0, description="how long an Idempotency-Key stays in flight when its request died")
 
 

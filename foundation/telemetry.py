@@ -83,6 +83,30 @@ class PreviewDrawn(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class EngineCrashed(Event):
+    """A file killed the process that read it."""
+
+    job_id: str
+    sha256: str
+    quarantined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkAbandoned(Event):
+    """A chunk that is no longer ours was not let go in time: its process is ended."""
+
+    chunk_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDelayed(Event):
+    """The retry budget of a dependency is used up."""
+
+    dependency: str  # a code, or "receiver"
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryTried(Event):
     delivery_id: str
     attempt: int

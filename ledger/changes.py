@@ -70,6 +70,8 @@ def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize) -> None:
             failed=job_rows.c.failed - len(again),
             chunks_made=job_rows.c.chunks_made + len(runs),
             finished_at=None,
+            error=None,
+            deadline=None if job.deadline is not None and job.deadline <= tx.now else job.deadline,
         )
     )
     audit.record(tx, tenant_id, "api", "job.retried", job_id, items=len(again), generation=job.generation + 1)

@@ -46,6 +46,7 @@ class NewJob:
     callback_url: str | None = None
     max_concurrency: int | None = None
     run_after: float | None = None
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Claimed:
     step: int
     input: dict[str, Any]
     items: tuple[ClaimedItem, ...]
+    waits_for: str | None = None  # the dependency that failed the attempt before
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def add(tx: Tx, job: NewJob) -> None:
             callback_url=job.callback_url,
             max_concurrency=job.max_concurrency,
             run_after=job.run_after,
+            deadline=job.deadline,
             chunks_made=len(runs),
             total=len(job.items),
             created_at=tx.now,
@@ -196,7 +199,7 @@ def lock(tx: Tx, chunk_id: str) -> Row[Any] | None:
     return tx.first(select(jobs).where(jobs.c.id == job_id).with_for_update())
 
 
-def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float) -> Claimed | None:
+def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | None = None) -> Claimed | None:
     """Take a queued chunk for this attempt, or None: a double ring, a cancelled or a finished chunk."""
     job = lock(tx, chunk_id)
     if job is None:
@@ -205,9 +208,15 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float) -> Claimed | 
         update(chunks)
         .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
         .values(
-            state="running", attempt=chunks.c.attempt + 1, owner=owner, lease_until=tx.now + lease_seconds, rung_at=None, started_at=tx.now
+            state="running",
+            attempt=chunks.c.attempt + 1,
+            owner=owner,
+            engine_build=build,
+            lease_until=tx.now + lease_seconds,
+            rung_at=None,
+            started_at=tx.now,
         )
-        .returning(chunks.c.attempt, chunks.c.crashes, chunks.c.queue, chunks.c.step, chunks.c.turn)
+        .returning(chunks.c.attempt, chunks.c.crashes, chunks.c.queue, chunks.c.step, chunks.c.turn, chunks.c.waits_for)
     ).one_or_none()
     if row is None:
         return None
@@ -235,6 +244,7 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float) -> Claimed | 
         step=row.step,
         input=job.input,
         items=tuple(ClaimedItem(*each) for each in found),
+        waits_for=row.waits_for,
     )
 
 

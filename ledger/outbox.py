@@ -23,6 +23,7 @@ class Delivery:
     payload: dict[str, Any]
     attempt: int
     secret: str
+    waits_for: str | None = None  # the receiver that failed the try before
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,12 @@ def claim(tx: Tx, delivery_id: str, lease_seconds: float) -> Delivery | None:
         update(deliveries)
         .where(deliveries.c.id == delivery_id, deliveries.c.state.in_(("owed", "waiting")), deliveries.c.run_after <= tx.now)
         .values(state="sending", attempt=deliveries.c.attempt + 1, lease_until=tx.now + lease_seconds)
-        .returning(deliveries.c.tenant_id, deliveries.c.url, deliveries.c.payload, deliveries.c.attempt)
+        .returning(deliveries.c.tenant_id, deliveries.c.url, deliveries.c.payload, deliveries.c.attempt, deliveries.c.waits_for)
     ).one_or_none()
     if row is None:
         return None
     secret = tx.connection.scalar(select(tenants.c.webhook_secret).where(tenants.c.id == row.tenant_id))
-    return Delivery(delivery_id, row.tenant_id, row.url, row.payload, row.attempt, str(secret))
+    return Delivery(delivery_id, row.tenant_id, row.url, row.payload, row.attempt, str(secret), row.waits_for)
 
 
 def settle(tx: Tx, delivery: Delivery, outcome: Try, next_try_at: float | None) -> bool:

@@ -7,18 +7,20 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, insert, select, tuple_, update
 
+from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit, commits, jobs, line
-from ledger.rows import chunks, idempotency, in_state, items
+from ledger import audit, commits, jobs, line, quarantine
+from ledger.rows import chunks, idempotency, in_state, items, parts
 from ledger.rows import jobs as job_rows
 from ledger.session import Tx
 from ledger.states import ended
 
 SPLIT_AFTER = 2  # a chunk whose process died this often is split, so that one poison item takes no neighbour along
-CRASHES_MAX = 3  # an item alone in its chunk is given up after this many deaths
+CRASHES_MAX = 2  # an item alone in its chunk is given up after this many deaths, and its file put into quarantine
+_NO_FILES = quarantine.Rule(0.0)
 
 
-def rescue(tx: Tx, limit: int = 100) -> int:
+def rescue(tx: Tx, rule: quarantine.Rule = _NO_FILES, limit: int = 100) -> int:
     """Give chunks whose lease has ended back to the queue. One that keeps killing its process is split, then given up."""
     late = tx.execute(
         select(chunks.c.id, chunks.c.attempt)
@@ -26,10 +28,10 @@ def rescue(tx: Tx, limit: int = 100) -> int:
         .order_by(chunks.c.job_id, chunks.c.ordinal)
         .limit(limit)
     ).all()
-    return sum(_rescue_one(tx, chunk.id, chunk.attempt) for chunk in late)
+    return sum(_rescue_one(tx, chunk.id, chunk.attempt, rule) for chunk in late)
 
 
-def _rescue_one(tx: Tx, chunk_id: str, attempt: int) -> bool:
+def _rescue_one(tx: Tx, chunk_id: str, attempt: int, rule: quarantine.Rule) -> bool:
     job = jobs.lock(tx, chunk_id)
     # Read again under the lock: the attempt may have beaten or finished meanwhile.
     chunk = tx.execute(select(chunks).where(*jobs.ours(chunk_id, attempt), chunks.c.lease_until < tx.now)).one_or_none()
@@ -49,6 +51,8 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int) -> bool:
     audit.record(tx, job.tenant_id, "upkeep", "chunk.rescued", job.id, chunk=chunk_id, attempt=attempt, crashes=crashes, split=split)
     if split:
         _split(tx, job, chunk, pending)
+    if alone and job.kind in rule.kinds and chunk.engine_build is not None:
+        _blame(tx, job, chunk, pending[0], rule)
     if give_up:
         error = Failure("ENGINE_CRASH", {"attempts": attempt}).public()
         ghost = jobs.Claimed(chunk_id, attempt, crashes, job.id, job.tenant_id, job.kind, chunk.queue, chunk.step, {}, ())
@@ -59,10 +63,10 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int) -> bool:
 
 
 def _split(tx: Tx, job: Row[Any], chunk: Row[Any], pending: Sequence[int]) -> None:
-    """Put each item into a chunk of its own. One crash is carried over, so that the culprit is found in two more."""
+    """Put each item into a chunk of its own, innocent until its own process dies."""
     held = job.max_concurrency is not None
     share = chunk.cost / max(1, len(pending))
-    new = [jobs.new_chunk(tx, job, job.chunks_made + place, held=held, cost=share) | {"crashes": 1} for place in range(len(pending))]
+    new = [jobs.new_chunk(tx, job, job.chunks_made + place, held=held, cost=share) for place in range(len(pending))]
     tx.execute(insert(chunks), line.tagged(tx, job, new))
     tx.execute(
         update(items).where(items.c.job_id == job.id, items.c.index == bindparam("i")).values(chunk_id=bindparam("c")),
@@ -72,10 +76,50 @@ def _split(tx: Tx, job: Row[Any], chunk: Row[Any], pending: Sequence[int]) -> No
     jobs.fill_places(tx, job)
 
 
+def _blame(tx: Tx, job: Row[Any], chunk: Row[Any], index: int, rule: quarantine.Rule) -> None:
+    """Count the death of a process for the one file it was reading."""
+    sha256 = tx.connection.scalar(
+        select(parts.c.sha256).join(items, items.c.part_id == parts.c.id).where(items.c.job_id == job.id, items.c.index == index)
+    )
+    if sha256 is not None:
+        quarantine.crashed(tx, job.tenant_id, sha256, chunk.engine_build, rule.seconds, "upkeep", job.id)
+
+
 def due(tx: Tx, limit: int = 1000) -> int:
     """Chunks whose waiting time is over become queued: the first so many, the others at the next tick."""
     over = line.waiting(chunks.c.run_after <= tx.now).order_by(chunks.c.run_after, chunks.c.job_id, chunks.c.ordinal)
     return line.join(tx, tx.execute(over.limit(limit)).all())
+
+
+def expire(tx: Tx, limit: int = 100) -> list[str]:
+    """End jobs whose deadline has passed: what is done stays, the rest fails, running attempts can no longer commit.
+
+    Answers the deliveries to ring. States are those of any job that ends: failed, or partial."""
+    live = job_rows.c.state.in_(("queued", "running"))
+    late = tx.execute(select(job_rows.c.id).where(live, job_rows.c.deadline <= tx.now).order_by(job_rows.c.id).limit(limit)).scalars().all()
+    deliveries: list[str] = []
+    for job_id in late:
+        job = tx.first(select(job_rows).where(job_rows.c.id == job_id, live).with_for_update())
+        if job is not None:  # else it ended meanwhile
+            deliveries += _expire_one(tx, job).deliveries
+    return deliveries
+
+
+def _expire_one(tx: Tx, job: Row[Any]) -> jobs.Settled:
+    error = Failure("JOB_DEADLINE_PASSED", {"deadline": iso(job.deadline)}).public()
+    line.refund(tx, job)
+    tx.execute(
+        update(chunks)
+        .where(chunks.c.job_id == job.id, chunks.c.state.in_(("queued", "waiting", "running")))
+        .values(state="cancelled", lease_until=None, rung_at=None)
+    )
+    left = tx.execute(
+        update(items).where(items.c.job_id == job.id, items.c.state == "pending").values(state="failed", error=error, finished_at=tx.now)
+    ).rowcount
+    # A job that never began has no move to an end of its own: it runs for as long as this transaction lasts.
+    tx.execute(update(job_rows).where(job_rows.c.id == job.id).values(state="running", failed=job_rows.c.failed + left, error=error))
+    audit.record(tx, job.tenant_id, "upkeep", "job.expired", job.id, items=left)
+    return jobs.close(tx, job)
 
 
 def rung(tx: Tx, before: float) -> list[tuple[str, float]]:

@@ -108,6 +108,7 @@ jobs = Table(
     Column("callback_url", String),
     Column("max_concurrency", Integer),
     Column("run_after", Double),
+    Column("deadline", Double),
     Column("chunks_made", Integer, nullable=False),
     Column("total", Integer, nullable=False),
     Column("succeeded", Integer, nullable=False, server_default="0"),
@@ -119,6 +120,12 @@ jobs = Table(
     Column("error", Json),
     Index("ix_jobs_page", "tenant_id", "id"),
     Index("ix_jobs_finished_at", "finished_at"),
+    Index(
+        "ix_jobs_deadline",
+        "deadline",
+        sqlite_where=text("state IN ('queued', 'running')"),
+        postgresql_where=text("state IN ('queued', 'running')"),
+    ),
 )
 
 _UNRUNG, _RUNG = text("state = 'queued' AND rung_at IS NULL"), text("state = 'queued' AND rung_at IS NOT NULL")
@@ -136,8 +143,10 @@ chunks = Table(
     Column("attempt", Integer, nullable=False, server_default="0"),  # the fencing token
     Column("crashes", Integer, nullable=False, server_default="0"),  # attempts whose process died
     Column("owner", String),
+    Column("engine_build", String),  # of the process that claimed it last
     Column("lease_until", Double),
     Column("run_after", Double),
+    Column("waits_for", String),  # the dependency that failed its last attempt
     Column("rung_at", Double),  # when the doorbell was last sent; null: not since it became queued
     Column("rings", Integer, nullable=False, server_default="0"),
     Column("created_at", Double, nullable=False),
@@ -214,6 +223,7 @@ deliveries = Table(
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("lease_until", Double),
     Column("run_after", Double, nullable=False),
+    Column("waits_for", String),  # the receiver that failed its last try
     Column("rung_at", Double),
     Column("created_at", Double, nullable=False),
     Column("finished_at", Double),
@@ -285,6 +295,26 @@ workers = Table(
     Column("slots", Integer, nullable=False),  # chunks it can work on at once
     Column("started_at", Double, nullable=False),
     Column("beat_at", Double, nullable=False),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("sha256", ForeignKey("files.sha256"), nullable=False),
+    Column("engine_build", String, nullable=False),
+    Column("crashes", Integer, nullable=False),  # processes this file killed
+    Column("last_at", Double, nullable=False),
+    Column("until", Double),  # null: suspected only
+    PrimaryKeyConstraint("tenant_id", "sha256", "engine_build"),
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("dependency", String, primary_key=True),
+    Column("tokens", Double, nullable=False),  # below zero: the debt that retries wait for
+    Column("at", Double, nullable=False),
 )
 
 

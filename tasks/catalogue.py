@@ -12,14 +12,17 @@ from tasks.probe import ProbeAnswer, ProbeRequest
 from tasks.similarity import SimilarityAnswer, SimilarityRequest
 from tasks.vocabulary import Kind
 
-_PATIENT = RetryPolicy(tries=5, first_seconds=2, most_seconds=300)
+_PATIENT = RetryPolicy(tries=5, first_seconds=2, most_seconds=300)  # what fails here is a machine without room: give it time
+_WATCHED = RetryPolicy(tries=5, first_seconds=2, most_seconds=60, growth="linear")  # a person waits for the hits
+_UNHURRIED = RetryPolicy(tries=6, first_seconds=5, most_seconds=300, growth="fibonacci")  # long work in the background
+_STEADY = RetryPolicy(tries=3, first_seconds=5, most_seconds=5, growth="fixed")  # an empty cache costs little
 _QUICK = RetryPolicy(tries=3, first_seconds=0.2, most_seconds=1)
 
 _USER_TASKS = (
-    Task(Kind.EXTRACTION, "compute the features of parts", ExtractionRequest, ExtractionAnswer, 100, _PATIENT),
-    Task(Kind.SIMILARITY, "find parts that look like these", SimilarityRequest, SimilarityAnswer, 500, _PATIENT),
-    Task(Kind.MIGRATION, "bring vectors to another feature version", MigrationRequest, MigrationAnswer, 100, _PATIENT),
-    Task(Kind.PREWARM, "load the hottest vectors into a worker's cache", PrewarmRequest, PrewarmAnswer, 1, _PATIENT),
+    Task(Kind.EXTRACTION, "compute the features of parts", ExtractionRequest, ExtractionAnswer, 100, _PATIENT, reads_files=True),
+    Task(Kind.SIMILARITY, "find parts that look like these", SimilarityRequest, SimilarityAnswer, 500, _WATCHED),
+    Task(Kind.MIGRATION, "bring vectors to another feature version", MigrationRequest, MigrationAnswer, 100, _UNHURRIED, reads_files=True),
+    Task(Kind.PREWARM, "load the hottest vectors into a worker's cache", PrewarmRequest, PrewarmAnswer, 1, _STEADY),
 )
 _PROBE = Task(Kind.PROBE, "spend time, fail or die on demand", ProbeRequest, ProbeAnswer, 100, _QUICK)
 
@@ -40,6 +43,11 @@ def catalogue() -> dict[str, Task]:
 def compute_queues() -> list[str]:
     """Queues of the compute workers."""
     return [task.queue for task in catalogue().values()]
+
+
+def reading_kinds() -> list[str]:
+    """Kinds whose work reads files with the engine."""
+    return [task.name for task in catalogue().values() if task.reads_files]
 
 
 def courier_queues() -> list[str]:

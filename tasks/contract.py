@@ -32,6 +32,7 @@ class Task:
     answers: type[Answer]
     chunk_items: int
     policy: RetryPolicy
+    reads_files: bool = False  # by the engine: a file may be blamed for the death of its process
 
     @property
     def name(self) -> str:

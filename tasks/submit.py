@@ -6,9 +6,10 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from foundation.errors import Failure
 from foundation.settings import Settings
@@ -29,6 +30,8 @@ from tasks.ring import Doorbell
 from tasks.similarity import SimilarityRequest
 from tasks.vocabulary import Priority
 
+_LATEST = 253_402_300_800.0  # the year 10000, which no calendar of ours can tell
+_FROM_NOW_BELOW = 1e9  # 31 years as a time from now, the year 2001 as a time: the two cannot be mixed up
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -42,6 +45,11 @@ class JobRequest(BaseModel):
     priority: Priority = Priority.NORMAL
     callback_url: str | None = Field(None, max_length=2048, description="told by a signed webhook when the job has ended")
     run_after: float | None = Field(None, ge=0, description="not before this time (seconds since the epoch)")
+    deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] | AwareDatetime | None = Field(
+        None,
+        description="what is not done by then fails with JOB_DEADLINE_PASSED: seconds from now, or a time (ISO 8601 with its zone, "
+        "or seconds since the epoch; below a thousand million a number means seconds from now)",
+    )
     labels: dict[str, str] = Field(default_factory=dict, max_length=50, description="your own words, to find the job by")
     max_concurrency: int | None = Field(None, ge=1, description="how many chunks of the job may run at once")
 
@@ -60,7 +68,7 @@ def submit(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: st
         return _accept(ledger, doorbell, settings, tenant_id, request, None)
     if not _KEY.fullmatch(key):
         raise Failure("IDEMPOTENCY_KEY_INVALID")
-    body_hash = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    body_hash = hashlib.sha256(request.model_dump_json(exclude=_unsaid(request)).encode()).hexdigest()
     with ledger.write() as tx:
         claimed = idempotency.claim(tx, tenant_id, key, body_hash, settings.queue.claim_seconds)
     if claimed.job_id is not None:
@@ -85,6 +93,7 @@ def _accept(
     asked_for = _checked(task, request.input)
     job_id = ledger.clock.new_id("job")
     with ledger.write() as tx:
+        deadline = _deadline(request, tx.now)
         asked = _ASKS[task.asks](tx, tenant_id, asked_for, settings)
         if not 0 < len(asked.items) <= settings.upload.max_items:
             raise Failure("REQUEST_INVALID", {"items": len(asked.items), "allowed": [1, settings.upload.max_items]})
@@ -104,6 +113,7 @@ def _accept(
                 callback_url=request.callback_url,
                 max_concurrency=request.max_concurrency,
                 run_after=request.run_after,
+                deadline=deadline,
             ),
         )
         if claimed is not None:
@@ -113,6 +123,23 @@ def _accept(
     doorbell.ring(ring.of_chunks(ready, task.queue, request.priority.step))
     emit(JobAccepted(job_id, task.name, len(asked.items)))
     return answer
+
+
+def _unsaid(request: JobRequest) -> set[str]:
+    """Fields that came later and are not used: a body must hash as it did before they came, or its key would count as reused."""
+    return {"deadline"} if request.deadline is None else set()
+
+
+def _deadline(request: JobRequest, now: float) -> float | None:
+    """The deadline in seconds since the epoch. Raises REQUEST_INVALID for one that cannot be kept."""
+    asked = request.deadline
+    if asked is None:
+        return None
+    at = asked.timestamp() if isinstance(asked, datetime) else now + asked if asked < _FROM_NOW_BELOW else asked
+    if not max(now, request.run_after or 0.0) < at < _LATEST:
+        wrong = "must be in the future, and later than run_after"
+        raise Failure("REQUEST_INVALID", {"fields": {"deadline": wrong}})
+    return at
 
 
 def _checked(task: Task, given: dict[str, Any]) -> Request:

@@ -7,11 +7,11 @@ from redis import Redis, RedisError
 
 from foundation.settings import Settings
 from foundation.telemetry import Repaired, RingFailed, emit
-from ledger import jobs, leases, line, outbox, queues, repair
+from ledger import budgets, jobs, leases, line, outbox, quarantine, queues, repair
 from ledger.files import FileStore
 from ledger.session import Ledger
 from tasks import ring
-from tasks.catalogue import all_queues
+from tasks.catalogue import all_queues, reading_kinds
 from tasks.ring import Doorbell, Ring
 from tasks.vocabulary import Priority
 
@@ -25,13 +25,15 @@ def mend(ledger: Ledger, doorbell: Doorbell, client: Redis, settings: Settings) 
         if leases.acquire(tx, "upkeep", settings.process.name, 3 * patience.tick_seconds) is None:
             return False
     with ledger.write() as tx:
-        rescued = repair.rescue(tx)
+        rescued = repair.rescue(tx, quarantine.Rule(patience.quarantine_hours * 3600.0, reading_kinds()))
+    with ledger.write() as tx:
+        expired = ring.of_deliveries(repair.expire(tx))
     with ledger.write() as tx:
         due, deliveries_rescued = repair.due(tx), outbox.rescue(tx)
     with ledger.write() as tx:
         line.age(tx, patience.age_seconds, [priority.step for priority in Priority])
     again = _ring_lost(ledger, client, settings)
-    doorbell.ring([*again, *_ring_ready(ledger, settings)])
+    doorbell.ring([*expired, *again, *_ring_ready(ledger, settings)])
     if rescued or due or again or deliveries_rescued:
         emit(Repaired(rescued, due, len(again), deliveries_rescued))
     return True
@@ -83,5 +85,8 @@ def prune(ledger: Ledger, files: FileStore, settings: Settings) -> int:
         gone += bite
         if not bite:
             break
+    with ledger.write() as tx:
+        quarantine.forget(tx, tx.now - settings.queue.quarantine_hours * 3600.0)
+        budgets.forget(tx, tx.now - _DAY)
     files.sweep()
     return gone

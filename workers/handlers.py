@@ -15,6 +15,7 @@ from ledger.vectors import Vector
 from tasks.extraction import UnitsAsked
 from tasks.recognition import claimed as claimed_format
 from tasks.vocabulary import FeatureVersion, Kind
+from workers import quarantine
 from workers.cache.store import VectorKey
 from workers.cad.preview.previews import Previews
 from workers.cad.sandbox.sandbox import Sandbox
@@ -53,7 +54,13 @@ def _features(
     draw = wanted and (known is None or not previews.there(work.worker.files, sha256, ENGINE_BUILD))
     if stored is not None and not draw and claimed_format(name) in (None, stored["format"]) and stored["units_asked"] == asked:
         return stored
-    extracted = box.extract(work.worker.files.path(sha256), name, version, draw, units)
+    quarantine.refuse(work, sha256)
+    try:
+        extracted = box.extract(work.worker.files.path(sha256), name, version, draw, units)
+    except Failure as failure:
+        if failure.code == "ENGINE_CRASH":
+            quarantine.remember(work, sha256)
+        raise
     emit(FeaturesExtracted(version.value, str(extracted.result["format"]), float(extracted.result["seconds"])))
     if extracted.previews is not None:
         _keep_previews(work, sha256, extracted.previews, extracted.result)
@@ -90,7 +97,9 @@ def similarity(work: Work) -> None:
     version = FeatureVersion(told["feature_version"])
     with work.worker.ledger.read() as tx:
         shown = vectors.gallery(tx, tenant_id, version, ENGINE_BUILD)
+    work.still_ours()
     held = _vectors(work, {part.sha256: part.written for part in shown}, version)
+    work.still_ours()
     gallery = Gallery(shown, held, told["scale_invariant"])
 
     def search(item: ClaimedItem) -> Result:
@@ -173,12 +182,14 @@ def probe(work: Work) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         if fault == "raise":
             raise RuntimeError("the probe was told to raise")
-        if told["act"] == "spin":
-            end = clock.tick() + told["ms"] / 1000
-            while clock.tick() < end:
-                pass
+        seconds = told["ms"] / 1000
+        if told["act"] == "sleep":
+            work.rest(seconds)
         else:
-            clock.sleep(told["ms"] / 1000)
+            end = clock.tick() + seconds
+            while clock.tick() < end:
+                if told["act"] == "spin":
+                    work.still_ours()
         if fault == "fail":
             raise Failure("PROBE_FAILED", {"index": item.index})
         if fault == "unsteady" and work.claimed.attempt == 1:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from billiard import current_process
+
 from foundation.errors import Failure
-from foundation.telemetry import ChunkSettled, CommitStale, RingDropped, emit, logger
-from ledger import audit, jobs, line, repair, vectors
+from foundation.telemetry import ChunkSettled, CommitStale, RetryDelayed, RingDropped, WorkAbandoned, emit, logger
+from ledger import audit, budgets, jobs, line, repair, vectors
+from ledger.budgets import Budget
 from ledger.jobs import Claimed, Settled
 from ledger.session import Tx
 from tasks import ring
 from tasks.catalogue import catalogue
 from tasks.ring import Ring
+from workers.features.extraction import ENGINE_BUILD
 from workers.handlers import HANDLERS
 from workers.work import Overtaken, Work
 from workers.worker import Worker
 
-_BEAT_SECONDS = 4.0  # a cancelled or overtaken chunk is noticed within this
+_BEAT_SECONDS = 2.0  # a cancelled or overtaken chunk is noticed within this
+_LET_GO_SECONDS = 1.5  # how long a handler may take to let go of it; with the beat and its commit less than 5 s
+_ABANDONED = 70  # exit status of a process that did not (EX_SOFTWARE); the pool starts another one
 _COMMIT_TRIES = 8
 
 
@@ -67,7 +74,7 @@ def _claim(chunk_id: str, worker: Worker) -> tuple[Claimed | None, list[Ring]]:
 
 def _take(tx: Tx, chosen: str, rung: str, worker: Worker) -> tuple[Claimed | None, list[Ring]]:
     queue = worker.settings.queue
-    claimed = jobs.claim(tx, chosen, worker.settings.process.name, queue.lease_seconds)
+    claimed = jobs.claim(tx, chosen, worker.settings.process.name, queue.lease_seconds, ENGINE_BUILD)
     if claimed is None:
         return None, []
     again = [] if chosen == rung else [Ring(name, one, name, step) for one, name, step in repair.rering(tx, [rung])]
@@ -91,6 +98,8 @@ def _heart(work: Work) -> Iterator[None]:
                 continue
             if not ours:
                 work.lost.set()
+                if not stop.wait(_LET_GO_SECONDS):
+                    _abandon(work)
                 return
 
     thread = threading.Thread(target=beat, name=f"heart of {work.claimed.chunk_id}", daemon=True)
@@ -102,15 +111,54 @@ def _heart(work: Work) -> Iterator[None]:
         thread.join()
 
 
+def _abandon(work: Work) -> None:
+    """End this process if it is one of a pool's: native code that does not return can be stopped in no other way.
+
+    Threads cannot be ended; there the work goes on to its end, in vain. No crash is counted: the chunk was somebody else's business before.
+    """
+    if not current_process().daemon:
+        logger.warning("%s is no longer ours, and its thread cannot be stopped", work.claimed.chunk_id)
+        return
+    emit(WorkAbandoned(work.claimed.chunk_id))
+    try:
+        _discard(work)
+    except Failure as failure:
+        logger.warning("cannot tell that %s was abandoned: %s", work.claimed.chunk_id, failure)
+    os._exit(_ABANDONED)  # readers of files end with it: their zygote notices
+
+
 def _settle(work: Work, failure: Failure | None) -> tuple[Settled | None, str]:
     """Commit the attempt: done, or waiting for another try, or dead. The result is None when it was overtaken."""
     claimed, worker = work.claimed, work.worker
     if failure is None:
-        return _commit(work, lambda tx: jobs.finish(tx, claimed, work.outcomes)), "done"
+        return _commit(work, lambda tx: _finished(tx, work)), "done"
     wait = catalogue()[claimed.kind].policy.wait(claimed.attempt, worker.clock.dice()) if failure.row.retryable else None
     error = failure if wait is not None or not failure.row.retryable else Failure("RETRIES_EXHAUSTED", {"last": failure.public()})
-    settled = _commit(work, lambda tx: jobs.fail(tx, claimed, work.outcomes, error.public(), None if wait is None else tx.now + wait))
+    settled = _commit(work, lambda tx: _failed(tx, work, failure, error, wait))
     return settled, "dead" if wait is None else "waiting"
+
+
+def _finished(tx: Tx, work: Work) -> Settled | None:
+    settled = jobs.finish(tx, work.claimed, work.outcomes)
+    if settled is not None and work.claimed.waits_for is not None:
+        budgets.refund(tx, work.claimed.waits_for, budgets.COST, _budget(work.worker))
+    return settled
+
+
+def _failed(tx: Tx, work: Work, failure: Failure, error: Failure, wait: float | None) -> Settled | None:
+    """A retry waits as its policy says, and longer while the budget of what failed it is used up."""
+    claimed = work.claimed
+    settled = jobs.fail(tx, claimed, work.outcomes, error.public(), None if wait is None else tx.now + wait)
+    if settled is not None and wait is not None:
+        cost = budgets.COST_OF_TIMEOUT if "Timeout" in str(failure.context.get("reason")) else budgets.COST
+        debt = budgets.charge(tx, budgets.chunk(claimed.chunk_id), failure.code, cost, _budget(work.worker))
+        if debt > wait:
+            emit(RetryDelayed(failure.code, debt))
+    return settled
+
+
+def _budget(worker: Worker) -> Budget:
+    return Budget(worker.settings.queue.retry_tokens, worker.settings.queue.retry_trickle)
 
 
 def _commit(work: Work, verb: Callable[[Tx], Settled | None]) -> Settled | None:

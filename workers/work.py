@@ -13,6 +13,8 @@ from ledger.jobs import Claimed, ClaimedItem, Outcome
 from ledger.vectors import Vector
 from workers.worker import Worker
 
+_LOOK_SECONDS = 0.2  # how often a wait looks whether it is still wanted
+
 
 class Overtaken(Exception):
     """The chunk is no longer ours: it was cancelled, or its lease ended and another worker has it."""
@@ -28,6 +30,7 @@ class Work:
     vectors: list[Vector] = field(default_factory=list)
     hits: set[tuple[str, str, str, str]] = field(default_factory=set)  # (tenant, file, version, build) of vectors asked for
     unsteady: Failure | None = None
+    quarantined: dict[str, float] | None = None  # files of the chunk that may not be read, and until when; None: not asked yet
     lost: threading.Event = field(default_factory=threading.Event)
 
     def each(self, do: Callable[[ClaimedItem], dict[str, Any]]) -> None:
@@ -50,6 +53,13 @@ class Work:
         """Raises `Overtaken` if the chunk is no longer ours."""
         if self.lost.is_set():
             raise Overtaken
+
+    def rest(self, seconds: float) -> None:
+        """Sleep, but no longer than the chunk is ours. Raises `Overtaken`."""
+        end = self.worker.clock.tick() + seconds
+        while (left := end - self.worker.clock.tick()) > 0:
+            self.still_ours()
+            self.worker.clock.sleep(min(left, _LOOK_SECONDS))
 
     def _fail(self, item: ClaimedItem, failure: Failure) -> None:
         """Record a failed item; a failure that may pass is not recorded yet but tried again with the next attempt."""

@@ -125,6 +125,12 @@ class Client:
     def retry(self, job: str) -> Json:
         return self._ask("POST", f"/api/v1/jobs/{_step(job)}/retry")
 
+    def quarantine(self) -> list[Json]:
+        return list(self._pages("/api/v1/quarantine", "files", {}, None))
+
+    def release(self, sha256: str) -> None:
+        self._send("DELETE", f"/api/v1/quarantine/{_step(sha256)}")
+
     def follow(self, job: str) -> Iterator[Json]:
         """The job again and again until it has ended: 0.2 s apart at first, 2 s in the end."""
         pause = 0.2

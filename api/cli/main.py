@@ -71,6 +71,9 @@ def submit(
     priority: Annotated[str, typer.Option(help="urgent, high, normal or low.")] = "normal",
     label: Annotated[list[str] | None, typer.Option(help="A label of the job; may be given many times.", metavar="NAME=VALUE")] = None,
     callback_url: Annotated[str | None, typer.Option(help="Where to send a signed message when the job has ended.")] = None,
+    deadline: Annotated[
+        str | None, typer.Option(help="What is not done by then fails: seconds from now, or a time such as 2030-01-31T18:00:00Z.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Compute again what is known already.")] = False,
     idempotency_key: Annotated[str | None, typer.Option(help="Submitting again with the same key and files is the same job.")] = None,
     units: Annotated[
@@ -89,6 +92,7 @@ def submit(
       cadmill submit drawings/ --wait --feature-version v4 --label project=apollo
       cadmill submit drawings/ --wait --contact-sheet drawings.html
       cadmill submit scans/ --default-units in
+      cadmill submit drawings/ --wait --deadline 600
     """
     from api.cli import contact_sheet as page
     from api.cli import show, work
@@ -117,6 +121,7 @@ def submit(
             priority=priority,
             labels=labels,
             callback_url=callback_url,
+            deadline=deadline,
         )
         show.line(f"job {job['id']} {job['state']}, {len(parts)} part(s)")
         if not wait:
@@ -247,6 +252,31 @@ def queues(
         if resume:
             client.resume(resume, token)
         work.queues_table(client.queues())
+
+
+@app.command()
+def quarantine(
+    release: Annotated[str | None, typer.Option(help="Let the file with this SHA-256 be read again.", metavar="SHA256")] = None,
+    url: UrlOption = "",
+    key: KeyOption = "",
+    directory: DirOption = None,
+) -> None:
+    """List files that killed the process that reads them.
+
+    Each did so twice and is not read again until the time shown, or until another version of the engine.
+
+    \b
+      cadmill quarantine
+      cadmill quarantine --release 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    """
+    from api.cli import show, work
+
+    with _client(url, key, directory) as client:
+        if release:
+            client.release(release)
+            show.line(f"{release} may be read again")
+        else:
+            work.quarantine_table(client.quarantine())
 
 
 @app.command(name="settings")

@@ -113,6 +113,14 @@ def _paused(told: Json | None) -> str:
     return f"since {told['since']} by {told['by']}" + (f": {told['reason']}" if told["reason"] else "")
 
 
+def quarantine_table(files: Sequence[Json]) -> None:
+    rows = [
+        [file["sha256"], ", ".join(part["name"] for part in file["parts"]), file["crashes"], file["engine_build"], file["until"]]
+        for file in files
+    ]
+    show.table("Quarantine", ["sha256", "parts", "crashes", "engine build", "until"], rows)
+
+
 def hits_table(item: Json) -> None:
     """The hits of one query; exact: same bytes, same: same part in another form, scaled: the same at another size, near: alike."""
     result = item.get("result") or {}

@@ -12,7 +12,7 @@ from redis import RedisError
 from api.house import House, TheHouse
 from foundation import metrics
 from foundation.errors import Failure
-from ledger import job_views, queues
+from ledger import job_views, quarantine, queues
 from tasks.catalogue import compute_queues
 from tasks.vocabulary import Priority
 
@@ -56,11 +56,14 @@ def get_metrics(house: TheHouse) -> Response:
     """Prometheus text: the counters of every process of this machine, and the ledger's truth about queues."""
     with house.ledger.read() as tx:
         found = queues.view(tx, compute_queues(), {priority.step: priority.value for priority in Priority})
+        held = quarantine.count(tx)
     lines = ["# HELP cadmill_chunks Chunks that have not ended, by the ledger", "# TYPE cadmill_chunks gauge"]
     lines += [f'cadmill_chunks{{queue="{q["name"]}",state="{state}"}} {count}' for q in found for state, count in q["depth"].items()]
     for name, meaning, value in _OF_QUEUES:
         lines += [f"# HELP {name} {meaning}", f"# TYPE {name} gauge"]
         lines += [f'{name}{{queue="{q["name"]}"}} {value(q)}' for q in found]
+    lines += ["# HELP cadmill_quarantined_files Files in quarantine, by the ledger", "# TYPE cadmill_quarantined_files gauge"]
+    lines.append(f"cadmill_quarantined_files {held}")
     return Response(metrics.exposition() + ("\n".join(lines) + "\n").encode(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
