@@ -71,6 +71,13 @@ CODES: dict[str, Code] = _rows(
          "The request names no API key.", "Send your key in the X-API-Key header."),
     Code("API_KEY_UNKNOWN", Source.SECURITY, _W, Stage.AUTH, 401, False,
          "The API key is not known here.", "Check the key for typing errors, or ask your administrator for a new one."),
+    Code("ADMIN_TOKEN_UNSET", Source.CONFIG, _W, Stage.AUTH, 403, False,
+         "This server has no admin token, so nobody may ask for this.",
+         "Set ADMIN_TOKEN in the environment of the API to a long random text, start it anew, and send that in X-Admin-Token."),
+    Code("ADMIN_TOKEN_MISSING", Source.SECURITY, _W, Stage.AUTH, 401, False,
+         "The request names no admin token.", "Send the ADMIN_TOKEN of the server in the X-Admin-Token header, beside X-API-Key."),
+    Code("ADMIN_TOKEN_UNKNOWN", Source.SECURITY, _W, Stage.AUTH, 403, False,
+         "The admin token is not the one of this server.", "Check it for typing errors; it is ADMIN_TOKEN in the API's environment."),
     # what is asked
     Code("REQUEST_INVALID", Source.INPUT, _W, Stage.REQUEST, 422, False,
          "The request does not have the expected form.", "Correct the fields named in the context; /docs shows the form."),

@@ -136,6 +136,11 @@ class ApiSettings(_Section):
     port: int = Field(8000, ge=0, le=65535, description="port of the API; 0: any free one")
     threads: int = Field(16, ge=1, description="requests handled at once")
     key: SecretStr = Field(SecretStr(""), description="the key the command line sends (CADMILL_API_KEY)")
+    admin_token: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=AliasChoices("ADMIN_TOKEN", "admin_token"),
+        description="what X-Admin-Token must say on admin routes; empty: they refuse everybody",
+    )
     url: str = Field("", description="where the command line finds the API; empty: the host and port above")
 
 
