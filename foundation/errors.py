@@ -171,6 +171,8 @@ CODES: dict[str, Code] = _rows(
          "There is no vector for this part in the wanted feature version.", "Run an extraction job for the part first."),
     Code("RETRIES_EXHAUSTED", Source.SYSTEM, _E, Stage.QUEUE, 503, True,
          "The work failed for a passing reason as often as it may be tried.", "See the context for the last reason, then retry the job."),
+    Code("ITEM_STRANDED", Source.SYSTEM, _E, Stage.QUEUE, 500, True,
+         "The job ended without this item; `cadmill doctor --fix` ended it.", "Retry the job, or submit the item again."),
     Code("PROBE_FAILED", Source.SYSTEM, _E, Stage.FEATURES, 500, False,
          "The probe failed, as it was told to.", "Nothing: the probe is for tests."),
     Code("PROBE_UNSTEADY", Source.SYSTEM, _W, Stage.FEATURES, 503, True,
@@ -178,6 +180,9 @@ CODES: dict[str, Code] = _rows(
     # what stands below
     Code("DATABASE_UNAVAILABLE", Source.PROVIDER, _C, Stage.STORE, 503, True,
          "The database does not answer.", "Ask again in a moment."),
+    Code("STORE_NOT_FOUND", Source.CONFIG, _E, Stage.START, 500, False,
+         "There is no store to look into on this machine.",
+         "Run it where the database is: set CADMILL_DATABASE_URL as the stack has it, or name the folder of `cadmill up` with --dir."),
     Code("BROKER_UNAVAILABLE", Source.PROVIDER, _E, Stage.QUEUE, 503, True,
          "Redis does not answer; accepted jobs are kept and start when it is back.", "Nothing is lost. Restore Redis."),
     Code("CONFIG_INVALID", Source.CONFIG, _C, Stage.START, 500, False,

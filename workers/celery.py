@@ -9,7 +9,7 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 
 from foundation.settings import settings
 from foundation.telemetry import start_logging
-from tasks import upkeep
+from tasks import inspection, upkeep
 from tasks.catalogue import DELIVER, PRUNE, REPAIR, catalogue
 from tasks.celery import app
 from workers.worker import this_worker
@@ -38,6 +38,7 @@ def repair() -> None:
 def prune() -> None:
     worker = this_worker(app)
     upkeep.prune(worker.ledger, worker.files, worker.settings)
+    inspection.watch(inspection.of(worker.settings, worker.ledger, worker.files, worker.redis), worker.settings.process.name)
 
 
 @app.task(name=DELIVER)  # type: ignore[untyped-decorator]

@@ -231,12 +231,48 @@ def show_settings() -> None:
 
 
 @app.command()
-def doctor(url: UrlOption = "", key: KeyOption = "", directory: DirOption = None) -> None:
-    """Check this machine, the API and your key."""
-    from api.cli.doctor import examine
+def doctor(
+    store: Annotated[
+        bool | None, typer.Option("--store/--no-store", help="Look into the store; --store: only there. Default: if it is on this machine.")
+    ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every stored file and compare its hash. Takes as long as reading them.")
+    ] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Mend what can be mended. Safe beside a running stack; without it nothing is changed.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report on the store as JSON and nothing else; implies --store.")
+    ] = False,
+    url: UrlOption = "",
+    key: KeyOption = "",
+    directory: DirOption = None,
+) -> None:
+    """Check this machine, the API, your key, and the store.
+
+    \b
+    The store is inspected beside its database, with the settings of the stack
+    (CADMILL_DATABASE_URL, CADMILL_REDIS_URL, --dir): rows against rows, broker and files.
+      cadmill doctor                    everything that is on this machine
+      cadmill doctor --store --deep     the store alone, every file by its hash
+      cadmill doctor --store --fix      and mend it, each repair in the audit trail
+
+    Exit code 0: nothing is wrong (any more). 1: something is.
+    """
+    from api.cli import doctor as machine
+    from api.cli import show, store_doctor
+    from foundation.settings import settings
 
     place, address, known_key = _where(url, key, directory)
-    raise typer.Exit(0 if examine(place, address, known_key) else 1)
+    here = store_doctor.settings_of(place, settings())
+    fine = True if store or as_json else machine.examine(place, address, known_key)
+    if store is None and not as_json and (reason := store_doctor.why_not(here)):
+        show.line(f"store: not looked at ({reason})")
+    elif store is not False or as_json:
+        report = store_doctor.examine(here, deep, fix)
+        show.json(report.told()) if as_json else store_doctor.tell(report)
+        fine = fine and report.healthy
+    raise typer.Exit(0 if fine else 1)
 
 
 @app.command()

@@ -12,6 +12,8 @@ from api.house import House, TheHouse
 from foundation import metrics
 from foundation.errors import Failure
 from ledger import job_views
+from ledger.inspection import verdicts
+from ledger.inspection.rules import RULES
 
 router = APIRouter(tags=["health"])
 
@@ -53,6 +55,13 @@ def get_metrics(house: TheHouse) -> Response:
     """Prometheus text: the counters of every process of this machine, and the ledger's truth about queues."""
     with house.ledger.read() as tx:
         states = job_views.states(tx)
+        wrong, inspected = verdicts.latest(tx)
     lines = ["# HELP cadmill_chunks Chunks that have not ended, by the ledger", "# TYPE cadmill_chunks gauge"]
     lines += [f'cadmill_chunks{{queue="{queue}",state="{state}"}} {count}' for (queue, state), count in sorted(states.items())]
+    lines += ["# HELP cadmill_ledger_inconsistencies What the last inspection of the store found, by kind"]
+    lines += ["# TYPE cadmill_ledger_inconsistencies gauge"]
+    lines += [f'cadmill_ledger_inconsistencies{{kind="{kind}"}} {count}' for kind, count in sorted(wrong.items()) if kind in RULES]
+    if inspected is not None:
+        lines += ["# HELP cadmill_ledger_inspected_timestamp_seconds When the store was last inspected"]
+        lines += ["# TYPE cadmill_ledger_inspected_timestamp_seconds gauge", f"cadmill_ledger_inspected_timestamp_seconds {inspected:.3f}"]
     return Response(metrics.exposition() + ("\n".join(lines) + "\n").encode(), media_type="text/plain; version=0.0.4; charset=utf-8")
