@@ -177,6 +177,8 @@ CODES: dict[str, Code] = _rows(
          "The probe failed, as it was told to.", "Nothing: the probe is for tests."),
     Code("PROBE_UNSTEADY", Source.SYSTEM, _W, Stage.FEATURES, 503, True,
          "The probe failed for a passing reason, as it was told to.", "Nothing: the probe is for tests."),
+    Code("CHAOS_UNHEARD", Source.CONFIG, _W, Stage.REQUEST, 409, True,
+         "No worker took the fault.", "Start the workers with CADMILL_CHAOS=1, too; one that was just killed needs a moment to come back."),
     # what stands below
     Code("DATABASE_UNAVAILABLE", Source.PROVIDER, _C, Stage.STORE, 503, True,
          "The database does not answer.", "Ask again in a moment."),

@@ -48,6 +48,10 @@ def deliver(delivery_id: str) -> None:
     deliver_now(delivery_id, this_worker(app))
 
 
+if settings().process.chaos:
+    import workers.chaos  # noqa: F401 - registers its remote command
+
+
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _log(**_told: Any) -> None:
     start_logging(settings().process.log_level)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import text
@@ -24,6 +25,7 @@ class Ground:
     desk: Desk
     files: FileStore
     bell: Doorbell
+    left: Counter[str] = field(default_factory=Counter)  # what earlier plants left to a person
 
     @contextmanager
     def past_the_guards(self) -> Iterator[Tx]:
