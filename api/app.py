@@ -51,5 +51,9 @@ def create(house: House | None = None) -> FastAPI:
     problems.install(app)
     for routes in (parts, previews, jobs, quarantine, queues, webhooks, health):
         app.include_router(routes.router)
+    if here.settings.process.chaos:
+        from api.routes import chaos  # not even imported elsewhere
+
+        app.include_router(chaos.router)
     app.add_middleware(Doors, clock=here.clock, max_json_bytes=here.settings.upload.max_json_bytes, uploads=parts.router.prefix)
     return app

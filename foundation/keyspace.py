@@ -13,11 +13,17 @@ from foundation.settings import RedisSettings
 SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and its step; the default, like the steps, so that Flower agrees
 STEPS = (0, 3, 6, 9)
 UNACKED = "unacked"
+UNACKED_INDEX = "unacked_index"
 
 
 def queue_key(queue: str, step: int) -> str:
     """The list that holds a queue's messages of one step."""
     return f"{queue}{SEPARATOR}{step}" if step else queue
+
+
+def chaos_key(number: str) -> str:
+    """Held for a while by the process that took a fault."""
+    return f"cadmill.{number}"
 
 
 def client(settings: RedisSettings, seconds: float | None = None) -> redis.Redis:

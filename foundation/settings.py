@@ -157,6 +157,11 @@ class ProcessSettings(_Section):
     probe: bool = Field(
         False, validation_alias=AliasChoices("CADMILL_PROBE", "probe"), description="1: the probe task of benchmarks and fault tests exists"
     )
+    chaos: bool = Field(
+        False,
+        validation_alias=AliasChoices("CADMILL_CHAOS", "chaos"),
+        description="1: `cadmill chaos` may hurt this stack, with the admin token; for stacks whose work does not matter",
+    )
     metrics_directory: str = Field(
         "",
         validation_alias=AliasChoices("PROMETHEUS_MULTIPROC_DIR", "metrics_directory"),

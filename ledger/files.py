@@ -51,7 +51,7 @@ class Incoming:
         target = self._store.path(self.sha256)
         try:
             self._file.flush()
-            if not target.exists():
+            if not _touched(target):
                 os.fsync(self._file.fileno())
                 target.parent.mkdir(exist_ok=True)
                 os.replace(self._path, target)
@@ -94,6 +94,15 @@ class FileStore:
         for path in old:
             path.unlink(missing_ok=True)
         return len(old)
+
+
+def _touched(path: Path) -> bool:
+    """Whether it is there; its time then says that somebody wants it, so that the doctor does not take it for a left-over."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -42,7 +42,7 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int, rule: quarantine.Rule) -> b
         tx.execute(select(items.c.index).where(items.c.chunk_id == chunk_id, items.c.state == "pending").order_by(items.c.index)).scalars()
     )
     alone = len(pending) == 1
-    give_up, split = alone and crashes >= CRASHES_MAX, not alone and crashes >= SPLIT_AFTER
+    give_up, split = alone and crashes >= CRASHES_MAX, len(pending) > 1 and crashes >= SPLIT_AFTER
     tx.execute(
         update(chunks)
         .where(*jobs.ours(chunk_id, attempt))

@@ -126,6 +126,16 @@ def held(client: Redis, queues: Iterable[str]) -> Held:
     )
 
 
+def silence(client: Redis, queues: Iterable[str], ring_id: str) -> int:
+    """Take the waiting rings of an id out of the queues; how many there were. Raises `redis.RedisError`."""
+    gone = 0
+    for key in [keyspace.queue_key(name, step) for name in queues for step in keyspace.STEPS]:
+        for raw in client.lrange(key, 0, -1):
+            if ring_id in _ids([json.loads(raw)]):
+                gone += int(client.lrem(key, 1, raw))  # type: ignore[arg-type]
+    return gone
+
+
 def _ids(messages: Iterable[dict[str, str]]) -> Iterable[str]:
     """The first argument of each message. One that is not ours to read cannot be a ring of ours."""
     for message in messages:

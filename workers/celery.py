@@ -9,7 +9,7 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 
 from foundation.settings import settings
 from foundation.telemetry import start_logging
-from tasks import upkeep
+from tasks import inspection, upkeep
 from tasks.catalogue import DELIVER, PRUNE, REPAIR, catalogue
 from tasks.celery import app
 from workers.presence import Presence
@@ -41,6 +41,7 @@ def repair() -> None:
 def prune() -> None:
     worker = this_worker(app)
     upkeep.prune(worker.ledger, worker.files, worker.settings)
+    inspection.watch(inspection.of(worker.settings, worker.ledger, worker.files, worker.redis), worker.settings.process.name)
 
 
 @app.task(name=DELIVER)  # type: ignore[untyped-decorator]
@@ -48,6 +49,10 @@ def deliver(delivery_id: str) -> None:
     from workers.webhooks.delivery import deliver as deliver_now
 
     deliver_now(delivery_id, this_worker(app))
+
+
+if settings().process.chaos:
+    import workers.chaos  # noqa: F401 - registers its remote command
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]

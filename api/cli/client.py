@@ -151,6 +151,15 @@ class Client:
     def resume(self, queue: str, admin_token: str) -> Json:
         return self._ask("POST", f"/api/v1/queues/{_step(queue)}/resume", headers={"X-Admin-Token": admin_token})
 
+    def chaos(self, fault: str, seconds: float, admin_token: str) -> Json:
+        return self._ask("POST", "/api/v1/chaos", json={"fault": fault, "seconds": seconds}, headers={"X-Admin-Token": admin_token})
+
+    def repairs(self) -> dict[str, float]:
+        """What upkeep has repaired since the stack was started, by kind."""
+        lines = self._patiently(lambda: self._send("GET", "/metrics")).text.splitlines()
+        name = 'cadmill_repairs_total{what="'
+        return {line.removeprefix(name).partition('"')[0]: float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name)}
+
     def webhook_secret(self) -> str:
         return str(self._ask_patiently("GET", "/api/v1/webhooks/secret")["secret"])
 

@@ -1,4 +1,4 @@
-"""`cadmill doctor`: what a stack needs on this machine, and whether one answers."""
+"""`cadmill doctor`: what a stack needs on this machine, and whether one answers. `store_doctor.py` looks into its store."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.cli.chaos_commands import chaos_app
+
 if TYPE_CHECKING:
     from api.cli.client import Client
 
@@ -26,6 +28,8 @@ app = typer.Typer(
   cadmill similar bracket.dxf         find parts like this one""",
 )
 
+app.add_typer(chaos_app)
+
 UrlOption = Annotated[str, typer.Option("--url", help="Address of the API. Default: CADMILL_API_URL, else CADMILL_API_HOST and _PORT.")]
 KeyOption = Annotated[str, typer.Option("--key", help="API key. Default: CADMILL_API_KEY, else the key in --dir.")]
 DirOption = Annotated[Path | None, typer.Option("--dir", help="Data directory of `cadmill up`. Default: CADMILL_STORAGE_DIRECTORY.")]
@@ -40,6 +44,7 @@ def up(
     concurrency: Annotated[int | None, typer.Option(min=1, help="Compute processes. Default: one a CPU.")] = None,
     flower: Annotated[bool, typer.Option("--flower/--no-flower", help="Run Flower, which shows the workers.")] = True,
     flower_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of Flower; 0: any free one.")] = 0,
+    chaos: Annotated[bool, typer.Option("--chaos", help="Let `cadmill chaos` hurt this stack. Not where work matters.")] = False,
 ) -> None:
     """Start the whole stack; Ctrl-C stops it.
 
@@ -60,6 +65,7 @@ def up(
         known.api.port if port is None else port,
         concurrency or os.cpu_count() or 1,
         flower_port if flower else None,
+        chaos,
     )
 
 
@@ -292,12 +298,48 @@ def show_settings() -> None:
 
 
 @app.command()
-def doctor(url: UrlOption = "", key: KeyOption = "", directory: DirOption = None) -> None:
-    """Check this machine, the API and your key."""
-    from api.cli.doctor import examine
+def doctor(
+    store: Annotated[
+        bool | None, typer.Option("--store/--no-store", help="Look into the store; --store: only there. Default: if it is on this machine.")
+    ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every stored file and compare its hash. Takes as long as reading them.")
+    ] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Mend what can be mended. Safe beside a running stack; without it nothing is changed.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report on the store as JSON and nothing else; implies --store.")
+    ] = False,
+    url: UrlOption = "",
+    key: KeyOption = "",
+    directory: DirOption = None,
+) -> None:
+    """Check this machine, the API, your key, and the store.
 
-    place, address, known_key = _where(url, key, directory)
-    raise typer.Exit(0 if examine(place, address, known_key) else 1)
+    \b
+    The store is inspected beside its database, with the settings of the stack
+    (CADMILL_DATABASE_URL, CADMILL_REDIS_URL, --dir): rows against rows, broker and files.
+      cadmill doctor                    everything that is on this machine
+      cadmill doctor --store --deep     the store alone, every file by its hash
+      cadmill doctor --store --fix      and mend it, each repair in the audit trail
+
+    Exit code 0: nothing is wrong (any more). 1: something is.
+    """
+    from api.cli import doctor as machine
+    from api.cli import show, store_doctor
+    from foundation.settings import settings
+
+    place, address, known_key = where(url, key, directory)
+    here = store_doctor.settings_of(place, settings())
+    fine = True if store or as_json else machine.examine(place, address, known_key)
+    if store is None and not as_json and (reason := store_doctor.why_not(here)):
+        show.line(f"store: not looked at ({reason})")
+    elif store is not False or as_json:
+        report = store_doctor.examine(here, deep, fix)
+        show.json(report.told()) if as_json else store_doctor.tell(report)
+        fine = fine and report.healthy
+    raise typer.Exit(0 if fine else 1)
 
 
 @app.command()
@@ -326,7 +368,7 @@ def _labels(pairs: list[str]) -> dict[str, str]:
     return labels
 
 
-def _where(url: str, key: str, directory: Path | None) -> tuple[Path, str, str]:
+def where(url: str, key: str, directory: Path | None) -> tuple[Path, str, str]:
     """Data directory, address and key: as given, else as set, else as `cadmill up` left them."""
     from api.cli.client import key_of
     from api.cli.up import address_to_call
@@ -341,7 +383,7 @@ def _where(url: str, key: str, directory: Path | None) -> tuple[Path, str, str]:
 def _client(url: str, key: str, directory: Path | None) -> Client:
     from api.cli.client import Client
 
-    _, address, known_key = _where(url, key, directory)
+    _, address, known_key = where(url, key, directory)
     return Client(address, known_key)
 
 

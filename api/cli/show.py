@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from json import dumps
 from typing import Any
 
 from rich.console import Console
@@ -24,6 +25,11 @@ def clean(value: object) -> str:
 
 def line(text: str = "", style: str = "") -> None:
     OUT.print(Text(text, style=style))
+
+
+def json(value: object) -> None:
+    """For programs: as it is, without colour or folding."""
+    print(dumps(value, indent=2, ensure_ascii=True))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

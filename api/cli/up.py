@@ -6,6 +6,7 @@ import errno
 import fcntl
 import http.client
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -19,11 +20,12 @@ from api.cli.supervisor import Stopped, Supervisor, say
 from foundation.errors import Failure
 from foundation.settings import environment
 
+ADMIN_TOKEN_FILE = "admin-token"
 _READY_SECONDS = 90.0
 _PREPARE = Process("setup", "migrates the database, writes the first key", (sys.executable, "-m", "api.setup"), Stop.DOORS)
 
 
-def up(directory: Path, host: str, port: int, concurrency: int, flower_port: int | None) -> None:
+def up(directory: Path, host: str, port: int, concurrency: int, flower_port: int | None, chaos: bool = False) -> None:
     """Start everything, say so when it is ready, watch it, and stop everything at the first signal."""
     from tasks.catalogue import compute_queues, courier_queues
 
@@ -38,7 +40,7 @@ def up(directory: Path, host: str, port: int, concurrency: int, flower_port: int
         shape = Shape(directory, listener.fileno(), port, concurrency, *queues, flower_port)
         with (
             _socket_removed(redis),
-            Supervisor(directory / "logs", _variables(shape, host, redis), project_root()) as supervisor,
+            Supervisor(directory / "logs", _variables(shape, host, redis, chaos), project_root()) as supervisor,
             suppress(Stopped),
         ):
             _start(supervisor, shape, host, redis)
@@ -67,7 +69,7 @@ def _start(supervisor: Supervisor, shape: Shape, host: str, redis: RedisServer |
     say("  Ctrl-C stops it all")
 
 
-def _variables(shape: Shape, host: str, redis: RedisServer | None) -> dict[str, str]:
+def _variables(shape: Shape, host: str, redis: RedisServer | None, chaos: bool) -> dict[str, str]:
     """The environment of the children: what the user set (a database, a feature version, ...) and what this run decides."""
     changes: dict[str, object] = {
         "CADMILL_STORAGE_DIRECTORY": shape.directory,
@@ -79,9 +81,20 @@ def _variables(shape: Shape, host: str, redis: RedisServer | None) -> dict[str, 
     }
     if redis is not None:
         changes["CADMILL_REDIS_URL"] = redis.url
+    if chaos:
+        changes |= {"CADMILL_CHAOS": 1, "ADMIN_TOKEN": environment({}).get("ADMIN_TOKEN") or _admin_token(shape.directory)}
     shutil.rmtree(shape.directory / "metrics", ignore_errors=True)  # the numbers of processes that are no more
     (shape.directory / "metrics").mkdir()
     return environment(changes)
+
+
+def _admin_token(directory: Path) -> str:
+    """The admin token of a data directory, made when it is first needed, so that `cadmill chaos` beside it knows it."""
+    file = directory / ADMIN_TOKEN_FILE
+    if not file.exists():
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(secrets.token_urlsafe(32) + "\n")
+    return file.read_text().strip()
 
 
 @contextmanager

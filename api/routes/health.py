@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,6 +13,8 @@ from api.house import House, TheHouse
 from foundation import metrics
 from foundation.errors import Failure
 from ledger import job_views, quarantine, queues
+from ledger.inspection import verdicts
+from ledger.inspection.rules import RULES
 from tasks.catalogue import compute_queues
 from tasks.vocabulary import Priority
 
@@ -57,14 +59,26 @@ def get_metrics(house: TheHouse) -> Response:
     with house.ledger.read() as tx:
         found = queues.view(tx, compute_queues(), {priority.step: priority.value for priority in Priority})
         held = quarantine.count(tx)
-    lines = ["# HELP cadmill_chunks Chunks that have not ended, by the ledger", "# TYPE cadmill_chunks gauge"]
-    lines += [f'cadmill_chunks{{queue="{q["name"]}",state="{state}"}} {count}' for q in found for state, count in q["depth"].items()]
+        wrong, inspected = verdicts.latest(tx)
+    text = _gauge(
+        "cadmill_chunks",
+        "Chunks that have not ended, by the ledger",
+        {f'{{queue="{q["name"]}",state="{state}"}}': count for q in found for state, count in q["depth"].items()},
+    )
     for name, meaning, value in _OF_QUEUES:
-        lines += [f"# HELP {name} {meaning}", f"# TYPE {name} gauge"]
-        lines += [f'{name}{{queue="{q["name"]}"}} {value(q)}' for q in found]
-    lines += ["# HELP cadmill_quarantined_files Files in quarantine, by the ledger", "# TYPE cadmill_quarantined_files gauge"]
-    lines.append(f"cadmill_quarantined_files {held}")
-    return Response(metrics.exposition() + ("\n".join(lines) + "\n").encode(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text += _gauge(name, meaning, {f'{{queue="{q["name"]}"}}': value(q) for q in found})
+    text += _gauge("cadmill_quarantined_files", "Files in quarantine, by the ledger", {"": held})
+    known = {f'{{kind="{kind}"}}': count for kind, count in sorted(wrong.items()) if kind in RULES}
+    text += _gauge("cadmill_ledger_inconsistencies", "What the last inspection of the store found, by kind", known)
+    if inspected is not None:
+        text += _gauge("cadmill_ledger_inspected_timestamp_seconds", "When the store was last inspected", {"": round(inspected, 3)})
+    return Response(metrics.exposition() + text.encode(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _gauge(name: str, meaning: str, values: Mapping[str, float]) -> str:
+    """Prometheus text of one gauge; `values` by labels as they are written."""
+    lines = [f"# HELP {name} {meaning}", f"# TYPE {name} gauge", *(f"{name}{labels} {value}" for labels, value in values.items())]
+    return "\n".join(lines) + "\n"
 
 
 _OF_QUEUES: tuple[tuple[str, str, Callable[[dict[str, Any]], float]], ...] = (
