@@ -48,7 +48,7 @@ byte holds[2] = NOBODY, token[2];         /* what each worker is busy with, unde
 byte stalls = STALLS, handbacks = HANDBACKS, faults = FAULTS, losses = LOSSES, doubles = DOUBLES, cancels = CANCELS, retries = RETRIES;
 
 #ifdef NO_LOCK
-#define LOCK(free_or_not) skip
+#define LOCK(value) skip
 #define FREE true
 #else
 #define LOCK(value) locked = value
@@ -59,12 +59,6 @@ byte stalls = STALLS, handbacks = HANDBACKS, faults = FAULTS, losses = LOSSES, d
 #define OURS(c, a) (chunk[c] == CHUNK_RUNNING)
 #else
 #define OURS(c, a) (chunk[c] == CHUNK_RUNNING && attempt[c] == a)
-#endif
-
-#ifdef NO_SPLIT
-#define NEXT(a) (a % 3 + 1)   /* attempts without end would have no finite model */
-#else
-#define NEXT(a) (a + 1)
 #endif
 
 #ifdef KILLS
@@ -139,7 +133,7 @@ end_idle:
         fi;
         if
         :: c < made && chunk[c] == CHUNK_QUEUED ->
-            MOVE_CHUNK(chunk[c], CHUNK_RUNNING); attempt[c] = NEXT(attempt[c]); rung[c] = false; late[c] = false;
+            MOVE_CHUNK(chunk[c], CHUNK_RUNNING); attempt[c]++; rung[c] = false; late[c] = false;
             if
             :: job == JOB_QUEUED -> MOVE_JOB(job, JOB_RUNNING)
             :: else -> skip
@@ -191,8 +185,10 @@ done:
 #define RESCUABLE(c) (c < made && chunk[c] == CHUNK_RUNNING && late[c])
 #define TAKE(c) :: atomic { FREE && RESCUABLE(c) -> LOCK(true); at = c; was = attempt[c]; died = crashes[c] + 1; \
                             pending = (PENDING(0, c) -> 1 : 0) + (PENDING(1, c) -> 2 : 0) } goto write;
-#define RING(c) :: atomic { c < made && chunk[c] == CHUNK_QUEUED && !rung[c] -> rung[c] = true; bell[c]++ }
-#define RERING(c) :: atomic { c < made && chunk[c] == CHUNK_QUEUED && rung[c] && bell[c] == 0 -> bell[c]++ }
+/* A third message for the same chunk is no news. */
+#define PUBLISH(c) bell[c] = (bell[c] < 2 -> bell[c] + 1 : 2)
+#define RING(c) :: atomic { c < made && chunk[c] == CHUNK_QUEUED && !rung[c] -> rung[c] = true; PUBLISH(c) }
+#define RERING(c) :: atomic { c < made && chunk[c] == CHUNK_QUEUED && rung[c] && bell[c] == 0 -> PUBLISH(c) }
 #define DUE(c) :: atomic { c < made && chunk[c] == CHUNK_WAITING -> MOVE_CHUNK(chunk[c], CHUNK_QUEUED); rung[c] = false; commit() }
 
 proctype Upkeep() {
@@ -219,6 +215,7 @@ write:
         :: else -> skip
         fi;
 #endif
+        assert(died <= CRASHES_MAX);  /* nothing kills one process after the other for ever */
         if
         :: pending != 3 && died >= CRASHES_MAX ->
             if
@@ -245,7 +242,6 @@ write:
         :: !(pending == 3 && died >= SPLIT_AFTER) && !(pending != 3 && died >= CRASHES_MAX) ->
 #else
         :: !(pending != 3 && died >= CRASHES_MAX) ->
-            died = (died > CRASHES_MAX -> CRASHES_MAX : died);
 #endif
             if
             :: hit -> MOVE_CHUNK(chunk[at], CHUNK_QUEUED); crashes[at] = died; rung[at] = false; late[at] = false
@@ -262,7 +258,7 @@ released:
                       :: atomic { c < made && chunk[c] == CHUNK_RUNNING && !late[c] && (HELD(c, 0) || HELD(c, 1)) && stalls > 0 -> \
                                   stalls--; late[c] = true }
 #define FAULT(c) :: atomic { bell[c] > 0 && losses > 0 -> losses--; bell[c]-- } \
-                 :: atomic { bell[c] > 0 && doubles > 0 -> doubles--; bell[c]++ }
+                 :: atomic { bell[c] > 0 && doubles > 0 -> doubles--; PUBLISH(c) }
 
 proctype World() {
 end:
