@@ -56,7 +56,7 @@ class Checker:
 
     def claim(self, name: str, fair: bool = True) -> Verdict:
         """Judge every assertion and an LTL claim of the model; `fair`: who can always move will move, as "ends" claims need."""
-        told = _run(["./pan", "-m1000000", "-a", *(["-f"] if fair else []), "-N", name], self.folder)
+        told = _run(["./pan", "-m100000", "-w18", "-a", *(["-f"] if fair else []), "-N", name], self.folder)
         errors, states = re.search(r"errors: (\d+)", told), re.search(r"(\d+) states, stored", told)
         assert errors and states, told
         found = [line for line in told.splitlines() if re.match(r"pan:\d+: (assertion|acceptance|invalid)", line)]
