@@ -1,0 +1,67 @@
+"""Who makes each move of `ledger/states.py`, in which verb. The state machine watches that no verb does anything else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledger.states import BIRTH, TABLES
+
+Move = tuple[str, str, str]  # table, old state, new state; the old state of a birth is ""
+
+WHO: Final[dict[str, str]] = {
+    "jobs.add": "the API",
+    "jobs.claim": "a worker",
+    "jobs.finish": "a worker",
+    "jobs.fail": "a worker",
+    "jobs.hand_back": "a worker",
+    "repair.rescue": "upkeep",
+    "repair.due": "upkeep",
+    "changes.cancel": "a user",
+    "changes.retry": "a user",
+    "outbox.claim": "a courier",
+    "outbox.settle": "a courier",
+    "outbox.rescue": "upkeep",
+}
+
+_TABLE = """
+jobs        -         queued     jobs.add
+jobs        queued    running    jobs.claim
+jobs        queued    cancelled  changes.cancel
+jobs        running   succeeded  jobs.finish jobs.fail
+jobs        running   partial    jobs.finish jobs.fail repair.rescue
+jobs        running   failed     jobs.finish jobs.fail repair.rescue
+jobs        running   cancelled  changes.cancel
+jobs        partial   queued     changes.retry
+jobs        failed    queued     changes.retry
+chunks      -         queued     jobs.add repair.rescue changes.retry
+chunks      -         waiting    jobs.add repair.rescue changes.retry
+chunks      queued    running    jobs.claim
+chunks      queued    cancelled  changes.cancel
+chunks      running   done       jobs.finish jobs.fail
+chunks      running   waiting    jobs.fail
+chunks      running   dead       jobs.fail repair.rescue
+chunks      running   cancelled  changes.cancel
+chunks      running   queued     repair.rescue jobs.hand_back
+chunks      waiting   queued     repair.due jobs.finish jobs.fail repair.rescue
+chunks      waiting   cancelled  changes.cancel
+items       -         pending    jobs.add
+items       pending   succeeded  jobs.finish jobs.fail
+items       pending   failed     jobs.finish jobs.fail repair.rescue
+items       pending   cancelled  changes.cancel
+items       failed    pending    changes.retry
+deliveries  -         owed       jobs.finish jobs.fail repair.rescue changes.cancel
+deliveries  owed      sending    outbox.claim
+deliveries  sending   delivered  outbox.settle
+deliveries  sending   waiting    outbox.settle outbox.rescue
+deliveries  sending   dead       outbox.settle
+deliveries  waiting   sending    outbox.claim
+"""
+
+MADE_BY: Final[dict[Move, tuple[str, ...]]] = {
+    (table, old.strip("-"), new): tuple(verbs) for table, old, new, *verbs in map(str.split, _TABLE.strip().splitlines())
+}
+
+LEGAL: Final[frozenset[Move]] = frozenset(
+    [(table, old, new) for table, moves in TABLES.items() for old, targets in moves.items() for new in targets]
+    + [(table, "", born) for table, states in BIRTH.items() for born in states]
+)

@@ -1,0 +1,76 @@
+"""The verbs keep their promises in any order; and the machine sees it when a verb does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from ledger import jobs, repair, tenants
+from ledger.migrate import migrate
+from ledger.rows import chunks
+from ledger.session import Ledger
+from tests.ledger.conftest import HandClock
+from tests.models.ledger_machine import Bench, LedgerMachine
+from tests.models.moves import LEGAL, MADE_BY, WHO
+
+
+def run(bench: Bench, examples: int, steps: int, shrink: bool = True, seed: bool = True) -> None:
+    class Machine(LedgerMachine):
+        pass
+
+    Machine.bench = bench
+    phases = [Phase.generate, *([Phase.shrink] if shrink else [])]
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=steps, deadline=None, derandomize=seed, database=None, phases=phases,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def bench(new_ledger: Callable[..., Ledger]) -> Bench:
+    hand = HandClock()
+    ledger = new_ledger(hand.clock())
+    migrate(ledger)
+    with ledger.write() as tx:
+        return Bench(ledger, hand, tenants.add(tx, "acme").id)
+
+
+def test_the_verbs_keep_their_promises_in_any_order(bench: Bench) -> None:
+    run(bench, examples=25, steps=50)
+    assert bench.steps > 500
+
+
+def test_every_move_of_the_table_is_some_verbs() -> None:
+    assert MADE_BY.keys() == LEGAL
+    assert {verb for verbs in MADE_BY.values() for verb in verbs} == WHO.keys()
+
+
+def _without_the_attempt(chunk_id: str, _attempt: int) -> tuple[Any, ...]:
+    return (chunks.c.id == chunk_id, chunks.c.state == "running")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("module", "verb", "broken"),
+    [
+        (jobs, "ours", _without_the_attempt),
+        (repair, "rering", lambda _tx, _ids: []),
+        (repair, "_split", lambda *_: None),
+        (jobs, "close", lambda *_: jobs.Settled("running")),
+        (jobs, "fill_places", lambda *_: None),
+    ],
+    ids=["no fence", "no rering", "no split", "no close", "no places"],
+)
+def test_the_machine_sees_it_when_a_verb_is_broken(
+    bench: Bench, module: Any, verb: str, broken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, verb, broken)
+    with pytest.raises(AssertionError):
+        run(bench, examples=300, steps=50, shrink=False)
