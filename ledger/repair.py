@@ -98,16 +98,19 @@ def expire(tx: Tx, limit: int = 100) -> list[str]:
     live = job_rows.c.state.in_(("queued", "running"))
     late = tx.execute(select(job_rows.c.id).where(live, job_rows.c.deadline <= tx.now).order_by(job_rows.c.id).limit(limit)).scalars().all()
     deliveries: list[str] = []
+    taken: list[tuple[Row[Any], Sequence[Row[Any]]]] = []
     for job_id in late:
         job = tx.first(select(job_rows).where(job_rows.c.id == job_id, live).with_for_update())
         if job is not None:  # else it ended meanwhile
+            taken.append((job, line.taken(tx, job_id)))
             deliveries += _expire_one(tx, job).deliveries
+    for job, costs in taken:  # last, as every verb does: no two wait for each other
+        line.refund(tx, job, costs)
     return deliveries
 
 
 def _expire_one(tx: Tx, job: Row[Any]) -> jobs.Settled:
     error = Failure("JOB_DEADLINE_PASSED", {"deadline": iso(job.deadline)}).public()
-    line.refund(tx, job)
     tx.execute(
         update(chunks)
         .where(chunks.c.job_id == job.id, chunks.c.state.in_(("queued", "waiting", "running")))

@@ -30,11 +30,17 @@ def missing() -> bool:
 
 def edges() -> str:
     """The tables of `ledger/states.py` as Promela macros. MOVE_* changes a state and fails where the database would refuse."""
-    lines = ["/* made from ledger/states.py and ledger/repair.py */", f"#define SPLIT_AFTER {SPLIT_AFTER}", f"#define CRASHES_MAX {CRASHES_MAX}"]
+    lines = [
+        "/* made from ledger/states.py and ledger/repair.py */",
+        f"#define SPLIT_AFTER {SPLIT_AFTER}",
+        f"#define CRASHES_MAX {CRASHES_MAX}",
+    ]
     for table, moves in TABLES.items():
         word = {"jobs": "JOB", "chunks": "CHUNK", "items": "ITEM", "deliveries": "DELIVERY"}[table]
         lines += [f"#define {word}_{state.upper()} {number}" for number, state in enumerate(moves)]
-        legal = [f"((o) == {word}_{old.upper()} && (n) == {word}_{new.upper()})" for old, targets in moves.items() for new in sorted(targets)]
+        legal = [
+            f"((o) == {word}_{old.upper()} && (n) == {word}_{new.upper()})" for old, targets in moves.items() for new in sorted(targets)
+        ]
         born = [f"((s) == {word}_{state.upper()})" for state in sorted(BIRTH[table])]
         over = [f"((s) == {word}_{state.upper()})" for state in ended(table)]
         first = next(state for state in moves if state in BIRTH[table])
