@@ -118,15 +118,17 @@ class Beside:
         return [percentile(b, 95) / percentile(a, 95) for a, b in zip(self.without, self.flooded, strict=True)]
 
 
-def beside_a_flood(quiet: Asker, flooder: Asker, rounds: int, jobs_a_phase: int, items: int = 8, ms: float = 50.0) -> Beside:
-    """Jobs of a tenant that keeps the workers busy for 40 % of the time, alone and beside 5,000 items of another, in turns."""
+def beside_a_flood(
+    quiet: Asker, flooder: Asker, rounds: int, jobs_a_phase: int, items: int = 8, ms: float = 50.0, flood: int = 5000
+) -> Beside:
+    """Jobs of a tenant that keeps the workers busy for 40 % of the time, alone and beside so many items of another, in turns."""
     found = Beside()
     for _ in range(rounds):
         found.without.append(_phase(quiet, jobs_a_phase, items, ms))
-        flood = flooder.submit(5000, ms)
-        until(lambda job=flood: len(flooder.started(job)) >= 20, 60, 0.05)  # type: ignore[misc]
+        job = flooder.submit(flood, ms)
+        until(lambda job=job: len(flooder.started(job)) >= 20, 60, 0.05)  # type: ignore[misc]
         found.flooded.append(_phase(quiet, jobs_a_phase, items, ms))
-        flooder.cancel(flood)
+        flooder.cancel(job)
         time.sleep(4 * ms / 1000)
     return found
 
