@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from bench.report import percentile
 from bench.waiting import ONE_ITEM_A_CHUNK, Asker, another_tenant, beside_a_flood, overtake
 from foundation.settings import DatabaseSettings
 from ledger.session import Ledger
@@ -24,7 +23,9 @@ def line(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[S
     """A stack of its own, whose chunks have one item."""
     folder = tmp_path_factory.mktemp("line")
     variables = ONE_ITEM_A_CHUNK | {"ADMIN_TOKEN": TOKEN}
-    with running(folder / "stack", redis_url.removesuffix("/0") + "/5", f"sqlite:///{folder}/ledger.db", "api", "compute", **variables) as stack:
+    with running(
+        folder / "stack", redis_url.removesuffix("/0") + "/5", f"sqlite:///{folder}/ledger.db", "api", "compute", **variables
+    ) as stack:
         wait_until(lambda: queue(stack)["workers"] == 2)
         yield stack
 
@@ -99,9 +100,8 @@ def test_an_urgent_item_starts_before_a_thousand_low_ones(askers: tuple[Asker, A
 
 
 def test_a_flood_of_one_tenant_hardly_delays_another(askers: tuple[Asker, Asker]) -> None:
-    """The measured ratio is in docs/waiting.md; here a bound that holds on a busy machine and that a first-in-first-out queue breaks
-    by far: there the waits would be those of the whole flood."""
-    found = beside_a_flood(*askers, rounds=1, jobs_a_phase=6, flood=1500)
-    alone, flooded = found.p95()
-    assert flooded < alone + 1.0, f"{alone:.3f} s alone, {flooded:.3f} s beside the flood"
-    assert percentile(found.flooded[0], 50) < 1500 * 0.05 / 2 / 10
+    """Counted in starts, which a busy machine does not change; the ratio of waits is in docs/waiting.md. First in, first out
+    would start all that is left of the flood between."""
+    found = beside_a_flood(*askers, rounds=1, jobs_a_phase=4, flood=1000)
+    assert sorted(found.let_in)[2] <= 4, found.let_in
+    assert max(found.let_in) <= 12, found.let_in
