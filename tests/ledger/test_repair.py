@@ -166,7 +166,10 @@ def test_a_job_retried_while_it_is_pruned_stays(desk: Desk, new_ledger: Callable
 
     def waits() -> bool:
         with desk.ledger.read() as tx:
-            return tx.number(text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM jobs%'")) > 0
+            return (
+                tx.number(text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM jobs%'"))
+                > 0
+            )
 
     with ThreadPoolExecutor(1) as pool:
         with desk.ledger.write() as tx:

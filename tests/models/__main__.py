@@ -49,6 +49,7 @@ def main() -> int:
     parser.add_argument("--postgresql", type=int, default=200, help="examples of the state machine on PostgreSQL")
     parser.add_argument("--steps", type=int, default=50)
     asked = parser.parse_args()
+    os.environ["CADMILL_MODELS"] = "long"
     spin = int(pytest.main(["-q", "-s", "--timeout=900", str(Path(__file__).parent / "test_spin.py")]))
     good = True
     with tempfile.TemporaryDirectory() as folder:

@@ -30,11 +30,17 @@ def missing() -> bool:
 
 def edges() -> str:
     """The tables of `ledger/states.py` as Promela macros. MOVE_* changes a state and fails where the database would refuse."""
-    lines = ["/* made from ledger/states.py and ledger/repair.py */", f"#define SPLIT_AFTER {SPLIT_AFTER}", f"#define CRASHES_MAX {CRASHES_MAX}"]
+    lines = [
+        "/* made from ledger/states.py and ledger/repair.py */",
+        f"#define SPLIT_AFTER {SPLIT_AFTER}",
+        f"#define CRASHES_MAX {CRASHES_MAX}",
+    ]
     for table, moves in TABLES.items():
         word = {"jobs": "JOB", "chunks": "CHUNK", "items": "ITEM", "deliveries": "DELIVERY"}[table]
         lines += [f"#define {word}_{state.upper()} {number}" for number, state in enumerate(moves)]
-        legal = [f"((o) == {word}_{old.upper()} && (n) == {word}_{new.upper()})" for old, targets in moves.items() for new in sorted(targets)]
+        legal = [
+            f"((o) == {word}_{old.upper()} && (n) == {word}_{new.upper()})" for old, targets in moves.items() for new in sorted(targets)
+        ]
         born = [f"((s) == {word}_{state.upper()})" for state in sorted(BIRTH[table])]
         over = [f"((s) == {word}_{state.upper()})" for state in ended(table)]
         first = next(state for state in moves if state in BIRTH[table])
@@ -58,7 +64,8 @@ class Checker:
         """Judge every assertion and an LTL claim of the model; `fair`: who can always move will move, as "ends" claims need."""
         told = _run(["./pan", "-m100000", "-w18", "-a", *(["-f"] if fair else []), "-N", name], self.folder)
         errors, states = re.search(r"errors: (\d+)", told), re.search(r"(\d+) states, stored", told)
-        assert errors and states, told
+        assert errors, told
+        assert states, told
         found = [line for line in told.splitlines() if re.match(r"pan:\d+: (assertion|acceptance|invalid)", line)]
         # a search that was cut off has proved nothing
         assert found or not re.search(r"max search depth too small|out of memory|aborted", told), told

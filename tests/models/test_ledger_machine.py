@@ -11,7 +11,6 @@ from ledger import jobs, repair
 from ledger.rows import chunks
 from ledger.session import Ledger
 from tests.models.ledger_machine import Bench, prepare, run
-from tests.models.moves import LEGAL, MADE_BY, WHO
 
 
 @pytest.fixture
@@ -22,11 +21,6 @@ def bench(new_ledger: Callable[..., Ledger]) -> Bench:
 def test_the_verbs_keep_their_promises_in_any_order(bench: Bench) -> None:
     run(bench, examples=25, steps=50)
     assert bench.steps > 500
-
-
-def test_every_move_of_the_table_is_some_verbs() -> None:
-    assert MADE_BY.keys() == LEGAL
-    assert {verb for verbs in MADE_BY.values() for verb in verbs} == WHO.keys()
 
 
 def _without_the_attempt(chunk_id: str, _attempt: int) -> tuple[Any, ...]:
