@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench quality fuzz faults clean
+.PHONY: help setup libraries demo up test check fix bench quality fuzz models faults docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -60,8 +60,14 @@ quality: setup ## measure how well vectors find what they should
 fuzz: setup ## mutants of real and bad files through the sandbox; ARGS="--minutes 60" for an hour
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
+models: setup ## the models through Spin, and the ledger's verbs in 2,000 random orders
+	@$(BIN)/python -m tests.models $(ARGS)
+
 faults: setup ## kill, freeze and lie to real processes for ten minutes, and judge what is left; ARGS="--help"
 	@$(BIN)/python -m tests.faults.campaign $(ARGS)
+
+docs: setup ## draw docs/states.md from ledger/states.py
+	@$(BIN)/python -m tests.models.drawing
 
 clean: ## remove what setup and runs made
 	rm -rf $(VENV) cadmill-data .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

@@ -288,7 +288,10 @@ def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str,
 
     None: a stale attempt; nothing was written."""
     job = lock(tx, claimed.chunk_id)
-    state = "dead" if retry_at is None else "waiting"
+    settled = {outcome.index for outcome in outcomes}
+    left = [item.index for item in claimed.items if item.index not in settled]
+    state = "dead" if retry_at is None else "waiting" if left else "done"
+    retry_at = retry_at if left else None  # a chunk without items has nothing to wait for
     moved = tx.execute(
         update(chunks)
         .where(*ours(claimed.chunk_id, claimed.attempt))
@@ -296,8 +299,7 @@ def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str,
     )
     if job is None or moved.rowcount != 1:
         return None
-    settled = {outcome.index for outcome in outcomes}
-    rest = [Outcome(item.index, error=error) for item in claimed.items if item.index not in settled] if retry_at is None else []
+    rest = [Outcome(index, error=error) for index in left] if state == "dead" else []
     settle_items(tx, job, claimed, [*outcomes, *rest])
     audit.record(
         tx, job.tenant_id, claimed.chunk_id, f"chunk.{state}", job.id, attempt=claimed.attempt, code=error["code"], retry_at=iso(retry_at)

@@ -43,11 +43,13 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int, rule: quarantine.Rule) -> b
     )
     alone = len(pending) == 1
     give_up, split = alone and crashes >= CRASHES_MAX, len(pending) > 1 and crashes >= SPLIT_AFTER
-    tx.execute(
+    moved = tx.execute(
         update(chunks)
-        .where(*jobs.ours(chunk_id, attempt))
+        .where(*jobs.ours(chunk_id, attempt), chunks.c.lease_until < tx.now)
         .values(state="dead" if give_up or split else "queued", crashes=crashes, owner=None, lease_until=None, rung_at=None)
     )
+    if moved.rowcount != 1:  # handed back, or alive after all: those two take no lock on the job
+        return False
     audit.record(tx, job.tenant_id, "upkeep", "chunk.rescued", job.id, chunk=chunk_id, attempt=attempt, crashes=crashes, split=split)
     if split:
         _split(tx, job, chunk, pending)
@@ -158,5 +160,7 @@ def prune(tx: Tx, ended_before: float, keys_before: float, limit: int = 500) -> 
     """Forget jobs that ended before a time, with their chunks, items and deliveries; old Idempotency-Keys and old names of commits."""
     tx.execute(delete(idempotency).where(idempotency.c.created_at < keys_before))
     commits.forget(tx.connection, keys_before)
-    old = select(job_rows.c.id).where(job_rows.c.finished_at < ended_before, job_rows.c.state.in_(ended("jobs"))).limit(limit)
-    return int(tx.execute(delete(job_rows).where(job_rows.c.id.in_(old))).rowcount)
+    old = (job_rows.c.finished_at < ended_before, job_rows.c.state.in_(ended("jobs")))
+    some = select(job_rows.c.id).where(*old).limit(limit)
+    # Asked twice: PostgreSQL looks again at the outer condition only when a retry has changed the row meanwhile.
+    return int(tx.execute(delete(job_rows).where(job_rows.c.id.in_(some), *old)).rowcount)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from sqlalchemy import select
+import pytest
+from sqlalchemy import event, select, text
 
-from ledger import idempotency, jobs, leases, repair
+from ledger import changes, idempotency, jobs, leases, repair
 from ledger.chunking import ChunkSize
 from ledger.rows import chunks, deliveries, items
 from ledger.rows import jobs as job_rows
+from ledger.session import Ledger
 from tests.ledger.conftest import Desk
 
 
@@ -120,3 +125,72 @@ def test_one_owner_at_a_time_holds_a_lease(desk: Desk) -> None:
     assert acquire("z") is None
     desk.hand.time += 11
     assert acquire("z") == 3
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer at a time
+def test_a_chunk_handed_back_while_upkeep_looks_is_not_given_up(desk: Desk, new_ledger: Callable[..., Ledger]) -> None:
+    """`hand_back` and `beat` take no lock on the job, so a rescue may have read what is no longer true when it writes."""
+    job_id = desk.add(1)
+    for _ in range(repair.CRASHES_MAX - 1):
+        desk.must_claim(desk.ring()[0], lease=1)
+        desk.hand.time += 2
+        assert rescue(desk) == 1
+    late = desk.must_claim(desk.ring()[0], lease=1)
+    desk.hand.time += 2
+    second = new_ledger(desk.hand.clock())
+
+    def hand_back_in_between(*found: Any) -> None:
+        if found[2].startswith("SELECT items"):  # the last thing that a rescue reads
+            with second.write() as tx:
+                assert jobs.hand_back(tx, late)
+
+    event.listen(desk.ledger.engine, "after_cursor_execute", hand_back_in_between)
+    assert rescue(desk) == 0
+    event.remove(desk.ledger.engine, "after_cursor_execute", hand_back_in_between)
+    assert desk.counts(job_id) == (0, 0, 0, 1)
+    desk.finish(desk.must_claim(desk.ring()[0]))
+    assert desk.job(job_id)["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_job_retried_while_it_is_pruned_stays(desk: Desk, new_ledger: Callable[..., Ledger]) -> None:
+    job_id = desk.add(1)
+    claimed = desk.must_claim(desk.ring()[0])
+    desk.finish(claimed, 0)
+    desk.hand.time += 100
+    second = new_ledger(desk.hand.clock())
+
+    def pruned() -> int:
+        with second.write() as tx:
+            return repair.prune(tx, tx.now - 50, tx.now - 50)
+
+    def waits() -> bool:
+        with desk.ledger.read() as tx:
+            return (
+                tx.number(text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM jobs%'"))
+                > 0
+            )
+
+    with ThreadPoolExecutor(1) as pool:
+        with desk.ledger.write() as tx:
+            changes.retry(tx, desk.tenant.id, job_id, desk.size)
+            pruning = pool.submit(pruned)
+            until = time.monotonic() + 60
+            while not waits() and time.monotonic() < until:
+                time.sleep(0.02)
+            assert waits(), "the prune did not come upon the row that is being retried"
+        assert pruning.result(60) == 0
+    assert desk.job(job_id)["state"] == "queued"
+
+
+def test_a_chunk_of_which_every_item_has_an_outcome_is_done_whatever_failed(desk: Desk) -> None:
+    """It would wait, be claimed with nothing to do, and after two deaths bring every later rescue down."""
+    job_id = desk.add(2)
+    claimed = desk.must_claim(desk.ring()[0])
+    outcomes = [jobs.Outcome(item.index, result={}) for item in claimed.items]
+    with desk.ledger.write() as tx:
+        settled = jobs.fail(tx, claimed, outcomes, {"code": "STORE_UNAVAILABLE"}, tx.now + 5)
+    assert settled is not None
+    assert settled.job_state == "succeeded"
+    with desk.ledger.read() as tx:
+        assert tx.execute(select(chunks.c.state).where(chunks.c.job_id == job_id)).scalars().all() == ["done"]

@@ -5,21 +5,23 @@ after every step. Rings are lost whenever the machine likes, workers stay at lar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import delete, text
 from sqlalchemy.exc import DBAPIError
 
 from foundation.clock import SYSTEM
 from foundation.errors import Failure
-from ledger import changes, jobs, outbox, repair
+from ledger import changes, jobs, outbox, repair, tenants
 from ledger.chunking import ChunkSize
 from ledger.jobs import Claimed, NewItem, NewJob, Outcome
+from ledger.migrate import migrate
 from ledger.outbox import Delivery, Try
 from ledger.rows import jobs as job_rows
 from ledger.session import Ledger, Tx
@@ -32,12 +34,12 @@ LIVE = frozenset(state for state in TABLES["chunks"] if state not in ended("chun
 PICK = st.integers(0, 1 << 16)
 
 _ROWS = {
-    "jobs": "SELECT * FROM jobs",
-    "chunks": "SELECT * FROM chunks ORDER BY job_id, ordinal",
+    "jobs": "SELECT id, state, generation, callback_url, max_concurrency, total, succeeded, failed, cancelled, finished_at FROM jobs",
+    "chunks": "SELECT id, job_id, state, attempt, crashes, lease_until, run_after, rung_at FROM chunks ORDER BY job_id, ordinal",
     "items": 'SELECT job_id, "index", chunk_id, state, attempts FROM items',
     "deliveries": "SELECT id, job_id, state, attempt, run_after, event FROM deliveries",
-    "trail": "SELECT seq, action, subject, detail FROM audit WHERE seq > :seq AND action LIKE 'job.%'",
 }
+_TRAIL = text("SELECT seq, action, subject FROM audit WHERE seq > :seq AND action LIKE 'job.%'")
 _KEY = {"jobs": ("id",), "chunks": ("id",), "items": ("job_id", "index"), "deliveries": ("id",)}
 
 
@@ -101,9 +103,9 @@ class LedgerMachine(RuleBasedStateMachine):
         rows = Rows()
         with self.bench.ledger.read() as tx:
             for table, key in _KEY.items():
-                found = tx.connection.execute(text(_ROWS[table]))
+                found = tx.connection.exec_driver_sql(_ROWS[table])
                 getattr(rows, table).update({tuple(getattr(row, name) for name in key): row for row in found})
-            for row in tx.connection.execute(text(_ROWS["trail"]), {"seq": self.seq}):
+            for row in tx.connection.execute(_TRAIL, {"seq": self.seq}):
                 self.seq = max(self.seq, row.seq)
                 if row.action.removeprefix("job.") in ended("jobs"):
                     self.ends[row.subject] = self.ends.get(row.subject, 0) + 1
@@ -114,6 +116,9 @@ class LedgerMachine(RuleBasedStateMachine):
         """Whether the table of states has that move from where the row is."""
         row = getattr(self.rows, table).get(key)
         return row is not None and goal in TABLES[table][row.state]
+
+    def any(self, table: str, state: str) -> bool:
+        return any(row.state == state for row in getattr(self.rows, table).values())
 
     def current(self, claimed: Claimed) -> bool:
         row = self.rows.chunks.get((claimed.chunk_id,))
@@ -171,6 +176,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # -- doing
 
+    @precondition(lambda self: self.any("chunks", "queued"))
     @rule(window=st.integers(1, 4))
     def ring(self, window: int) -> None:
         with self.verb("jobs.ring") as tx:
@@ -261,6 +267,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.bench.hand.time += seconds
 
+    @precondition(lambda self: self.any("chunks", "running"))
     @rule()
     def rescue(self) -> None:
         before = self.rows
@@ -269,17 +276,19 @@ class LedgerMachine(RuleBasedStateMachine):
             assert repair.rescue(tx) == len(due)
         assert {key for key in before.chunks if self.rows.chunks[key].crashes != before.chunks[key].crashes} == due
 
-    @precondition(lambda self: any(row.state == "running" for row in self.rows.chunks.values()))
+    @precondition(lambda self: self.any("chunks", "running"))
     @rule()
     def all_workers_die(self) -> None:
         self.wait(LEASE + 1)
         self.rescue()
 
+    @precondition(lambda self: self.any("chunks", "waiting"))
     @rule()
     def due(self) -> None:
         with self.verb("repair.due") as tx:
             repair.due(tx)
 
+    @precondition(lambda self: self.any("chunks", "queued"))
     @rule()
     def rering(self) -> None:
         with self.bench.ledger.read() as tx:
@@ -287,6 +296,7 @@ class LedgerMachine(RuleBasedStateMachine):
         with self.verb("repair.rering") as tx:
             self.bells.update(name for name, _, _ in repair.rering(tx, lost))
 
+    @precondition(lambda self: any(row.state in ended("jobs") for row in self.rows.jobs.values()))
     @rule(age=st.sampled_from([0.0, 100.0]))
     def prune(self, age: float) -> None:
         before = self.rows
@@ -320,6 +330,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert outbox.settle(tx, delivery, outcome, self.now + 5 if again and not accepted else None) is current
         assert current or self.rows == before
 
+    @precondition(lambda self: self.any("deliveries", "sending"))
     @rule()
     def couriers_rescued(self) -> None:
         with self.verb("outbox.rescue") as tx:
@@ -336,6 +347,8 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         key = self._one(rows, pick)
         illegal = [state for state in TABLES[table] if state not in TABLES[table][rows[key].state] and state != rows[key].state]
+        if not illegal:
+            return
         where = " AND ".join(f'"{name}" = :k{place}' for place, name in enumerate(_KEY[table]))
         values = {f"k{place}": value for place, value in enumerate(key)} | {"goal": illegal[goal % len(illegal)]}
         try:
@@ -392,7 +405,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.bench.hand.time += 2 * LEASE
             self.rescue()
             self.due()
-            self.ring(64)
+            self.ring(window=64)
             self.rering()
             for chunk_id in sorted(self.bells):
                 claimed = self.do_claim(chunk_id)
@@ -418,3 +431,28 @@ class LedgerMachine(RuleBasedStateMachine):
     @staticmethod
     def _outcome(index: int, bad: int) -> Outcome:
         return Outcome(index, error={"code": "PROBE_FAILED"}) if bad >> index & 1 else Outcome(index, result={"n": index})
+
+
+def prepare(new_ledger: Callable[..., Ledger]) -> Bench:
+    """A bench on an empty database, which `new_ledger` opens with the clock it is given."""
+    hand = HandClock()
+    ledger = new_ledger(hand.clock())
+    migrate(ledger)
+    with ledger.write() as tx:
+        return Bench(ledger, hand, tenants.add(tx, "acme").id)
+
+
+def run(bench: Bench, examples: int, steps: int = 50, shrink: bool = True, same: bool = True) -> None:
+    """Run the machine; `same`: the same examples each time. Raises what a broken promise raises, with the steps to it."""
+
+    class Machine(LedgerMachine):
+        pass
+
+    Machine.bench = bench
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=steps, deadline=None, derandomize=same, database=None,
+            phases=[Phase.generate, *([Phase.shrink] if shrink else [])], suppress_health_check=list(HealthCheck),
+        ),
+    )  # fmt: skip

@@ -64,7 +64,8 @@ class Checker:
         """Judge every assertion and an LTL claim of the model; `fair`: who can always move will move, as "ends" claims need."""
         told = _run(["./pan", "-m100000", "-w18", "-a", *(["-f"] if fair else []), "-N", name], self.folder)
         errors, states = re.search(r"errors: (\d+)", told), re.search(r"(\d+) states, stored", told)
-        assert errors and states, told
+        assert errors, told
+        assert states, told
         found = [line for line in told.splitlines() if re.match(r"pan:\d+: (assertion|acceptance|invalid)", line)]
         # a search that was cut off has proved nothing
         assert found or not re.search(r"max search depth too small|out of memory|aborted", told), told

@@ -6,50 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
-from ledger import jobs, repair, tenants
-from ledger.migrate import migrate
+from ledger import jobs, repair
 from ledger.rows import chunks
 from ledger.session import Ledger
-from tests.ledger.conftest import HandClock
-from tests.models.ledger_machine import Bench, LedgerMachine
-from tests.models.moves import LEGAL, MADE_BY, WHO
-
-
-def run(bench: Bench, examples: int, steps: int, shrink: bool = True, seed: bool = True) -> None:
-    class Machine(LedgerMachine):
-        pass
-
-    Machine.bench = bench
-    phases = [Phase.generate, *([Phase.shrink] if shrink else [])]
-    run_state_machine_as_test(
-        Machine,
-        settings=settings(
-            max_examples=examples, stateful_step_count=steps, deadline=None, derandomize=seed, database=None, phases=phases,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )  # fmt: skip
+from tests.models.ledger_machine import Bench, prepare, run
 
 
 @pytest.fixture
 def bench(new_ledger: Callable[..., Ledger]) -> Bench:
-    hand = HandClock()
-    ledger = new_ledger(hand.clock())
-    migrate(ledger)
-    with ledger.write() as tx:
-        return Bench(ledger, hand, tenants.add(tx, "acme").id)
+    return prepare(new_ledger)
 
 
 def test_the_verbs_keep_their_promises_in_any_order(bench: Bench) -> None:
     run(bench, examples=25, steps=50)
     assert bench.steps > 500
-
-
-def test_every_move_of_the_table_is_some_verbs() -> None:
-    assert MADE_BY.keys() == LEGAL
-    assert {verb for verbs in MADE_BY.values() for verb in verbs} == WHO.keys()
 
 
 def _without_the_attempt(chunk_id: str, _attempt: int) -> tuple[Any, ...]:

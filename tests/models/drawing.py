@@ -1,0 +1,52 @@
+"""Draws `docs/states.md` from `ledger/states.py`: a picture of each table, and who makes each move. `make docs` writes it."""
+
+from __future__ import annotations
+
+from ledger.states import BIRTH, TABLES, ended
+from tests.models.moves import MADE_BY, WHO
+from tests.stack import ROOT
+
+PAGE = ROOT / "docs" / "states.md"
+
+_HEAD = """# The states, and who moves them
+
+Drawn by `make docs` from `ledger/states.py`, the one table. The database's triggers (`ledger/guards.py`), the Promela models and the
+state machine of `tests/models/` are made from the same table; a test fails when this page no longer is. Every other move is refused by
+the database itself, whoever asks.
+
+A worker acts for a numbered attempt, and what an attempt that is no longer the current one wants to write is refused.
+"""
+
+_WORDS = {
+    "jobs": "## A job\n\nOne asking of a task, over when its last item is. Only an explicit retry opens it again, as a new generation.",
+    "chunks": "## A chunk\n\nThe slice of a job that one worker claims. `running` to `queued`: its lease ended, or it was handed back.\n"
+    "`waiting`: for a time, or for a place within `max_concurrency`. `dead`: its items failed with it, or moved to chunks of their own.",
+    "items": "## An item\n\nOne input of a job. Its outcome is recorded once in each generation.",
+    "deliveries": "## A delivery\n\nOne webhook owed, written in the commit that ended the job.",
+}
+
+
+def page() -> str:
+    return "\n".join([_HEAD, *(f"{_WORDS[table]}\n\n{_picture(table)}\n\n{_who(table)}\n" for table in TABLES)])
+
+
+def _picture(table: str) -> str:
+    lines = ["```mermaid", "stateDiagram-v2", "    direction LR"]
+    lines += [f"    [*] --> {state}" for state in sorted(BIRTH[table])]
+    lines += [f"    {old} --> {new}" for old, targets in TABLES[table].items() for new in sorted(targets)]
+    lines += [f"    {state} --> [*]" for state in ended(table)]
+    return "\n".join([*lines, "```"])
+
+
+def _who(table: str) -> str:
+    lines = ["| from | to | by | in the verb |", "|---|---|---|---|"]
+    for (of, old, new), verbs in MADE_BY.items():
+        if of == table:
+            by = ", ".join(dict.fromkeys(WHO[verb] for verb in verbs))
+            lines.append(f"| {old or '(new)'} | {new} | {by} | {', '.join(f'`{verb}`' for verb in verbs)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    print(f"{PAGE.relative_to(ROOT)} is drawn")
