@@ -19,6 +19,7 @@ from foundation.settings import Settings
 
 _JOBS_AT_ONCE = 4
 _LOOK_SECONDS = 0.5
+_AGAIN_SECONDS = 5.0
 _GAP_SECONDS = (4.0, 10.0)
 _LASTING_SECONDS = (2.0, 8.0)
 _PATIENCE_SECONDS = 600.0
@@ -81,23 +82,27 @@ def _hurt(client: Client, admin_token: str, schedule: Sequence[Blow], parts: Seq
             job = work.extract(client, parts, "v4", force=True, labels={"chaos": "1"})
             log.accepted[job["id"]] = job["counts"]["total"]
         if due and due[0].at <= now:
-            _strike(client, admin_token, due.pop(0), log)
+            blow = due.pop(0)
+            if not _strike(client, admin_token, blow, log) and now + _AGAIN_SECONDS < seconds:
+                due.insert(0, Blow(now + _AGAIN_SECONDS, blow.fault, blow.seconds))
         else:
             SYSTEM.sleep(_LOOK_SECONDS)
     return log
 
 
-def _strike(client: Client, admin_token: str, blow: Blow, log: Log) -> None:
+def _strike(client: Client, admin_token: str, blow: Blow, log: Log) -> bool:
+    """Whether it hit somebody: whom it would hit may still be down from the last one."""
     try:
         hit = client.chaos(blow.fault, blow.seconds, admin_token)["hit"]
     except ApiError as error:
         if error.code not in ("CHAOS_UNHEARD", "BROKER_UNAVAILABLE"):
             raise
-        log.missed[blow.fault] += 1  # whom it would hit is still down from the last one
-        show.line(f"  {blow.at:6.1f} s  {blow.fault} hit nobody ({error.code})", "yellow")
-        return
+        log.missed[blow.fault] += 1
+        show.line(f"  {blow.at:6.1f} s  {blow.fault} hit nobody yet ({error.code})", "yellow")
+        return False
     log.hit[blow.fault] += 1
     show.line(f"  {blow.at:6.1f} s  {blow.fault} {show.clean(hit)}")
+    return True
 
 
 def _open(client: Client, log: Log) -> list[str]:
@@ -113,7 +118,7 @@ def _verdict(client: Client, log: Log, open_jobs: Sequence[str], repaired: dict[
         ended += len(seen)
         lost += sum(1 for index in range(total) if index not in seen)
         twice += sum(count - 1 for count in seen.values()) + sum(1 for index in seen if index >= total)
-    show.line(f"\nfaults: {log.hit.total()} hit, {log.missed.total()} hit nobody; upkeep: {show.clean(repaired)}", "bold")
+    show.line(f"\nfaults: {log.hit.total()} hit, {log.missed.total()} times nobody was there; upkeep: {show.clean(repaired)}", "bold")
     healthy = True
     if reason := store_doctor.why_not(here):
         show.line(f"store: not looked at ({reason}); twice is counted by the API's answers alone", "yellow")

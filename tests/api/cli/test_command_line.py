@@ -28,7 +28,7 @@ def cadmill(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
 def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     helped = cadmill("--help")
     assert helped.returncode == 0
-    for command in ("up", "submit", "jobs", "watch", "similar", "cancel", "retry", "queues", "settings", "doctor", "demo"):
+    for command in ("up", "submit", "jobs", "watch", "similar", "cancel", "retry", "queues", "settings", "doctor", "chaos", "demo"):
         assert f"\n  {command} " in helped.stdout
     loaded = subprocess.run(
         [sys.executable, "-c", "import sys, api.cli.main; print({'httpx2', 'pydantic', 'celery'} & set(sys.modules))"],
