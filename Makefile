@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench quality fuzz clean
+.PHONY: help setup libraries demo up test check fix bench quality fuzz cancels poison clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -59,6 +59,12 @@ quality: setup ## measure how well vectors find what they should
 
 fuzz: setup ## mutants of real and bad files through the sandbox; ARGS="--minutes 60" for an hour
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+cancels: setup ## 5000 cancels at random moments in every pool, judged
+	@$(BIN)/python -m tests.faults.cancels $(ARGS)
+
+poison: setup ## 100 files that kill their reader among 2000 good ones
+	@$(BIN)/python -m tests.faults.poison $(ARGS)
 
 clean: ## remove what setup and runs made
 	rm -rf $(VENV) cadmill-data .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
