@@ -18,7 +18,7 @@ def test_running_work_stops_in_every_pool_and_a_process_that_does_not_look_is_en
     for pool in pools.POOLS:
         pools.start(stack, pool)
     job = stack.submit("probe", {"items": 3, "ms": 600_000})["id"]
-    wait_until(lambda: len({chunk.owner for chunk in evidence.chunks(job, "running")}) == 3)
+    wait_until(lambda: len({chunk.owner for chunk in evidence.chunks(job, "running")}) == 3, 120)
     assert stack.http.post(f"/api/v1/jobs/{job}/cancel").is_success
     answered = time.time()
     wait_until(lambda: len(evidence.trail(job, "chunk.stale")) == 3)

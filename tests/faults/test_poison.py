@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.faults import pools
 from tests.faults.conftest import NewStack
 from tests.faults.poison import ask, upload
+from tests.stack import ROOT, Stack
+
+
+def cadmill(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "api.cli.main", *arguments, "--url", stack.url, "--key", stack.key]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_files_that_kill_their_reader_twice_are_not_read_again_until_released(new_stack: NewStack, tmp_path: Path) -> None:
@@ -26,7 +34,10 @@ def test_files_that_kill_their_reader_twice_are_not_read_again_until_released(ne
     assert second["next_cursor"] is None
     assert {part["id"] for file in shown for part in file["parts"]} == set(parts["segv"])
     assert {file["crashes"] for file in shown} == {2}
-    address = f"/api/v1/quarantine/{shown[0]['sha256']}"
-    assert stack.http.delete(address).status_code == 204
+    sha256 = shown[0]["sha256"]
+    address = f"/api/v1/quarantine/{sha256}"
+    assert sha256 in cadmill(stack, "quarantine").stdout
+    assert cadmill(stack, "quarantine", "--release", sha256).returncode == 0
+    assert sha256 not in cadmill(stack, "quarantine").stdout
     assert stack.http.delete(address).json()["code"] == "QUARANTINE_NOT_FOUND"
     assert ask(stack, evidence, parts, 3, force=True).poison == {"FILE_QUARANTINED": 3, "ENGINE_CRASH": 1}
