@@ -131,7 +131,7 @@ class Stack:
         for name in names or tuple(self._table):
             self.spawn(name, list(self._table[name].argv))
         if "api" in self._running:
-            wait_until(self._answers)
+            wait_until(self._answers, 2 * PATIENCE)
         return self
 
     def spawn(self, name: str, argv: list[str]) -> subprocess.Popen[bytes]:

@@ -305,3 +305,16 @@ def test_the_openapi_document_tells_every_address(stack: Stack) -> None:
     document = stack.http.get("/openapi.json").json()
     assert {"/api/v1/parts", "/api/v1/jobs", "/api/v1/jobs/{job_id}/result.csv", "/health/ready", "/metrics"} <= set(document["paths"])
     assert stack.http.get("/docs").status_code == 200
+
+
+def test_a_deadline_that_cannot_be_kept_is_refused_and_one_that_can_is_told(stack: Stack) -> None:
+    for deadline in (-5, 1_500_000_000, "2001-01-01T00:00:00Z", "2300-01-01T00:00:00", "soon"):
+        answer = stack.http.post("/api/v1/jobs", json={**PROBE, "deadline": deadline})
+        assert_problem(answer, 422, "REQUEST_INVALID")
+    later = time.time() + 50
+    answer = stack.http.post("/api/v1/jobs", json={**PROBE, "deadline": 20, "run_after": later})
+    assert_problem(answer, 422, "REQUEST_INVALID")
+    for deadline in (3600, "2099-01-01T00:00:00+02:00", 4_000_000_000):
+        job = stack.submit("probe", {"items": 1}, deadline=deadline)
+        assert job["deadline"] > job["created_at"]
+        assert stack.wait(job["id"])["state"] == "succeeded"

@@ -30,6 +30,10 @@ class Evidence:
         with self.ledger.read() as tx:
             return [row for row in tx.execute(chosen) if state in (None, row.state)]
 
+    def job_state(self, job_id: str) -> str:
+        with self.ledger.read() as tx:
+            return str(tx.execute(select(rows.jobs.c.state).where(rows.jobs.c.id == job_id)).scalar_one())
+
     def most_rings(self, job_id: str) -> int:
         return max(int(chunk.rings) for chunk in self.chunks(job_id))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -13,14 +14,15 @@ class Receiver:
     def __init__(self) -> None:
         self.answers: list[int] = []
         self.ids: list[str] = []
+        self.told: list[dict[str, Any]] = []  # the bodies, in the same order
         self._end = threading.Event()
         self._lock = threading.Lock()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
-                status = receiver._note(self.headers["webhook-id"])
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                status = receiver._note(self.headers["webhook-id"], body)
                 if status == 0:
                     receiver._end.wait()
                     return
@@ -34,9 +36,10 @@ class Receiver:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/told"
 
-    def _note(self, webhook_id: str) -> int:
+    def _note(self, webhook_id: str, body: dict[str, Any]) -> int:
         with self._lock:
             self.ids.append(webhook_id)
+            self.told.append(body)
             return self.answers.pop(0) if self.answers else 204
 
     def __enter__(self) -> Self:

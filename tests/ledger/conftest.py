@@ -40,10 +40,10 @@ class Desk:
     hand: HandClock
     size: ChunkSize = field(default_factory=lambda: ChunkSize(10, 10**9, 1))
 
-    def add(self, items: int = 10, step: int = 6, **more: object) -> str:
+    def add(self, count: int = 10, step: int = 6, **more: object) -> str:
         job = NewJob(
             id=SYSTEM.new_id("job"), tenant_id=self.tenant.id, kind="probe", queue="probe", priority=PRIORITIES[step], step=step, input={},
-            items=[NewItem(payload={"n": n}) for n in range(items)], size=self.size, **more,  # type: ignore[arg-type]
+            size=self.size, **{"items": [NewItem(payload={"n": n}) for n in range(count)]} | more,  # type: ignore[arg-type]
         )  # fmt: skip
         with self.ledger.write() as tx:
             jobs.add(tx, job)
@@ -55,7 +55,7 @@ class Desk:
 
     def claim(self, chunk_id: str, lease: float = 60) -> Claimed | None:
         with self.ledger.write() as tx:
-            return jobs.claim(tx, chunk_id, "worker", lease)
+            return jobs.claim(tx, chunk_id, "worker", lease, "2")
 
     def must_claim(self, chunk_id: str, lease: float = 60) -> Claimed:
         claimed = self.claim(chunk_id, lease)

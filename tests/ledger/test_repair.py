@@ -72,7 +72,7 @@ def test_a_chunk_that_keeps_dying_is_split_and_its_culprit_found(desk: Desk) -> 
             break
     assert desk.job(job_id)["state"] == "partial"
     assert desk.counts(job_id) == (7, 1, 0, 0)
-    assert deaths == repair.SPLIT_AFTER + repair.CRASHES_MAX - 1
+    assert deaths == repair.SPLIT_AFTER + repair.CRASHES_MAX
     with desk.ledger.read() as tx:
         (error,) = tx.execute(select(items.c.error).where(items.c.job_id == job_id, items.c.state == "failed")).scalars()
     assert error["code"] == "ENGINE_CRASH"
