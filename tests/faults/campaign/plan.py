@@ -38,8 +38,8 @@ class Asking:
         return {"kind": self.kind, "input": given, "priority": self.priority, **more}
 
 
-LONG_MS = 5000.0
-"""Longer than a lease and its rescue: who is frozen in such an item wakes while another one works on it, and only the fence stands between."""
+LONG_MS = 6000.0
+"""Longer than a lease and its rescue: who is frozen in it wakes while another one works on the same item, and only the fence helps."""
 
 
 def work(seed: int, items: int) -> list[Asking]:
@@ -113,7 +113,7 @@ def with_long_items(askings: Sequence[Asking], blows: Schedule) -> list[Asking]:
     chosen: list[Asking] = []
     accepted = 0
     for asking in askings:
-        if freezes and accepted >= freezes[0] and asking.items >= 4 and asking.kind == "probe":
+        if freezes and accepted >= freezes[0] and asking.items <= 3 and asking.kind == "probe":
             freezes.pop(0)
             asking = replace(asking, ms=LONG_MS, priority="urgent", faults={}, cancel_after=None, max_concurrency=None)
         chosen.append(asking)
