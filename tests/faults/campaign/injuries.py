@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 from foundation.errors import Failure
 from ledger import rows
 from tests.faults.campaign.fleet import COMPUTE, COURIERS, LEASE_SECONDS, RESTARTED_BY_A_DEPLOY, Fleet, PostgreSQL
+from tests.faults.campaign.plan import LONG_MS
 from tests.faults.points import Mode
 from tests.stack import ROOT
 
@@ -102,6 +103,15 @@ def flush_redis(fleet: Fleet, dice: random.Random) -> str:
     return f"{held} messages gone" if held else ""
 
 
+def _with_a_long_item(fleet: Fleet) -> str:
+    """A compute worker that is at an item which outlasts a rescue, if there is one."""
+    found = select(rows.chunks.c.owner, rows.jobs.c.input).join(rows.jobs, rows.jobs.c.id == rows.chunks.c.job_id)
+    with contextlib.suppress(Failure), fleet.ledger.read() as tx:
+        owners = {row.owner for row in tx.execute(found.where(rows.chunks.c.state == "running")) if row.input.get("ms", 0) >= LONG_MS}
+        return next((name for name in COMPUTE if any(owner.endswith(f":{fleet.stack.pid(name)}") for owner in owners)), "")
+    return ""
+
+
 def _messages(fleet: Fleet) -> int:
     with contextlib.suppress(redis.RedisError), redis.Redis.from_url(fleet.redis.url) as client:
         lists = [key for key in client.scan_iter() if client.type(key) == b"list"]
@@ -126,7 +136,7 @@ def hurt_database(fleet: Fleet, dice: random.Random) -> str:
 
 
 def freeze(fleet: Fleet, dice: random.Random) -> str:
-    name = _busy(fleet, dice)
+    name = str(fleet.wait(lambda: _with_a_long_item(fleet), 3, 0.01)) or _busy(fleet, dice)
     if not name:
         return ""
     seconds = dice.uniform(2, 5) * LEASE_SECONDS

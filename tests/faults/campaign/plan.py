@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 SAMPLES = ("dxf/ae.r2000a.dxf", "dxf/ae.r2013b.dxf", "stl/20mm-xyz-cube.stl", "stl/angle_block.STL")
+FEW = 1000  # a run of fewer items has smaller jobs and longer items, so that there is work for every fault
 PRIORITIES = ("urgent", "high", "normal", "normal", "normal", "low")
 
 
@@ -37,11 +38,15 @@ class Asking:
         return {"kind": self.kind, "input": given, "priority": self.priority, **more}
 
 
+LONG_MS = 6000.0
+"""Longer than a lease and its rescue: who is frozen in it wakes while another one works on the same item, and only the fence helps."""
+
+
 def work(seed: int, items: int) -> list[Asking]:
     """Jobs of `items` items together. The first one holds an item that always kills its process, among neighbours."""
     dice = random.Random(f"work {seed}")
     asked: list[Asking] = []
-    left, few = items, items < 1000
+    left, few = items, items < FEW
     sizes = (1, 3, 6, 10) if few else (1, 5, 20, 60, 120, 200)
     while left > 0:
         real = bool(asked) and dice.random() < 0.25
@@ -100,6 +105,20 @@ class Schedule:
 
     def told(self) -> str:
         return "\n".join(f"  {blow.number:3}  after {blow.at_items:6} items  {blow.kind}" for blow in self.blows)
+
+
+def with_long_items(askings: Sequence[Asking], blows: Schedule) -> list[Asking]:
+    """The same with a job of long items before each freeze, in place of some of those that would come then."""
+    freezes = [blow.at_items for blow in blows.blows if blow.kind == "F7"]
+    chosen: list[Asking] = []
+    accepted = 0
+    for asking in askings:
+        if freezes and accepted >= freezes[0] and asking.items <= 3 and asking.kind == "probe":
+            freezes.pop(0)
+            asking = replace(asking, ms=LONG_MS, priority="urgent", faults={}, cancel_after=None, max_concurrency=None)
+        chosen.append(asking)
+        accepted += asking.items
+    return chosen
 
 
 def schedule(seed: int, items: int, faults: int, kinds: Sequence[str] = ROUND) -> Schedule:

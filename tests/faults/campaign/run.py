@@ -9,7 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy import select
+
 from foundation.errors import Failure
+from ledger import rows
 from tests.faults.campaign import moves, oracle, plan
 from tests.faults.campaign.client import Clients
 from tests.faults.campaign.ear import Ear
@@ -59,6 +62,8 @@ def campaign(aim: Aim, folder: Path) -> Outcome:
     """Run it. Everything it writes is in `folder`; nothing of it is left running."""
     folder.mkdir(parents=True, exist_ok=True)
     schedule, askings = plan.schedule(aim.seed, aim.items, aim.faults), plan.work(aim.seed, aim.items)
+    if aim.items < plan.FEW:
+        askings = plan.with_long_items(askings, schedule)
     print(f"seed {aim.seed}, {aim.dialect}: {len(askings)} jobs, {aim.items} items\n{schedule.told()}", flush=True)
     started = time.monotonic()
     redis = RedisServer(folder / "redis").start()
@@ -95,6 +100,8 @@ def campaign(aim: Aim, folder: Path) -> Outcome:
 def _strike(fleet: Fleet, clients: Clients, asking: threading.Thread, schedule: Schedule) -> list[Struck]:
     """Each blow when its time has come: that many items accepted, or everything asked for."""
     struck: list[Struck] = []
+    clients.allowed = 1
+    fleet.wait(lambda: _worked(fleet), 60)  # every process is up
     started = time.monotonic()
     for blow in schedule.blows:
         clients.allowed = blow.at_items
@@ -110,6 +117,12 @@ def _strike(fleet: Fleet, clients: Clients, asking: threading.Thread, schedule: 
         print(f"  {time.monotonic() - started:6.1f} s {blow.number:3} {blow.kind:12} at {clients.accepted:6} items: {said}", flush=True)
     clients.allowed = schedule.items
     return struck
+
+
+def _worked(fleet: Fleet) -> bool:
+    """Whether a first chunk has been done."""
+    with fleet.ledger.read() as tx:
+        return tx.first(select(rows.chunks.c.id).where(rows.chunks.c.state == "done").limit(1)) is not None
 
 
 def _settled(fleet: Fleet) -> bool:
