@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from api import problems
 from api.doors import Doors
 from api.house import Caretaker, House, build
-from api.routes import health, jobs, parts, previews, webhooks
+from api.routes import bulk, health, jobs, parts, previews, schedules, webhooks
 from foundation import metrics, telemetry
 from foundation.settings import settings
 from tasks.ring import BackgroundDoorbell
@@ -49,7 +49,7 @@ def create(house: House | None = None) -> FastAPI:
     )  # fmt: skip
     app.state.house = here
     problems.install(app)
-    for routes in (parts, previews, jobs, webhooks, health):
+    for routes in (parts, previews, bulk, jobs, schedules, webhooks, health):
         app.include_router(routes.router)
     app.add_middleware(Doors, clock=here.clock, max_json_bytes=here.settings.upload.max_json_bytes, uploads=parts.router.prefix)
     return app

@@ -16,6 +16,9 @@ _STALE = Counter("stale_commit", "Commits of overtaken attempts, refused")
 _RINGS_FAILED = Counter("cadmill_rings_failed", "Doorbells that Redis did not take (they are rung again)")
 _RINGS_DROPPED = Counter("cadmill_rings_dropped", "Doorbells for chunks that did not wait for one")
 _REPAIRS = Counter("cadmill_repairs", "What upkeep repaired", ["what"])
+_HANDED_BACK = Counter("cadmill_chunks_handed_back", "Chunks given back by a worker that was told to stop")
+_SLOTS = Counter("cadmill_schedule_slots", "Slots of schedules, by what became of them", ["outcome"])
+_PRUNED = Counter("cadmill_pruned", "What retention let go", ["what"])
 _EXTRACTION = Histogram("feature_extraction_latency_seconds", "Reading one file and computing its vector", ["version"])
 _PREVIEWS = Histogram("cadmill_preview_seconds", "Drawing the previews of one file", ["format"])
 _DELIVERIES = Counter("cadmill_delivery_tries", "Tries to deliver a webhook, by what came of them", ["state"])
@@ -42,6 +45,13 @@ def count(event: Event) -> None:
             _REPAIRS.labels("due").inc(event.due)
             _REPAIRS.labels("rung_again").inc(event.rung_again)
             _REPAIRS.labels("deliveries_rescued").inc(event.deliveries_rescued)
+        case telemetry.ChunkHandedBack():
+            _HANDED_BACK.inc()
+        case telemetry.SlotSettled():
+            _SLOTS.labels(event.outcome).inc(event.slots)
+        case telemetry.Pruned():
+            for what in ("jobs", "items", "chunks", "results", "slots", "files"):
+                _PRUNED.labels(what).inc(getattr(event, what))
         case telemetry.FeaturesExtracted():
             _EXTRACTION.labels(event.version).observe(event.seconds)
         case telemetry.PreviewDrawn():

@@ -62,6 +62,7 @@ class Claimed:
 
     chunk_id: str
     attempt: int
+    tries: int  # attempts that count: those that were handed back do not
     crashes: int
     job_id: str
     tenant_id: str
@@ -195,7 +196,7 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float) -> Claimed | 
         update(chunks)
         .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
         .values(state="running", attempt=chunks.c.attempt + 1, owner=owner, lease_until=tx.now + lease_seconds, rung_at=None)
-        .returning(chunks.c.attempt, chunks.c.crashes, chunks.c.queue, chunks.c.step)
+        .returning(chunks.c.attempt, chunks.c.handed_back, chunks.c.crashes, chunks.c.queue, chunks.c.step)
     ).one_or_none()
     if row is None:
         return None
@@ -214,6 +215,7 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float) -> Claimed | 
     return Claimed(
         chunk_id=chunk_id,
         attempt=row.attempt,
+        tries=row.attempt - row.handed_back,
         crashes=row.crashes,
         job_id=job.id,
         tenant_id=job.tenant_id,
@@ -234,16 +236,23 @@ def beat(tx: Tx, chunk_id: str, attempt: int, lease_seconds: float) -> bool:
     return bool(tx.execute(update(chunks).where(*ours(chunk_id, attempt)).values(lease_until=tx.now + lease_seconds)).rowcount == 1)
 
 
-def hand_back(tx: Tx, claimed: Claimed) -> bool:
-    """Give a chunk back untouched, because this process has to stop: somebody else may start it at once."""
-    return bool(
-        tx.execute(
-            update(chunks)
-            .where(*ours(claimed.chunk_id, claimed.attempt))
-            .values(state="queued", owner=None, lease_until=None, rung_at=None)
-        ).rowcount
-        == 1
+def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> bool:
+    """Keep what is done of a chunk and give the rest back, because this process has to stop: somebody else may start it at once.
+
+    Such an attempt is charged neither as a try nor as a crash. False: a stale attempt; nothing was written."""
+    if len(outcomes) == len(claimed.items):
+        return finish(tx, claimed, outcomes) is not None
+    job = lock(tx, claimed.chunk_id)
+    moved = tx.execute(
+        update(chunks)
+        .where(*ours(claimed.chunk_id, claimed.attempt))
+        .values(state="queued", owner=None, lease_until=None, rung_at=None, handed_back=chunks.c.handed_back + 1)
     )
+    if job is None or moved.rowcount != 1:
+        return False
+    settle_items(tx, job, claimed, outcomes)
+    audit.record(tx, job.tenant_id, claimed.chunk_id, "chunk.handed_back", job.id, attempt=claimed.attempt, items=len(outcomes))
+    return True
 
 
 def finish(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome]) -> Settled | None:

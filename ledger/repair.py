@@ -1,18 +1,17 @@
-"""The verbs of upkeep: rescue, due, rering, prune. Every one is safe in any number of processes at once."""
+"""The verbs of upkeep: rescue, due, rering. Every one is safe in any number of processes at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 
 from foundation.errors import Failure
 from ledger import audit, jobs
-from ledger.rows import chunks, idempotency, items
+from ledger.rows import chunks, items
 from ledger.rows import jobs as job_rows
 from ledger.session import Tx
-from ledger.states import ended
 
 SPLIT_AFTER = 2  # a chunk whose process died this often is split, so that one poison item takes no neighbour along
 CRASHES_MAX = 3  # an item alone in its chunk is given up after this many deaths
@@ -51,7 +50,7 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int) -> bool:
         _split(tx, job, chunk, pending)
     if give_up:
         error = Failure("ENGINE_CRASH", {"attempts": attempt}).public()
-        ghost = jobs.Claimed(chunk_id, attempt, crashes, job.id, job.tenant_id, job.kind, chunk.queue, chunk.step, {}, ())
+        ghost = jobs.Claimed(chunk_id, attempt, attempt, crashes, job.id, job.tenant_id, job.kind, chunk.queue, chunk.step, {}, ())
         jobs.settle_items(tx, job, ghost, [jobs.Outcome(pending[0], error=error)])
         jobs.fill_places(tx, job)
         jobs.close(tx, job)
@@ -106,10 +105,3 @@ def unrung(tx: Tx) -> list[tuple[str, int]]:
     """The (queue, step) pairs in which chunks are queued and not rung."""
     rows = tx.execute(select(chunks.c.queue, chunks.c.step).where(chunks.c.state == "queued", chunks.c.rung_at.is_(None)).distinct())
     return [(row.queue, row.step) for row in rows]
-
-
-def prune(tx: Tx, ended_before: float, keys_before: float, limit: int = 500) -> int:
-    """Forget jobs that ended before a time, with their chunks, items and deliveries; and old Idempotency-Keys."""
-    tx.execute(delete(idempotency).where(idempotency.c.created_at < keys_before))
-    old = select(job_rows.c.id).where(job_rows.c.finished_at < ended_before, job_rows.c.state.in_(ended("jobs"))).limit(limit)
-    return int(tx.execute(delete(job_rows).where(job_rows.c.id.in_(old))).rowcount)

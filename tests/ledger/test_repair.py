@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from sqlalchemy import select
-
-from ledger import idempotency, jobs, leases, repair
+from ledger import jobs, leases, repair
 from ledger.chunking import ChunkSize
-from ledger.rows import chunks, deliveries, items
-from ledger.rows import jobs as job_rows
 from tests.ledger.conftest import Desk
 
 
@@ -92,19 +88,6 @@ def test_lost_rings_are_named_and_rung_again_only_while_they_wait(desk: Desk) ->
     with desk.ledger.write() as tx:
         assert {name for name, _, _ in repair.rering(tx, [first, second, third])} == {first, third}
         assert repair.rung(tx, tx.now - 5) == []
-
-
-def test_old_jobs_are_pruned_with_all_that_hangs_on_them(desk: Desk) -> None:
-    old = desk.add(10, callback_url="https://example.com/hook")
-    desk.finish(desk.must_claim(desk.ring()[0]))
-    desk.hand.time += 1000
-    young = desk.add(10)
-    with desk.ledger.write() as tx:
-        idempotency.claim(tx, desk.tenant.id, "k", "h", 30)
-        assert repair.prune(tx, tx.now - 500, tx.now - 500) == 1
-        assert tx.execute(select(job_rows.c.id)).scalars().all() == [young]
-        for table in (chunks, items, deliveries):
-            assert tx.execute(select(table.c.job_id).where(table.c.job_id == old)).all() == []
 
 
 def test_one_owner_at_a_time_holds_a_lease(desk: Desk) -> None:
