@@ -72,7 +72,7 @@ def add(
 
     \b
       cadmill schedules add nightly "30 2 * * *" --kind similarity --input '{"queries": "all"}' --timezone Europe/Berlin
-      cadmill schedules add warm "0 6 * * MON-FRI" --kind prewarm --input '{"target": "cache"}' --catch-up last
+      cadmill schedules add warm "0 6 * * MON-FRI" --kind prewarm --catch-up last
     """
     from api.cli import show
     from api.cli.main import _labels

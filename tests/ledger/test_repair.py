@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+from sqlalchemy import select
+
 from ledger import jobs, leases, repair
 from ledger.chunking import ChunkSize
+from ledger.rows import items
 from tests.ledger.conftest import Desk
 
 
