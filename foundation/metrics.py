@@ -17,6 +17,9 @@ _DOUBTED = Counter("cadmill_commits_doubted", "Commits told failed, by what the 
 _RINGS_FAILED = Counter("cadmill_rings_failed", "Doorbells that Redis did not take (they are rung again)")
 _RINGS_DROPPED = Counter("cadmill_rings_dropped", "Doorbells for chunks that did not wait for one")
 _REPAIRS = Counter("cadmill_repairs", "What upkeep repaired", ["what"])
+_HANDED_BACK = Counter("cadmill_chunks_handed_back", "Chunks given back by a worker that was told to stop")
+_SLOTS = Counter("cadmill_schedule_slots", "Slots of schedules, by what became of them", ["outcome"])
+_PRUNED = Counter("cadmill_pruned", "What retention let go", ["what"])
 _EXTRACTION = Histogram("feature_extraction_latency_seconds", "Reading one file and computing its vector", ["version"])
 _PREVIEWS = Histogram("cadmill_preview_seconds", "Drawing the previews of one file", ["format"])
 _CRASHES = Counter("cadmill_engine_crashes", "Processes killed by the file they read", ["quarantined"])
@@ -48,6 +51,13 @@ def count(event: Event) -> None:
             _REPAIRS.labels("due").inc(event.due)
             _REPAIRS.labels("rung_again").inc(event.rung_again)
             _REPAIRS.labels("deliveries_rescued").inc(event.deliveries_rescued)
+        case telemetry.ChunkHandedBack():
+            _HANDED_BACK.inc()
+        case telemetry.SlotSettled():
+            _SLOTS.labels(event.outcome).inc(event.slots)
+        case telemetry.Pruned():
+            for what in ("jobs", "items", "chunks", "results", "slots", "files"):
+                _PRUNED.labels(what).inc(getattr(event, what))
         case telemetry.FeaturesExtracted():
             _EXTRACTION.labels(event.version).observe(event.seconds)
         case telemetry.PreviewDrawn():

@@ -75,7 +75,20 @@ class QueueSettings(_Section):
 class RetentionSettings(_Section):
     model_config = _section("RETENTION")
     job_days: float = Field(90, gt=0, description="ended jobs, their items and deliveries are pruned after this")
+    succeeded_days: float | None = Field(None, gt=0, description="the same for jobs that succeeded; none: as CADMILL_RETENTION_JOB_DAYS")
+    partial_days: float | None = Field(None, gt=0, description="the same for jobs that ended partial")
+    failed_days: float | None = Field(None, gt=0, description="the same for jobs that failed")
+    cancelled_days: float | None = Field(None, gt=0, description="the same for jobs that were cancelled")
+    result_days: float | None = Field(None, gt=0, description="results of items are emptied after this; none: with their job")
+    chunk_days: float = Field(1, gt=0, description="chunks of ended jobs are forgotten after this, so that claims see live work only")
+    file_days: float = Field(7, gt=0, description="files without a part are removed after this, with their vectors and previews")
     idempotency_days: float = Field(2, ge=1, description="Idempotency-Keys are remembered this long")
+
+
+class ScheduleSettings(_Section):
+    model_config = _section("SCHEDULE")
+    late_seconds: float = Field(60, gt=0, description="how late a slot may start where the schedule does not catch up")
+    max_per_tenant: int = Field(200, ge=1, description="most schedules of a tenant")
 
 
 class UploadSettings(_Section):
@@ -154,6 +167,12 @@ class ProcessSettings(_Section):
         validation_alias=AliasChoices("CADMILL_PROCESS_NAME", "name"),
         description="name of this process in leases",
     )
+    grace_seconds: float = Field(
+        10.0,
+        ge=0,
+        validation_alias=AliasChoices("CADMILL_PROCESS_GRACE_SECONDS", "grace_seconds"),
+        description="how long a compute worker that was told to stop goes on; what is not done then is handed back",
+    )
     probe: bool = Field(
         False, validation_alias=AliasChoices("CADMILL_PROBE", "probe"), description="1: the probe task of benchmarks and fault tests exists"
     )
@@ -182,6 +201,7 @@ class Settings(BaseModel):
     redis: RedisSettings = Field(default_factory=RedisSettings)
     queue: QueueSettings = Field(default_factory=QueueSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     upload: UploadSettings = Field(default_factory=UploadSettings)
     cad: CadSettings = Field(default_factory=CadSettings)
     sandbox: SandboxSettings = Field(default_factory=SandboxSettings)

@@ -47,6 +47,15 @@ class ChunkSettled(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ChunkHandedBack(Event):
+    """A worker that was told to stop gave a chunk back with so many of its items done."""
+
+    chunk_id: str
+    attempt: int
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
 class CommitStale(Event):
     """An attempt that was overtaken came back; what it brought was discarded."""
 
@@ -67,6 +76,27 @@ class Repaired(Event):
     due: int
     rung_again: int
     deliveries_rescued: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSettled(Event):
+    """What became of a slot of a schedule (or of a run of missed ones): submitted, refused or missed."""
+
+    schedule_id: str
+    outcome: str
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned(Event):
+    """What retention let go in one round: rows or files."""
+
+    jobs: int
+    items: int
+    chunks: int
+    results: int
+    slots: int
+    files: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,14 +43,17 @@ def cancel(tx: Tx, tenant_id: str, job_id: str) -> jobs.Settled:
     return jobs.announce(tx, row)
 
 
-def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize) -> None:
-    """Queue the failed items of an ended job again, as a new generation. Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE."""
+def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None = None) -> None:
+    """Queue the failed items of an ended job again, as a new generation; with a `code` only those that failed with it.
+
+    Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE."""
     job = _of_tenant(tx, tenant_id, job_id)
     if job.state not in ("failed", "partial"):
         raise Failure("JOB_NOT_RETRYABLE", {"state": job.state})
-    again = tx.execute(
-        select(items.c.index, items.c.bytes).where(items.c.job_id == job_id, items.c.state == "failed").order_by(items.c.index)
-    ).all()
+    failed = select(items.c.index, items.c.bytes).where(items.c.job_id == job_id, items.c.state == "failed").order_by(items.c.index)
+    again = tx.execute(failed if code is None else failed.where(items.c.error["code"].as_string() == code)).all()
+    if not again:
+        raise Failure("JOB_NOT_RETRYABLE", {"state": job.state, "items_with_code": 0})
     runs = cut([row.bytes for row in again], size)
     costs = [size.share(len(run), sum(again[at].bytes for at in run)) for run in runs]
     new = [jobs.new_chunk(tx, job, job.chunks_made + place, held=jobs.beyond(job, place), cost=cost) for place, cost in enumerate(costs)]
@@ -78,7 +81,8 @@ def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize) -> None:
 
 
 def _of_tenant(tx: Tx, tenant_id: str, job_id: str) -> Row[Any]:
-    job = tx.first(select(job_rows).where(job_rows.c.id == job_id, job_rows.c.tenant_id == tenant_id).with_for_update())
+    mine = (job_rows.c.id == job_id, job_rows.c.tenant_id == tenant_id, job_rows.c.pruned_at.is_(None))
+    job = tx.first(select(job_rows).where(*mine).with_for_update())
     if job is None:
         raise Failure("JOB_NOT_FOUND", {"id": job_id[:64]})
     return job

@@ -7,6 +7,7 @@ import hashlib
 import os
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -79,6 +80,7 @@ class FileStore:
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "files"
         self.incoming = self.directory / "incoming"
+        self._aside = self.directory / "aside"
         self.incoming.mkdir(parents=True, exist_ok=True)
 
     def path(self, sha256: str) -> Path:
@@ -94,6 +96,44 @@ class FileStore:
         for path in old:
             path.unlink(missing_ok=True)
         return len(old)
+
+    # removing
+
+    def put_aside(self, sha256: str) -> None:
+        """Take the bytes out of the way, not yet for good."""
+        self._aside.mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):  # lost before: then there is nothing to take
+            os.utime(self.path(sha256))
+            os.replace(self.path(sha256), self._aside / sha256)
+
+    def must_hold(self, sha256: str) -> None:
+        """See to it, before the commit of a row, that the bytes it names are there. Raises FILE_MISSING."""
+        if self.path(sha256).exists():
+            return
+        with suppress(FileNotFoundError):  # somebody else was first, or they are gone
+            os.replace(self._aside / sha256, self.path(sha256))
+        if not self.path(sha256).exists():
+            raise Failure("FILE_MISSING", {"sha256": sha256})
+
+    def aside(self) -> list[str]:
+        """Bytes that were put aside."""
+        return [path.name for path in self._aside.iterdir()] if self._aside.exists() else []
+
+    def empty_aside(self, older_than_seconds: float = _ABANDONED_SECONDS) -> None:
+        """Remove for good what was put aside a day ago, with its previews."""
+        limit = time.time() - older_than_seconds
+        for sha256 in self.aside():
+            with suppress(FileNotFoundError):  # put back meanwhile
+                if (self._aside / sha256).stat().st_mtime < limit:
+                    (self._aside / sha256).unlink()
+                    pictures = () if self.path(sha256).exists() else (self.directory / "previews" / sha256[:2]).glob(f"{sha256}.*")
+                    for picture in pictures:
+                        picture.unlink(missing_ok=True)
+
+    def old(self, before: float, folder: int) -> list[str]:
+        """Stored bytes of one of the 256 folders that were last uploaded before a time."""
+        place = self.directory / f"{folder:02x}"
+        return [path.name for path in place.iterdir() if path.stat().st_mtime < before] if place.exists() else []
 
 
 def _touched(path: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, exists, select
 
 from foundation.clock import iso
 from foundation.errors import Failure
@@ -32,13 +32,14 @@ def view(job: Row[Any]) -> dict[str, Any]:
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),
         "finished_at": iso(job.finished_at),
+        "results_pruned_at": iso(job.results_pruned_at),
         "error": job.error,
     }
 
 
 def get(tx: Tx, tenant_id: str, job_id: str) -> dict[str, Any]:
     """Raises JOB_NOT_FOUND, also for a job of another tenant."""
-    job = tx.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.tenant_id == tenant_id)).one_or_none()
+    job = tx.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.tenant_id == tenant_id, jobs.c.pruned_at.is_(None))).one_or_none()
     if job is None:
         raise Failure("JOB_NOT_FOUND", {"id": job_id[:64]})
     return view(job)
@@ -46,11 +47,35 @@ def get(tx: Tx, tenant_id: str, job_id: str) -> dict[str, Any]:
 
 def page(tx: Tx, tenant_id: str, limit: int, after: str | None, state: str | None, kind: str | None) -> list[dict[str, Any]]:
     """Jobs of a tenant, newest first, starting behind the job id `after`."""
-    query = select(jobs).where(jobs.c.tenant_id == tenant_id).order_by(jobs.c.id.desc()).limit(limit)
+    query = select(jobs).where(jobs.c.tenant_id == tenant_id, jobs.c.pruned_at.is_(None)).order_by(jobs.c.id.desc()).limit(limit)
     for column, value in ((jobs.c.state, state), (jobs.c.kind, kind)):
         query = query.where(column == value) if value else query
     query = query.where(jobs.c.id < after) if after else query
     return [view(row) for row in tx.execute(query)]
+
+
+def find(
+    tx: Tx,
+    tenant_id: str,
+    limit: int,
+    states: list[str],
+    kind: str | None,
+    labels: dict[str, str],
+    code: str | None,
+    finished_after: float | None = None,
+    finished_before: float | None = None,
+) -> list[str]:
+    """Ids of a tenant's jobs by state, kind, labels, the code of an item that failed, and when they ended; oldest first."""
+    query = select(jobs.c.id).where(jobs.c.tenant_id == tenant_id, jobs.c.state.in_(states), jobs.c.pruned_at.is_(None))
+    query = query.where(jobs.c.kind == kind) if kind else query
+    for name, value in labels.items():
+        query = query.where(jobs.c.labels[name].as_string() == value)
+    if code is not None:
+        failed = (items.c.job_id == jobs.c.id, items.c.state == "failed", items.c.error["code"].as_string() == code)
+        query = query.where(exists().where(*failed))
+    query = query.where(jobs.c.finished_at > finished_after) if finished_after is not None else query
+    query = query.where(jobs.c.finished_at < finished_before) if finished_before is not None else query
+    return list(tx.execute(query.order_by(jobs.c.id).limit(limit)).scalars())
 
 
 def page_items(tx: Tx, job_id: str, limit: int, after: int, state: str | None) -> list[dict[str, Any]]:

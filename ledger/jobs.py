@@ -64,6 +64,7 @@ class Claimed:
 
     chunk_id: str
     attempt: int
+    tries: int  # attempts that count: those that were handed back do not
     crashes: int
     job_id: str
     tenant_id: str
@@ -216,7 +217,7 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
             rung_at=None,
             started_at=tx.now,
         )
-        .returning(chunks.c.attempt, chunks.c.crashes, chunks.c.queue, chunks.c.step, chunks.c.turn, chunks.c.waits_for)
+        .returning(*(chunks.c[name] for name in ("attempt", "handed_back", "crashes", "queue", "step", "turn", "waits_for")))
     ).one_or_none()
     if row is None:
         return None
@@ -236,6 +237,7 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
     return Claimed(
         chunk_id=chunk_id,
         attempt=row.attempt,
+        tries=row.attempt - row.handed_back,
         crashes=row.crashes,
         job_id=job.id,
         tenant_id=job.tenant_id,
@@ -257,16 +259,23 @@ def beat(tx: Tx, chunk_id: str, attempt: int, lease_seconds: float) -> bool:
     return bool(tx.execute(update(chunks).where(*ours(chunk_id, attempt)).values(lease_until=tx.now + lease_seconds)).rowcount == 1)
 
 
-def hand_back(tx: Tx, claimed: Claimed) -> bool:
-    """Give a chunk back untouched, because this process has to stop: somebody else may start it at once."""
-    return bool(
-        tx.execute(
-            update(chunks)
-            .where(*ours(claimed.chunk_id, claimed.attempt))
-            .values(state="queued", owner=None, lease_until=None, rung_at=None)
-        ).rowcount
-        == 1
+def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> Settled | None:
+    """Keep what is done of a chunk and give the rest back, because this process has to stop: somebody else may start it at once.
+
+    Such an attempt is charged neither as a try nor as a crash. None: a stale attempt; nothing was written."""
+    if len(outcomes) == len(claimed.items):
+        return finish(tx, claimed, outcomes)
+    job = lock(tx, claimed.chunk_id)
+    moved = tx.execute(
+        update(chunks)
+        .where(*ours(claimed.chunk_id, claimed.attempt))
+        .values(state="queued", owner=None, lease_until=None, rung_at=None, handed_back=chunks.c.handed_back + 1)
     )
+    if job is None or moved.rowcount != 1:
+        return None
+    settle_items(tx, job, claimed, outcomes)
+    audit.record(tx, job.tenant_id, claimed.chunk_id, "chunk.handed_back", job.id, attempt=claimed.attempt, items=len(outcomes))
+    return Settled("running")
 
 
 def finish(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome]) -> Settled | None:
@@ -310,7 +319,7 @@ def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str,
 
 def recorded(tx: Tx, claimed: Claimed) -> Settled | None:
     """What an attempt has written whose commit was in doubt, by (chunk, attempt). None: nothing, it was overtaken."""
-    ends = ("chunk.done", "chunk.waiting", "chunk.dead")
+    ends = ("chunk.done", "chunk.waiting", "chunk.dead", "chunk.handed_back")
     told = select(audit_rows.c.detail).where(audit_rows.c.actor == claimed.chunk_id, audit_rows.c.action.in_(ends))
     if claimed.attempt not in {row.detail["attempt"] for row in tx.execute(told)}:
         return None

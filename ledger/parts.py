@@ -34,10 +34,13 @@ def add(tx: Tx, tenant_id: str, new: Sequence[NewPart], labels: dict[str, str]) 
     if not new:
         return
     dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
-    once = {part.sha256: part for part in new}
+    # One order everywhere, so that two uploads with common files never wait for each other; and an update rather than
+    # nothing where the row is there, because it holds the row against a sweep until the commit.
+    once = sorted({part.sha256: part for part in new}.values(), key=lambda part: part.sha256)
+    row = dialect.insert(files)
     tx.execute(
-        dialect.insert(files).on_conflict_do_nothing(index_elements=["sha256"]),
-        [{"sha256": p.sha256, "bytes": p.bytes, "format": p.format, "created_at": tx.now} for p in once.values()],
+        row.on_conflict_do_update(index_elements=["sha256"], set_={"bytes": row.excluded.bytes}),
+        [{"sha256": p.sha256, "bytes": p.bytes, "format": p.format, "created_at": tx.now} for p in once],
     )
     tx.execute(
         insert(parts),

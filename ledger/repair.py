@@ -1,19 +1,18 @@
-"""The verbs of upkeep: rescue, due, rering, prune. Every one is safe in any number of processes at once."""
+"""The verbs of upkeep: rescue, due, rering. Every one is safe in any number of processes at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import Row, bindparam, insert, select, tuple_, update
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit, commits, jobs, line, quarantine
-from ledger.rows import chunks, idempotency, in_state, items, parts
+from ledger import audit, jobs, line, quarantine
+from ledger.rows import chunks, in_state, items, parts
 from ledger.rows import jobs as job_rows
 from ledger.session import Tx
-from ledger.states import ended
 
 SPLIT_AFTER = 2  # a chunk whose process died this often is split, so that one poison item takes no neighbour along
 CRASHES_MAX = 2  # an item alone in its chunk is given up after this many deaths, and its file put into quarantine
@@ -48,7 +47,7 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int, rule: quarantine.Rule) -> b
         .where(*jobs.ours(chunk_id, attempt), chunks.c.lease_until < tx.now)
         .values(state="dead" if give_up or split else "queued", crashes=crashes, owner=None, lease_until=None, rung_at=None)
     )
-    if moved.rowcount != 1:  # handed back, or alive after all: those two take no lock on the job
+    if moved.rowcount != 1:  # alive after all: a beat takes no lock on the job
         return False
     audit.record(tx, job.tenant_id, "upkeep", "chunk.rescued", job.id, chunk=chunk_id, attempt=attempt, crashes=crashes, split=split)
     if split:
@@ -57,7 +56,7 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int, rule: quarantine.Rule) -> b
         _blame(tx, job, chunk, pending[0], rule)
     if give_up:
         error = Failure("ENGINE_CRASH", {"attempts": attempt}).public()
-        ghost = jobs.Claimed(chunk_id, attempt, crashes, job.id, job.tenant_id, job.kind, chunk.queue, chunk.step, {}, ())
+        ghost = jobs.Claimed(chunk_id, attempt, attempt, crashes, job.id, job.tenant_id, job.kind, chunk.queue, chunk.step, {}, ())
         jobs.settle_items(tx, job, ghost, [jobs.Outcome(pending[0], error=error)])
         jobs.fill_places(tx, job)
         jobs.close(tx, job)
@@ -154,13 +153,3 @@ def unrung(tx: Tx) -> list[tuple[str, int]]:
         if row is None:
             return found
         found.append((row.queue, row.step))
-
-
-def prune(tx: Tx, ended_before: float, keys_before: float, limit: int = 500) -> int:
-    """Forget jobs that ended before a time, with their chunks, items and deliveries; old Idempotency-Keys and old names of commits."""
-    tx.execute(delete(idempotency).where(idempotency.c.created_at < keys_before))
-    commits.forget(tx.connection, keys_before)
-    old = (job_rows.c.finished_at < ended_before, job_rows.c.state.in_(ended("jobs")))
-    some = select(job_rows.c.id).where(*old).limit(limit)
-    # Asked twice: PostgreSQL looks again at the outer condition only when a retry has changed the row meanwhile.
-    return int(tx.execute(delete(job_rows).where(job_rows.c.id.in_(some), *old)).rowcount)

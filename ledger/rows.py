@@ -75,6 +75,9 @@ parts = Table(
     Column("deleted_at", Double),
     Index("ix_parts_page", "tenant_id", "id"),
     Index("ix_parts_sha256", "sha256"),
+    Index(
+        "ix_parts_deleted_at", "deleted_at", sqlite_where=text("deleted_at IS NOT NULL"), postgresql_where=text("deleted_at IS NOT NULL")
+    ),
 )
 
 vectors = Table(
@@ -118,6 +121,8 @@ jobs = Table(
     Column("started_at", Double),
     Column("finished_at", Double),
     Column("error", Json),
+    Column("results_pruned_at", Double),  # the results of its items were emptied
+    Column("pruned_at", Double),  # on its way out: hidden, while its rows go in bites
     Index("ix_jobs_page", "tenant_id", "id"),
     Index("ix_jobs_finished_at", "finished_at"),
     Index(
@@ -126,6 +131,13 @@ jobs = Table(
         sqlite_where=text("state IN ('queued', 'running')"),
         postgresql_where=text("state IN ('queued', 'running')"),
     ),
+    Index(
+        "ix_jobs_with_results",
+        "finished_at",
+        sqlite_where=text("results_pruned_at IS NULL"),
+        postgresql_where=text("results_pruned_at IS NULL"),
+    ),
+    Index("ix_jobs_pruned_at", "pruned_at", sqlite_where=text("pruned_at IS NOT NULL"), postgresql_where=text("pruned_at IS NOT NULL")),
 )
 
 _UNRUNG, _RUNG = text("state = 'queued' AND rung_at IS NULL"), text("state = 'queued' AND rung_at IS NOT NULL")
@@ -142,6 +154,7 @@ chunks = Table(
     Column("state", String, nullable=False),
     Column("attempt", Integer, nullable=False, server_default="0"),  # the fencing token
     Column("crashes", Integer, nullable=False, server_default="0"),  # attempts whose process died
+    Column("handed_back", Integer, nullable=False, server_default="0"),  # attempts whose process was told to stop: not charged
     Column("owner", String),
     Column("engine_build", String),  # of the process that claimed it last
     Column("lease_until", Double),
@@ -315,6 +328,42 @@ budgets = Table(
     Column("dependency", String, primary_key=True),
     Column("tokens", Double, nullable=False),  # below zero: the debt that retries wait for
     Column("at", Double, nullable=False),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("cron", String(255), nullable=False),
+    Column("timezone", String(255), nullable=False),
+    Column("job", Json, nullable=False),  # the request of the jobs it submits
+    Column("catch_up", String, nullable=False),  # none, last or all
+    Column("catch_up_most", Integer, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("next_at", Double),  # the slot that comes next; whoever moves it on owns that slot
+    Column("last_slot", Double),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    UniqueConstraint("tenant_id", "name"),
+    Index("ix_schedules_due", "next_at", sqlite_where=text("enabled"), postgresql_where=text("enabled")),
+)
+
+schedule_slots = Table(
+    "schedule_slots",
+    metadata,
+    Column("schedule_id", ForeignKey("schedules.id", ondelete="CASCADE"), nullable=False),
+    Column("slot", Double, nullable=False),
+    Column("asked_by", String, nullable=False),  # clock or hand
+    Column("outcome", String, nullable=False),  # submitted, refused or missed
+    Column("slots", Integer, nullable=False),  # missed slots are told together: how many, ...
+    Column("until", Double, nullable=False),  # ... and which was the last
+    Column("job_id", String),
+    Column("error", Json),
+    Column("at", Double, nullable=False),
+    PrimaryKeyConstraint("schedule_id", "slot", "asked_by"),
+    Index("ix_schedule_slots_at", "at"),
 )
 
 

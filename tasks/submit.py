@@ -65,7 +65,7 @@ class Asked:
 def submit(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str, request: JobRequest, key: str | None) -> dict[str, Any]:
     """Accept a job and answer it as clients see it. Raises the failures of a request that cannot be accepted."""
     if key is None:
-        return _accept(ledger, doorbell, settings, tenant_id, request, None)
+        return accept(ledger, doorbell, settings, tenant_id, request)
     if not _KEY.fullmatch(key):
         raise Failure("IDEMPOTENCY_KEY_INVALID")
     body_hash = hashlib.sha256(request.model_dump_json(exclude=_unsaid(request)).encode()).hexdigest()
@@ -75,24 +75,26 @@ def submit(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: st
         with ledger.read() as tx:
             return job_views.get(tx, tenant_id, claimed.job_id)
     try:
-        return _accept(ledger, doorbell, settings, tenant_id, request, claimed)
+        return accept(ledger, doorbell, settings, tenant_id, request, lambda tx, job_id: idempotency.tie(tx, tenant_id, claimed, job_id))
     except Failure:
         with ledger.write() as tx:
             idempotency.release(tx, tenant_id, claimed)
         raise
 
 
-def _accept(
-    ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str, request: JobRequest, claimed: idempotency.Claim | None
+def accept(
+    ledger: Ledger,
+    doorbell: Doorbell,
+    settings: Settings,
+    tenant_id: str,
+    request: JobRequest,
+    tie: Callable[[Tx, str], None] = lambda tx, job_id: None,
 ) -> dict[str, Any]:
-    task = catalogue().get(request.kind)
-    if task is None:
-        raise Failure("KIND_UNKNOWN", {"kind": request.kind[:64], "kinds": list(catalogue())})
-    if request.callback_url is not None:
-        check_url(request.callback_url, settings.webhook.allow_private)
-    asked_for = _checked(task, request.input)
+    """Write a job. `tie` begins its transaction: what it writes stands and falls with the job, and what it raises forbids it."""
+    task, asked_for = checked(settings, request)
     job_id = ledger.clock.new_id("job")
     with ledger.write() as tx:
+        tie(tx, job_id)
         deadline = _deadline(request, tx.now)
         asked = _ASKS[task.asks](tx, tenant_id, asked_for, settings)
         if not 0 < len(asked.items) <= settings.upload.max_items:
@@ -116,8 +118,6 @@ def _accept(
                 deadline=deadline,
             ),
         )
-        if claimed is not None:
-            idempotency.tie(tx, tenant_id, claimed, job_id)
         ready = jobs.ring(tx, task.queue, request.priority.step, settings.queue.ring_window)
         answer = job_views.get(tx, tenant_id, job_id)
     doorbell.ring(ring.of_chunks(ready, task.queue, request.priority.step))
@@ -142,6 +142,16 @@ def _deadline(request: JobRequest, now: float) -> float | None:
     return at
 
 
+def checked(settings: Settings, request: JobRequest) -> tuple[Task, Request]:
+    """What can be said of a request without the ledger. Raises KIND_UNKNOWN, WEBHOOK_URL_FORBIDDEN, REQUEST_INVALID."""
+    task = catalogue().get(request.kind)
+    if task is None:
+        raise Failure("KIND_UNKNOWN", {"kind": request.kind[:64], "kinds": list(catalogue())})
+    if request.callback_url is not None:
+        check_url(request.callback_url, settings.webhook.allow_private)
+    return task, _checked(task, request.input)
+
+
 def _checked(task: Task, given: dict[str, Any]) -> Request:
     try:
         return task.asks.model_validate(given)
@@ -154,12 +164,12 @@ def told(faults: Sequence[Any]) -> dict[str, str]:
     return {".".join(str(step) for step in fault["loc"]): str(fault["msg"]) for fault in faults[:20]}
 
 
-def retry(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str, job_id: str) -> dict[str, Any]:
-    """Queue the failed items of an ended job again. Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE."""
+def retry(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str, job_id: str, code: str | None = None) -> dict[str, Any]:
+    """Queue the failed items of an ended job again, all or those of a code. Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE."""
     with ledger.write() as tx:
         job = job_views.get(tx, tenant_id, job_id)
         task, step = catalogue()[job["kind"]], Priority(job["priority"]).step
-        changes.retry(tx, tenant_id, job_id, chunk_size(task, settings))
+        changes.retry(tx, tenant_id, job_id, chunk_size(task, settings), code)
         ready = jobs.ring(tx, task.queue, step, settings.queue.ring_window)
         answer = job_views.get(tx, tenant_id, job_id)
     doorbell.ring(ring.of_chunks(ready, task.queue, step))

@@ -1,21 +1,26 @@
-"""What the clock asks: rescue, ring again, deliver, prune. Called by beat's tick and by a thread of the API alike,
-in any number: a lease in the ledger lets one act at a time, and every move is guarded all the same."""
+"""What the clock asks: rescue, ring again, deliver, submit what is scheduled, prune. Called by beat's tick and by a thread
+of the API alike, in any number: a lease in the ledger lets one act at a time, and every move is guarded all the same."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from redis import Redis, RedisError
 
 from foundation.settings import Settings
-from foundation.telemetry import Repaired, RingFailed, emit
-from ledger import budgets, jobs, leases, line, outbox, quarantine, queues, repair
+from foundation.telemetry import Pruned, Repaired, RingFailed, emit
+from ledger import budgets, commits, jobs, leases, line, outbox, quarantine, queues, repair, retention
 from ledger.files import FileStore
-from ledger.session import Ledger
-from tasks import ring
+from ledger.session import Ledger, Tx
+from ledger.states import ended
+from tasks import ring, schedules
 from tasks.catalogue import all_queues, reading_kinds
 from tasks.ring import Doorbell, Ring
 from tasks.vocabulary import Priority
 
 _DAY = 86_400.0
+_BITES = 2_000  # a million rows an hour
+_PAUSE_SECONDS = 0.01  # between two bites: SQLite gives the writer's place to whoever asks while it is free
 
 
 def mend(ledger: Ledger, doorbell: Doorbell, client: Redis, settings: Settings) -> bool:
@@ -36,6 +41,7 @@ def mend(ledger: Ledger, doorbell: Doorbell, client: Redis, settings: Settings) 
     doorbell.ring([*expired, *again, *_ring_ready(ledger, settings)])
     if rescued or due or again or deliveries_rescued:
         emit(Repaired(rescued, due, len(again), deliveries_rescued))
+    schedules.submit_due(ledger, doorbell, settings)
     return True
 
 
@@ -73,20 +79,44 @@ def _ring_lost(ledger: Ledger, client: Redis, settings: Settings) -> list[Ring]:
         return again + ring.of_deliveries(outbox.rering(tx, lost(deliveries)))
 
 
-def prune(ledger: Ledger, files: FileStore, settings: Settings) -> int:
-    """Forget what is older than its retention, in bites; answers how many jobs."""
-    gone = 0
+def prune(ledger: Ledger, files: FileStore, settings: Settings) -> Pruned:
+    """Let go what is older than its retention, in bites between which others write; answers how much."""
+    keep, now = settings.retention, ledger.clock.now()
+
+    def before(days: float) -> float:
+        return now - days * _DAY
+
+    jobs_before = {state: before(getattr(keep, f"{state}_days") or keep.job_days) for state in ended("jobs")}
+    result_days = keep.result_days
+    _bites(ledger, lambda tx: retention.hide_jobs(tx, jobs_before))
+    _bites(ledger, lambda tx: retention.drop_keys(tx, before(keep.idempotency_days)))
+    gone = Pruned(
+        chunks=_bites(ledger, lambda tx: retention.drop_chunks(tx, before(keep.chunk_days))),
+        items=_bites(ledger, retention.drop_items),
+        jobs=_bites(ledger, retention.drop_jobs),
+        results=0 if result_days is None else _bites(ledger, lambda tx: retention.empty_results(tx, before(result_days))),
+        slots=_bites(ledger, lambda tx: retention.drop_slots(tx, before(keep.job_days))),
+        files=retention.sweep_files(ledger, files, before(keep.file_days), folder=int(now / 3600) % 256),
+    )
+    files.sweep()
     with ledger.write() as tx:
         line.forget(tx)
         queues.forget_workers(tx)
-    for _ in range(100):
+        quarantine.forget(tx, now - settings.queue.quarantine_hours * 3600.0)
+        budgets.forget(tx, now - _DAY)
+        commits.forget(tx.connection, now - _DAY)
+    emit(gone)
+    return gone
+
+
+def _bites(ledger: Ledger, verb: Callable[[Tx], int | None]) -> int:
+    """Take bites until there is nothing left, or enough for this time."""
+    gone = 0
+    for _ in range(_BITES):
         with ledger.write() as tx:
-            bite = repair.prune(tx, tx.now - settings.retention.job_days * _DAY, tx.now - settings.retention.idempotency_days * _DAY)
-        gone += bite
-        if not bite:
+            bite = verb(tx)
+        if bite is None:
             break
-    with ledger.write() as tx:
-        quarantine.forget(tx, tx.now - settings.queue.quarantine_hours * 3600.0)
-        budgets.forget(tx, tx.now - _DAY)
-    files.sweep()
+        gone += bite
+        ledger.clock.sleep(_PAUSE_SECONDS)
     return gone

@@ -5,13 +5,22 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_ready, worker_shutdown
+from celery.signals import (
+    celeryd_after_setup,
+    setup_logging,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
 from foundation.settings import settings
 from foundation.telemetry import start_logging
 from tasks import inspection, upkeep
 from tasks.catalogue import DELIVER, PRUNE, REPAIR, catalogue
 from tasks.celery import app
+from workers.leaving import Drain
 from workers.presence import Presence
 from workers.worker import this_worker
 
@@ -58,6 +67,13 @@ if settings().process.chaos:
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _log(**_told: Any) -> None:
     start_logging(settings().process.log_level)
+
+
+@celeryd_after_setup.connect  # type: ignore[untyped-decorator]
+def _drain(instance: Any, **_told: Any) -> None:
+    """SIGTERM: finish or hand back within the grace time; SIGTERM again: now."""
+    drain = Drain(instance, settings().process.grace_seconds)
+    worker_shutting_down.connect(lambda **_how: drain.begin(), weak=False)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from billiard import current_process
 
 from foundation.errors import Failure
-from foundation.telemetry import ChunkSettled, CommitStale, RetryDelayed, RingDropped, WorkAbandoned, emit, logger
+from foundation.telemetry import ChunkHandedBack, ChunkSettled, CommitStale, RetryDelayed, RingDropped, WorkAbandoned, emit, logger
 from ledger import audit, budgets, jobs, line, repair, vectors
 from ledger.budgets import Budget
 from ledger.jobs import Claimed, Settled
@@ -18,6 +18,7 @@ from ledger.session import Tx
 from tasks import ring
 from tasks.catalogue import catalogue
 from tasks.ring import Ring
+from workers import leaving
 from workers.features.extraction import ENGINE_BUILD
 from workers.handlers import HANDLERS
 from workers.work import Overtaken, Work
@@ -34,10 +35,12 @@ def run(chunk_id: str, worker: Worker) -> None:
     started = worker.clock.tick()
     claimed, ready = _claim(chunk_id, worker)
     if claimed is None:
+        leaving.release()
         emit(RingDropped(chunk_id))
         return
     work = Work(worker, claimed)
     try:
+        leaving.release()
         worker.doorbell.ring(ready)
         with _heart(work):
             HANDLERS[claimed.kind](work)
@@ -47,8 +50,7 @@ def run(chunk_id: str, worker: Worker) -> None:
     except Failure as failure:
         settled, way = _settle(work, failure)
     except SystemExit:
-        with worker.ledger.write() as tx:
-            jobs.hand_back(tx, claimed)
+        _hand_back(work)
         raise
     except Exception as error:  # noqa: BLE001 - the last resort: a defect of ours costs this chunk and nothing else
         logger.exception("a handler failed on %s", claimed.chunk_id)
@@ -62,13 +64,16 @@ def run(chunk_id: str, worker: Worker) -> None:
 
 
 def _claim(chunk_id: str, worker: Worker) -> tuple[Claimed | None, list[Ring]]:
-    """Claim the chunk whose turn it is, and in the same commit pick what the queue has room for now."""
-    with worker.ledger.write() as tx:
-        chosen = line.choose(tx, chunk_id)
-        claimed, ready = _take(tx, chosen, chunk_id, worker) if chosen is not None else (None, [])
-    if claimed is None and chosen not in (None, chunk_id):  # somebody took the better one a moment ago: then the one we were rung for
+    """Claim the chunk whose turn it is, and in the same commit pick what the queue has room for now.
+
+    A SIGTERM waits until the caller can hand back."""
+    with leaving.held():
         with worker.ledger.write() as tx:
-            claimed, ready = _take(tx, chunk_id, chunk_id, worker)
+            chosen = line.choose(tx, chunk_id)
+            claimed, ready = _take(tx, chosen, chunk_id, worker) if chosen is not None else (None, [])
+        if claimed is None and chosen not in (None, chunk_id):  # somebody took the better one a moment ago: then the one we were rung for
+            with worker.ledger.write() as tx:
+                claimed, ready = _take(tx, chunk_id, chunk_id, worker)
     return claimed, ready
 
 
@@ -132,7 +137,7 @@ def _settle(work: Work, failure: Failure | None) -> tuple[Settled | None, str]:
     claimed, worker = work.claimed, work.worker
     if failure is None:
         return _commit(work, lambda tx: _finished(tx, work)), "done"
-    wait = catalogue()[claimed.kind].policy.wait(claimed.attempt, worker.clock.dice()) if failure.row.retryable else None
+    wait = catalogue()[claimed.kind].policy.wait(claimed.tries, worker.clock.dice()) if failure.row.retryable else None
     error = failure if wait is not None or not failure.row.retryable else Failure("RETRIES_EXHAUSTED", {"last": failure.public()})
     settled = _commit(work, lambda tx: _failed(tx, work, failure, error, wait))
     return settled, "dead" if wait is None else "waiting"
@@ -183,6 +188,18 @@ def _commit(work: Work, verb: Callable[[Tx], Settled | None]) -> Settled | None:
             logger.warning("cannot commit %s yet: %s", claimed.chunk_id, failure)
             worker.clock.sleep(1.0)
     raise AssertionError("unreachable")
+
+
+def _hand_back(work: Work) -> None:
+    """This process has to stop: keep what is done, give the rest back. Not charged as a try, and rung for somebody else."""
+    claimed, worker = work.claimed, work.worker
+    settled = _commit(work, lambda tx: jobs.hand_back(tx, claimed, work.outcomes))
+    if settled is None:
+        return
+    emit(ChunkHandedBack(claimed.chunk_id, claimed.attempt, len(work.outcomes)))
+    with worker.ledger.write() as tx:
+        ready = jobs.ring(tx, claimed.queue, claimed.step, worker.settings.queue.ring_window)
+    worker.doorbell.ring([*ring.of_deliveries(settled.deliveries), *ring.of_chunks(ready, claimed.queue, claimed.step)])
 
 
 def _discard(work: Work) -> None:

@@ -131,6 +131,30 @@ class Client:
     def release(self, sha256: str) -> None:
         self._send("DELETE", f"/api/v1/quarantine/{_step(sha256)}")
 
+    def bulk(self, verb: str, selection: Json) -> Json:
+        """Retry or cancel many jobs; repeating it after a lost answer finds those that are left."""
+        return self._ask_patiently("POST", f"/api/v1/jobs/{verb}", json={name: value for name, value in selection.items() if value})
+
+    # schedules
+
+    def schedules(self) -> list[Json]:
+        return list(self._pages("/api/v1/schedules", "schedules", {}, None))
+
+    def add_schedule(self, schedule: Json) -> Json:
+        return self._ask("POST", "/api/v1/schedules", json=schedule)
+
+    def schedule(self, schedule: str) -> Json:
+        return self._ask_patiently("GET", f"/api/v1/schedules/{_step(schedule)}")
+
+    def change_schedule(self, schedule: str, changes: Json) -> Json:
+        return self._ask_patiently("PATCH", f"/api/v1/schedules/{_step(schedule)}", json=changes)
+
+    def remove_schedule(self, schedule: str) -> None:
+        self._send("DELETE", f"/api/v1/schedules/{_step(schedule)}")
+
+    def run_schedule(self, schedule: str) -> Json:
+        return self._ask("POST", f"/api/v1/schedules/{_step(schedule)}/run")
+
     def follow(self, job: str) -> Iterator[Json]:
         """The job again and again until it has ended: 0.2 s apart at first, 2 s in the end."""
         pause = 0.2

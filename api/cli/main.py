@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.cli import schedules
 from api.cli.chaos_commands import chaos_app
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ UrlOption = Annotated[str, typer.Option("--url", help="Address of the API. Defau
 KeyOption = Annotated[str, typer.Option("--key", help="API key. Default: CADMILL_API_KEY, else the key in --dir.")]
 DirOption = Annotated[Path | None, typer.Option("--dir", help="Data directory of `cadmill up`. Default: CADMILL_STORAGE_DIRECTORY.")]
 JobArgument = Annotated[str, typer.Argument(help="Id of the job.", metavar="ID")]
+OneJobArgument = Annotated[str, typer.Argument(help="Id of the job; none with --all.", metavar="[ID]", show_default=False)]
+AllOption = Annotated[bool, typer.Option("--all", help="All jobs that the other options choose.")]
+KindOption = Annotated[str | None, typer.Option(help="With --all: only extraction, similarity, migration or prewarm jobs.")]
+LabelOption = Annotated[list[str] | None, typer.Option(help="With --all: only jobs with this label.", metavar="NAME=VALUE")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="With --all: only tell which jobs it would be.")]
 
 
 @app.command()
@@ -209,24 +215,65 @@ def watch(job: JobArgument, url: UrlOption = "", key: KeyOption = "", directory:
 
 
 @app.command()
-def cancel(job: JobArgument, url: UrlOption = "", key: KeyOption = "", directory: DirOption = None) -> None:
-    """Cancel a job.
+def cancel(
+    job: OneJobArgument = "",
+    every: AllOption = False,
+    kind: KindOption = None,
+    label: LabelOption = None,
+    dry_run: DryRunOption = False,
+    url: UrlOption = "",
+    key: KeyOption = "",
+    directory: DirOption = None,
+) -> None:
+    """Cancel a job, or many.
 
     What has not been done yet will not be done; finished items keep their results.
-    """
-    from api.cli import show
 
+    \b
+      cadmill cancel job_01hv...
+      cadmill cancel --all --kind extraction --label project=apollo --dry-run
+    """
+    from api.cli import show, work
+
+    _one_or_all(job, every)
     with _client(url, key, directory) as client:
+        if every:
+            work.bulk(client, "cancel", {"kind": kind, "labels": _labels(label or []), "dry_run": dry_run})
+            return
         show.line(f"job {job} {client.cancel(job).get('state', 'is being cancelled')}")
 
 
 @app.command()
-def retry(job: JobArgument, url: UrlOption = "", key: KeyOption = "", directory: DirOption = None) -> None:
-    """Retry the failed items of a job."""
-    from api.cli import show
+def retry(
+    job: OneJobArgument = "",
+    every: AllOption = False,
+    code: Annotated[str | None, typer.Option(help="With --all: only items that failed with this code, such as ENGINE_TIMEOUT.")] = None,
+    kind: KindOption = None,
+    label: LabelOption = None,
+    dry_run: DryRunOption = False,
+    url: UrlOption = "",
+    key: KeyOption = "",
+    directory: DirOption = None,
+) -> None:
+    """Retry the failed items of a job, or of many.
 
+    \b
+      cadmill retry job_01hv...
+      cadmill retry --all --code ENGINE_TIMEOUT --dry-run
+    """
+    from api.cli import show, work
+
+    _one_or_all(job, every)
     with _client(url, key, directory) as client:
+        if every:
+            work.bulk(client, "retry", {"code": code, "kind": kind, "labels": _labels(label or []), "dry_run": dry_run})
+            return
         show.line(f"job {job} {client.retry(job).get('state', 'queued')}")
+
+
+def _one_or_all(job: str, every: bool) -> None:
+    if bool(job) is every:
+        raise typer.BadParameter("name one job, or say --all")
 
 
 @app.command()
@@ -283,6 +330,9 @@ def quarantine(
             show.line(f"{release} may be read again")
         else:
             work.quarantine_table(client.quarantine())
+
+
+app.add_typer(schedules.app, name="schedules")
 
 
 @app.command(name="settings")

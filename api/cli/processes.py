@@ -59,7 +59,7 @@ def table(shape: Shape) -> tuple[Process, ...]:
     rows = [
         Process("api", "answers HTTP", _python(api), Stop.DOORS, grace=8.0, keep=(shape.listener,)),
         Process("compute", "reads files, computes features, searches", _python(compute), Stop.WORKERS, grace=15.0),
-        Process("courier", "delivers webhooks and keeps order, never behind long jobs", _python(courier), Stop.WORKERS, grace=15.0),
+        Process("courier", "delivers webhooks and keeps order, never behind long jobs", _python(courier), Stop.WORKERS, grace=25.0),
         Process("beat", "ticks", (*_python("celery -A tasks beat --pidfile= -s"), str(shape.directory / "beat-schedule")), Stop.WATCHERS),
     ]
     if shape.flower_port is not None:

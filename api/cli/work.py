@@ -76,6 +76,21 @@ def _number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else show.clean(value)
 
 
+def bulk(client: Client, verb: str, selection: Json) -> None:
+    """Retry or cancel many jobs, a thousand a request, until none is left; or tell which it would be."""
+    jobs: list[Any] = []
+    while True:
+        told = client.bulk(verb, selection | {"limit": 1000})
+        jobs += told["jobs"]
+        if told["dry_run"] or not told["more"] or not told["jobs"]:
+            break
+    for job in jobs:
+        show.line(f"  {show.clean(job)}")
+    more = " and more" if told["more"] else ""
+    done = {"retry": "retried", "cancel": "cancelled"}[verb]
+    show.line(f"{len(jobs)}{more} job(s) {'would be ' if told['dry_run'] else ''}{done}")
+
+
 def jobs_table(jobs: Sequence[Json]) -> None:
     rows = [
         [

@@ -27,7 +27,7 @@ ItemState = Literal["pending", "succeeded", "failed", "cancelled"]
 _PAGE = 500
 
 
-def _linked(job: dict[str, Any]) -> dict[str, Any]:
+def linked(job: dict[str, Any]) -> dict[str, Any]:
     here = f"/api/v1/jobs/{job['id']}"
     return job | {"links": {"self": here} | {name: f"{here}/{name}" for name in ("items", "result", "deliveries", "cancel", "retry")}}
 
@@ -41,7 +41,7 @@ def submit_job(
 ) -> JSONResponse:
     """Accept a job. A 202 is a promise: the job is written down and will reach an end, whatever dies meanwhile."""
     job = submit.submit(house.ledger, house.doorbell, house.settings, tenant.id, request, idempotency_key)
-    return JSONResponse(_linked(job), 202, {"Location": f"/api/v1/jobs/{job['id']}"})
+    return JSONResponse(linked(job), 202, {"Location": f"/api/v1/jobs/{job['id']}"})
 
 
 @router.get("")
@@ -59,7 +59,7 @@ def get_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     """A job with its counts; while chunks of it wait, `waiting` says why: its place in line, what blocks it, and an estimate."""
     with house.ledger.read() as tx:
         job = job_views.get(tx, tenant.id, job_id)
-        return _linked(job | {"waiting": waiting.why(tx, job_id)})
+        return linked(job | {"waiting": waiting.why(tx, job_id)})
 
 
 @router.get("/{job_id}/items")
@@ -176,10 +176,10 @@ def cancel_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any
         settled = changes.cancel(tx, tenant.id, job_id)
         job = job_views.get(tx, tenant.id, job_id)
     house.doorbell.ring(ring.of_deliveries(settled.deliveries))
-    return _linked(job)
+    return linked(job)
 
 
 @router.post("/{job_id}/retry", status_code=202)
 def retry_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     """Do the failed items of an ended job again."""
-    return _linked(submit.retry(house.ledger, house.doorbell, house.settings, tenant.id, job_id))
+    return linked(submit.retry(house.ledger, house.doorbell, house.settings, tenant.id, job_id))

@@ -56,6 +56,8 @@ async def upload(
     def add() -> None:
         with house.ledger.write() as tx:
             parts.add(tx, tenant.id, received.parts, received.labels)
+            for sha256 in {part.sha256 for part in received.parts}:
+                house.files.must_hold(sha256)  # they may have been swept since they were received
 
     await run_sync(add)
     return JSONResponse({"parts": [_told(each) for each in received.answers]}, 201 if received.parts else 422)

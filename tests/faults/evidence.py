@@ -69,7 +69,7 @@ def check_each_item_ended_once(stack: Stack, evidence: Evidence, job_id: str, **
     done = evidence.trail(job_id, "chunk.done")
     assert len({row.actor for row in done}) == len(done), "a chunk was committed twice"
     assert all(chunk.state in ("done", "dead", "cancelled") for chunk in evidence.chunks(job_id))
-    by_chunks = sum(row.detail["items"] for row in done)
+    by_chunks = sum(row.detail["items"] for row in [*done, *evidence.trail(job_id, "chunk.handed_back")])
     elsewhere = sum(1 for item in items if item["state"] == "cancelled" or (item["error"] or {}).get("code") == "ENGINE_CRASH")
     assert by_chunks + elsewhere == len(items), "commits and items do not add up"
     for item in items:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from foundation.clock import SYSTEM
 from foundation.errors import Failure
-from ledger import changes, jobs, outbox, repair, tenants
+from ledger import changes, jobs, outbox, repair, retention, tenants
 from ledger.chunking import ChunkSize
 from ledger.jobs import Claimed, NewItem, NewJob, Outcome
 from ledger.migrate import migrate
@@ -97,7 +97,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert move in LEGAL, f"{name} made the illegal move {move}"
                 assert name in MADE_BY[move], f"{name} made {move}, which is not its move"
                 self.bench.seen.add(move)
-        assert name == "repair.prune" or was.keys() <= now.keys(), f"{name} lost rows"
+        assert name == "retention" or was.keys() <= now.keys(), f"{name} lost rows"
 
     def look(self) -> None:
         rows = Rows()
@@ -226,7 +226,7 @@ class LedgerMachine(RuleBasedStateMachine):
         claimed = self._someone(pick)
         current, before = self.current(claimed), self.rows
         with self.verb("jobs.hand_back") as tx:
-            assert jobs.hand_back(tx, claimed) is current
+            assert (jobs.hand_back(tx, claimed) is not None) is current
         assert current or self.rows == before
 
     @precondition(lambda self: self.at_work)
@@ -301,10 +301,18 @@ class LedgerMachine(RuleBasedStateMachine):
     def prune(self, age: float) -> None:
         before = self.rows
         old = {key for key, row in before.jobs.items() if row.state in ended("jobs") and row.finished_at < self.now - age}
-        with self.verb("repair.prune") as tx:
-            assert repair.prune(tx, self.now - age, self.now - age) == len(old)
+        with self.verb("retention") as tx:
+            assert (retention.hide_jobs(tx, dict.fromkeys(ended("jobs"), self.now - age)) or 0) == len(old)
+            while any(bite is not None for bite in (retention.drop_items(tx), retention.drop_jobs(tx))):
+                pass
         assert before.jobs.keys() - self.rows.jobs.keys() == old
         assert {key[0] for key in self.rows.items} == {key[0] for key in self.rows.jobs}
+
+    @precondition(lambda self: any(row.state in ended("jobs") for row in self.rows.jobs.values()))
+    @rule()
+    def drop_chunks(self) -> None:
+        with self.verb("retention") as tx:
+            retention.drop_chunks(tx, self.now)
 
     # -- webhooks
 

@@ -119,8 +119,8 @@ def test_pruning_forgets_old_jobs_and_abandoned_uploads(keeper: Keeper, tmp_path
     with keeper.ledger.write() as tx:
         changes.cancel(tx, keeper.tenant_id, job_id)
     store = FileStore(tmp_path / "store")
-    assert upkeep.prune(keeper.ledger, store, keeper.settings) == 0
+    assert upkeep.prune(keeper.ledger, store, keeper.settings).jobs == 0
     from foundation.settings import RetentionSettings
 
     impatient = keeper.settings.model_copy(update={"retention": RetentionSettings(job_days=1e-9)})
-    assert upkeep.prune(keeper.ledger, store, impatient) == 1
+    assert upkeep.prune(keeper.ledger, store, impatient).jobs == 1
