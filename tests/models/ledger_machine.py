@@ -282,6 +282,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.wait(LEASE + 1)
         self.rescue()
 
+    @precondition(lambda self: self.any("chunks", "running"))
+    @rule(pick=PICK)
+    def another_worker_takes_over(self, pick: int) -> None:
+        """The first one is late, not dead: it still believes in its attempt."""
+        (chunk_id,) = self._one([key for key, row in self.rows.chunks.items() if row.state == "running"], pick)
+        self.all_workers_die()
+        self.do_claim(chunk_id)
+
     @precondition(lambda self: self.any("chunks", "waiting"))
     @rule()
     def due(self) -> None:
