@@ -136,7 +136,7 @@ def hurt_database(fleet: Fleet, dice: random.Random) -> str:
 
 
 def freeze(fleet: Fleet, dice: random.Random) -> str:
-    name = str(fleet.wait(lambda: _with_a_long_item(fleet), 3, 0.01)) or _busy(fleet, dice)
+    name = str(fleet.wait(lambda: _with_a_long_item(fleet), 6, 0.01)) or _busy(fleet, dice)
     if not name:
         return ""
     seconds = dice.uniform(2, 5) * LEASE_SECONDS
