@@ -38,7 +38,7 @@ class Asking:
         return {"kind": self.kind, "input": given, "priority": self.priority, **more}
 
 
-LONG_MS = 6000.0
+LONG_MS = 10_000.0
 """Longer than a lease and its rescue: who is frozen in it wakes while another one works on the same item, and only the fence helps."""
 
 
