@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.campaign import moves, plan
+from foundation.clock import SYSTEM
+from ledger import jobs, repair, tenants
+from ledger.chunking import ChunkSize
+from ledger.session import Ledger
+from tests.faults.campaign import inside, moves, oracle, plan
+from tests.faults.campaign.oracle import Verdict
 from tests.faults.campaign.run import Aim, campaign
 
 SEEDS = (9, 8)
@@ -43,3 +48,31 @@ def test_the_judge_sees_an_illegal_move_and_an_end_written_twice() -> None:
     assert moves.illegal(again) == ["items j 0: succeeded -> succeeded"]
     assert moves.recorded_twice(good + again) == ["j 0"]
     assert moves.illegal([("jobs", "j", "cancelled", "succeeded")])
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+def test_without_the_fence_a_stale_attempt_ends_a_chunk_and_the_judge_sees_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, fenced: bool
+) -> None:
+    monkeypatch.setattr(jobs, "ours", jobs.ours)
+    if not fenced:
+        inside.MUTATIONS["fence"]()
+    with ledger.write() as tx:
+        job = jobs.NewJob(
+            id=SYSTEM.new_id("job"), tenant_id=tenants.add(tx, "one").id, kind="probe", queue="probe", priority="normal", step=6, input={},
+            items=[jobs.NewItem(payload={})], size=ChunkSize(10, 10**9, 1),
+        )  # fmt: skip
+        jobs.add(tx, job)
+    with ledger.write() as tx:
+        frozen = jobs.claim(tx, f"{job.id}.0", "frozen", -1.0)
+    with ledger.write() as tx:
+        assert repair.rescue(tx) == 1
+    with ledger.write() as tx:
+        assert jobs.claim(tx, f"{job.id}.0", "other", 60.0) is not None
+    assert frozen is not None
+    with ledger.write() as tx:
+        settled = jobs.finish(tx, frozen, [jobs.Outcome(0, result={"attempt": 1})])
+    verdict = Verdict()
+    oracle._judge_commits(verdict, oracle._Store.read(ledger))
+    assert (settled is None) == fenced
+    assert verdict.bad == ([] if fenced else [f"chunk {job.id}.0 was ended by the stale attempt 1"])

@@ -136,10 +136,11 @@ def hurt_database(fleet: Fleet, dice: random.Random) -> str:
 
 
 def freeze(fleet: Fleet, dice: random.Random) -> str:
-    name = str(fleet.wait(lambda: _with_a_long_item(fleet), 3, 0.01)) or _busy(fleet, dice)
+    long = str(fleet.wait(lambda: _with_a_long_item(fleet), 6, 0.01))
+    name = long or _busy(fleet, dice)
     if not name:
         return ""
-    seconds = dice.uniform(2, 5) * LEASE_SECONDS
+    seconds = dice.uniform(4 if long else 2, 5) * LEASE_SECONDS
     fleet.freeze(name, seconds)
     had = _running(fleet, name)
     return f"{name} with {had} chunks for {seconds:.1f} s" if had else ""

@@ -153,12 +153,14 @@ def _send_and_strike(workers: _Workers, engine: Engine, seed: int, items: int, f
     bit, gone = 0, 0
     for number, ms in enumerate(times):
         if number % 20 == 0:
-            while len(accepted) - gone - _done(engine) > _OPEN_MAX:
+            done, since = _done(engine), time.monotonic()
+            while len(accepted) - gone - done > _OPEN_MAX:
                 workers.tend()
-                before = _done(engine)
                 time.sleep(0.2)
-                # what was lost never comes back: without this the loop would wait for it for ever
-                gone += 1 if _done(engine) == before else 0
+                before, done = done, _done(engine)
+                since = time.monotonic() if done > before else since
+                if time.monotonic() - since > 2:  # what was lost never comes: do not wait for it
+                    gone = len(accepted) - done
             workers.tend()
         with contextlib.suppress(OperationalError, redis.RedisError, OSError):
             plain_worker.item.apply_async((number, ms), retry_policy={"max_retries": 3, "interval_start": 0.2})

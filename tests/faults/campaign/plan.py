@@ -38,7 +38,7 @@ class Asking:
         return {"kind": self.kind, "input": given, "priority": self.priority, **more}
 
 
-LONG_MS = 6000.0
+LONG_MS = 10_000.0
 """Longer than a lease and its rescue: who is frozen in it wakes while another one works on the same item, and only the fence helps."""
 
 
@@ -108,17 +108,26 @@ class Schedule:
 
 
 def with_long_items(askings: Sequence[Asking], blows: Schedule) -> list[Asking]:
-    """The same with a job of long items before each freeze, in place of some of those that would come then."""
+    """The same with a job of one long item at each freeze, taken from the job that would come then."""
     freezes = [blow.at_items for blow in blows.blows if blow.kind == "F7"]
     chosen: list[Asking] = []
     accepted = 0
     for asking in askings:
-        if freezes and accepted >= freezes[0] and asking.items <= 3 and asking.kind == "probe":
-            freezes.pop(0)
-            asking = replace(asking, ms=LONG_MS, priority="urgent", faults={}, cancel_after=None, max_concurrency=None)
-        chosen.append(asking)
         accepted += asking.items
+        if freezes and accepted > freezes[0] and asking.items > 1 and asking.kind == "probe":
+            freezes.pop(0)
+            plain = {"faults": {}, "cancel_after": None, "max_concurrency": None}
+            chosen.append(replace(asking, key=f"{asking.key}-long", items=1, ms=LONG_MS, priority="urgent", **plain))
+            asking = replace(
+                asking, items=asking.items - 1, faults={at: told for at, told in asking.faults.items() if at < asking.items - 1}
+            )
+        chosen.append(asking)
     return chosen
+
+
+def _kept(asking: Asking) -> dict[int, str]:
+    """Its faults where it has one item less."""
+    return {at: fault for at, fault in asking.faults.items() if at < asking.items - 1}
 
 
 def schedule(seed: int, items: int, faults: int, kinds: Sequence[str] = ROUND) -> Schedule:
