@@ -68,9 +68,9 @@ def submit(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: st
         return accept(ledger, doorbell, settings, tenant_id, request)
     if not _KEY.fullmatch(key):
         raise Failure("IDEMPOTENCY_KEY_INVALID")
-    body_hash = hashlib.sha256(request.model_dump_json(exclude=_unsaid(request)).encode()).hexdigest()
+    hashed = body_hash(request)
     with ledger.write() as tx:
-        claimed = idempotency.claim(tx, tenant_id, key, body_hash, settings.queue.claim_seconds)
+        claimed = idempotency.claim(tx, tenant_id, key, hashed, settings.queue.claim_seconds)
     if claimed.job_id is not None:
         with ledger.read() as tx:
             return job_views.get(tx, tenant_id, claimed.job_id)
@@ -125,9 +125,10 @@ def accept(
     return answer
 
 
-def _unsaid(request: JobRequest) -> set[str]:
-    """Fields that came later and are not used: a body must hash as it did before they came, or its key would count as reused."""
-    return {"deadline"} if request.deadline is None else set()
+def body_hash(request: JobRequest) -> str:
+    """What a request's Idempotency-Key is tied to. A field that came later and is not used leaves the hash as it was before it came."""
+    unsaid = {"deadline"} if request.deadline is None else set()
+    return hashlib.sha256(request.model_dump_json(exclude=unsaid).encode()).hexdigest()
 
 
 def _deadline(request: JobRequest, now: float) -> float | None:

@@ -156,13 +156,11 @@ def test_a_key_in_flight_is_409_and_a_refused_request_frees_its_key(stack: Stack
     from ledger.session import Ledger
 
     ledger = Ledger(f"sqlite:///{stack.directory / 'cadmill.db'}", Settings().database)
-    import hashlib
+    from tasks.submit import JobRequest, body_hash
 
-    from tasks.submit import JobRequest
-
-    body_hash = hashlib.sha256(JobRequest.model_validate(PROBE).model_dump_json().encode()).hexdigest()
+    hashed = body_hash(JobRequest.model_validate(PROBE))
     with ledger.write() as tx:
-        idempotency.claim(tx, tenants.of_key(tx, stack.key).id, "in flight", body_hash, 60)
+        idempotency.claim(tx, tenants.of_key(tx, stack.key).id, "in flight", hashed, 60)
     ledger.close()
     answer = stack.http.post("/api/v1/jobs", json=PROBE, headers={"Idempotency-Key": "in flight"})
     assert_problem(answer, 409, "IDEMPOTENCY_KEY_IN_FLIGHT")

@@ -32,6 +32,17 @@ _ACTS = ("sleep", "sleep", "spin", "deaf")  # a deaf one in a thread cannot be s
 
 
 @dataclass(frozen=True, slots=True)
+class _Plan:
+    """A job, and when to cancel it: `pause` seconds after it was sent, or after it began."""
+
+    act: str
+    items: int
+    ms: float
+    at_work: bool
+    pause: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """One cancel: its job, the status it was answered with, when, and how many chunks were running."""
 
@@ -66,12 +77,18 @@ class Told:
 def cancel_many(stack: Stack, evidence: Evidence, receiver: Receiver, cancels: int, seed: int, at_once: int = 12) -> Told:
     """Submit jobs, cancel each at a random moment, and judge."""
     chance = random.Random(seed)
-    plans = [(chance.choice(_ACTS), chance.choice((1, 3, 12)), chance.uniform(100, 1500), chance.uniform(0, 2.5)) for _ in range(cancels)]
+    plans = [
+        _Plan(chance.choice(_ACTS), chance.choice((1, 3, 12)), chance.uniform(100, 1500), chance.random() < 0.7, chance.uniform(0, 2.5))
+        for _ in range(cancels)
+    ]
+    stack.http.get("/health/live")  # one client for all threads
 
-    def one(plan: tuple[str, int, float, float]) -> Cancel:
-        act, items, ms, pause = plan
-        job = stack.submit("probe", {"items": items, "ms": ms, "act": act}, callback_url=receiver.url)["id"]
-        time.sleep(pause)
+    def one(plan: _Plan) -> Cancel:
+        asked = {"items": plan.items, "ms": plan.ms, "act": plan.act}
+        job = stack.submit("probe", asked, callback_url=receiver.url)["id"]
+        if plan.at_work:
+            wait_until(lambda: stack.job(job)["state"] != "queued", 120)
+        time.sleep(plan.pause)
         answer = stack.http.post(f"/api/v1/jobs/{job}/cancel")
         return Cancel(job, answer.status_code, time.time())
 
