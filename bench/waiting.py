@@ -278,10 +278,10 @@ def main() -> None:
     for database in (asked.only,) if asked.only else _DATABASES:
         with addresses(database) as urls:
             found[database] = measure(database, urls, asked.quick, finished)
-    page = "\n".join(lines(found, finished)) + "\n"
-    print(page)
-    if asked.write:
-        (ROOT / "docs" / "waiting.md").write_text(page)
+        page = "\n".join(lines(found, finished)) + "\n"
+        print(page, flush=True)
+        if asked.write:
+            (ROOT / "docs" / "waiting.md").write_text(page)
 
 
 if __name__ == "__main__":

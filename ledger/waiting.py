@@ -76,14 +76,18 @@ def _chunks(tx: Tx, job_id: str) -> _Chunks:
     return _Chunks(count["queued"], count["running"], found.get(("waiting", False), 0), later, first)
 
 
-def _ahead(tx: Tx, job: Row[Any]) -> int:
-    """Chunks of others that are served before the next one of this job; at most `_FAR`."""
-    first = tx.execute(
+def _ahead(tx: Tx, job: Row[Any]) -> int | None:
+    """Chunks of others that are served before the next one of this job, at most `_FAR`; None if none waits any more.
+
+    On PostgreSQL each statement sees what has been committed meanwhile: a chunk may have started since it was counted."""
+    first = tx.first(
         select(chunks.c.step, chunks.c.turn)
         .where(chunks.c.job_id == job.id, chunks.c.state == "queued")
         .order_by(chunks.c.step, chunks.c.turn)
         .limit(1)
-    ).one()
+    )
+    if first is None:
+        return None
     better, same = chunks.c.step < first.step, (chunks.c.step == first.step) & (chunks.c.turn < first.turn)
     found = 0
     for condition in (line.unrung(better), line.unrung(same), line.rung(or_(better, same))):

@@ -93,14 +93,15 @@ class Watched:
             self._begun = now
         rate = done / (now - self._begun) if self._begun is not None and now > self._begun else 0.0
         text = f"{job['state']}: {counts['succeeded']} succeeded, {counts['failed']} failed"
-        if job.get("waiting") and not done:  # what has begun shows its own progress
-            text = f"{job['state']}: {clean(job['waiting']['sentence'])}"
+        waits = job.get("waiting") if not done else None  # what has begun shows its own progress
+        if waits:
+            text = f"{job['state']}: {clean(waits['sentence'])}"
         speed = f"{rate:.1f}/s" if rate else ""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=text, completed=done, total=counts["total"], rate=speed)
             return
         eta = f", {counts['pending'] / rate:.0f} s left" if rate and counts["pending"] else ""
-        plain = f"{text} of {counts['total']}{f', {speed}' if speed else ''}{eta}"
+        plain = text if waits else f"{text} of {counts['total']}{f', {speed}' if speed else ''}{eta}"
         ended = not counts["pending"]
         if text != self._last and (ended or now - self._printed >= _PLAIN_EVERY_SECONDS):
             line(plain)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from foundation.errors import Failure
-from ledger import jobs, queues, waiting
+from ledger import jobs, queues, rows, waiting
 from ledger.chunking import ChunkSize
 from tests.ledger.conftest import Desk
 
@@ -59,6 +60,9 @@ def test_nothing_is_told_of_a_job_that_runs_or_has_ended(single: Desk) -> None:
     claimed = single.must_claim(single.ring()[0])
     with single.ledger.read() as tx:
         assert waiting.why(tx, job_id) is None
+        row = tx.first(select(rows.jobs).where(rows.jobs.c.id == job_id))
+        assert row is not None
+        assert waiting._ahead(tx, row) is None, "what PostgreSQL shows when the last chunk starts between two statements"
     single.finish(claimed)
     with single.ledger.read() as tx:
         assert waiting.why(tx, job_id) is None
