@@ -131,7 +131,7 @@ class Stack:
         for name in names or tuple(self._table):
             self.spawn(name, list(self._table[name].argv))
         if "api" in self._running:
-            wait_until(self._answers, 30)
+            wait_until(self._answers, 120)
         return self
 
     def spawn(self, name: str, argv: list[str]) -> subprocess.Popen[bytes]:

@@ -18,9 +18,7 @@ from tests.stack import wait_until
 @DIALECTS
 def test_a_rolling_restart_under_load_charges_nobody_and_needs_no_rescue(new_stack: NewStack, dialect: str) -> None:
     # A lease longer than the test: what is not handed back would hang until the end.
-    stack, evidence = new_stack(
-        "api", "compute", "courier", dialect=dialect, CADMILL_QUEUE_LEASE_SECONDS=120, CADMILL_PROCESS_GRACE_SECONDS=0.5
-    )
+    stack, evidence = new_stack("api", "compute", dialect=dialect, CADMILL_QUEUE_LEASE_SECONDS=120, CADMILL_PROCESS_GRACE_SECONDS=0.5)
     start_another(stack, "compute")
     for name in ("compute", "compute2"):
         wait_until(lambda name=name: " ready." in stack.log(name), 120)  # type: ignore[misc]
