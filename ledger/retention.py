@@ -140,8 +140,8 @@ def _remove_stray(ledger: Ledger, store: FileStore, sha256: str) -> bool:
     dialect = postgresql if ledger.engine.dialect.name == "postgresql" else sqlite
     with ledger.write() as tx:
         row = {"sha256": sha256, "bytes": 0, "format": "", "created_at": tx.now}
-        taken = tx.execute(dialect.insert(files).values(row).on_conflict_do_nothing(index_elements=["sha256"]))
-        if taken.rowcount != 1:
+        taken = dialect.insert(files).values(row).on_conflict_do_nothing(index_elements=["sha256"]).returning(files.c.sha256)
+        if tx.first(taken) is None:
             return False
         tx.execute(delete(files).where(files.c.sha256 == sha256))
         store.put_aside(sha256)

@@ -18,21 +18,20 @@ from tests.stack import wait_until
 @DIALECTS
 def test_a_rolling_restart_under_load_charges_nobody_and_needs_no_rescue(new_stack: NewStack, dialect: str) -> None:
     # A lease longer than the test: what is not handed back would hang until the end.
-    stack, evidence = new_stack(
-        "api", "compute", "courier", dialect=dialect, CADMILL_QUEUE_LEASE_SECONDS=120, CADMILL_PROCESS_GRACE_SECONDS=0.5
-    )
+    stack, evidence = new_stack("api", "compute", dialect=dialect, CADMILL_QUEUE_LEASE_SECONDS=120, CADMILL_PROCESS_GRACE_SECONDS=0.5)
     start_another(stack, "compute")
-    job = stack.submit("probe", {"items": 64, "ms": 200})["id"]
-    stack.wait_for_progress(job, 3)
     for name in ("compute", "compute2"):
-        wait_until(lambda: len(evidence.chunks(job, "running")) >= 3)
+        wait_until(lambda name=name: " ready." in stack.log(name), 120)  # type: ignore[misc]
+    job = stack.submit("probe", {"items": 96, "ms": 250})["id"]
+    for name in ("compute", "compute2"):
         leaving = stack._running.pop(name)
         argv = [str(word) for word in leaving.args]  # type: ignore[union-attr]
+        wait_until(lambda pid=leaving.pid: any(chunk.owner.endswith(f":{pid}") for chunk in evidence.chunks(job, "running")))  # type: ignore[misc]
         leaving.terminate()  # the main process alone, as an orchestrator does it
         assert leaving.wait(60) == 0
         stack.spawn(name, argv)
-    assert stack.wait(job, 90)["state"] == "succeeded"
-    check_each_item_ended_once(stack, evidence, job, succeeded=64)
+    assert stack.wait(job, 120)["state"] == "succeeded"
+    check_each_item_ended_once(stack, evidence, job, succeeded=96)
     assert evidence.trail(job, "chunk.handed_back"), "the restart did not bite: nothing was handed back"
     assert not evidence.trail(job, "chunk.rescued"), "somebody had to be rescued"
     assert all(chunk.crashes == 0 for chunk in evidence.chunks(job))
@@ -42,7 +41,7 @@ def test_a_rolling_restart_under_load_charges_nobody_and_needs_no_rescue(new_sta
 def test_a_second_signal_ends_the_grace_time(new_stack: NewStack) -> None:
     stack, evidence = new_stack("api", "compute", CADMILL_QUEUE_LEASE_SECONDS=120, CADMILL_PROCESS_GRACE_SECONDS=300)
     job = stack.submit("probe", {"items": 2, "ms": 120_000})["id"]
-    wait_until(lambda: len(evidence.chunks(job, "running")) == 2)
+    wait_until(lambda: len(evidence.chunks(job, "running")) == 2, 120)
     leaving = stack._running.pop("compute")
     leaving.terminate()
     wait_until(lambda: "Warm shutdown" in stack.log("compute"))
