@@ -70,17 +70,31 @@ def real(folder: Path) -> Collection:
         for name, count in sorted(Counter(row["format"] for row in rows).items())
         if Format(name) not in READERS
     ]
-    samples = []
+    samples, homes = [], _homes(readable)
     for row in readable:
-        group = f"{row['source']}/{row['category']}"
-        label, part = group if row["label"] in _TRUSTED else "", _part(row, group)
-        stem = Path(row["path"]).stem.lower()
-        sure = bool(label) and (part == group or part == f"{group}/{stem}")
+        group, stem = _group(row), Path(row["path"]).stem.lower()
+        home = homes.get((row["source"], stem), group)
+        label, part = group if row["label"] in _TRUSTED else "", _part(row, group, home)
+        sure = bool(label) and part in (group, f"{home}/{stem}")
         samples.append(Sample(folder / row["path"], label, part, sure))
     return Collection("real files", _labelled(samples, _LEAST_MEMBERS), skipped)
 
 
-def _part(row: dict[str, str], group: str) -> str:
+def _group(row: dict[str, str]) -> str:
+    return f"{row['source']}/{row['category']}"
+
+
+def _homes(rows: Sequence[dict[str, str]]) -> dict[tuple[str, str], str]:
+    """Of each source and stem that come in several formats the group of the first file: one source names one part once, whichever
+    folder each format of it stands in.
+    """
+    files: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    for row in rows:
+        files[row["source"], Path(row["path"]).stem.lower()].append(row)
+    return {name: _group(some[0]) for name, some in files.items() if len({row["format"] for row in some}) > 1}
+
+
+def _part(row: dict[str, str], group: str, home: str) -> str:
     """Which files show one part. What is alike without our knowledge counts as different, to the harm of our figures."""
     stem = Path(row["path"]).stem.lower()
     if row["category"].startswith("version_set_"):
@@ -90,7 +104,7 @@ def _part(row: dict[str, str], group: str) -> str:
     stem = stem.partition("~")[0]  # name~hash is a revision of name
     if row["source"] == "sparkfun-kicad":  # its models are KiCad's, now and then of another release
         return _package(stem)
-    return f"{group}/{_COLOURS.sub('', stem)}"
+    return f"{home}/{_COLOURS.sub('', stem)}"
 
 
 def _package(stem: str) -> str:

@@ -27,7 +27,8 @@ _ABOUT = f"""## What was measured
   drawn by the hash of their names; a folder with fewer than 14 is no class.
 - **Halves.** The first bit of the SHA-256 of a name draws them: of a KiCad folder for *unseen classes*, of a file name without digits
   for the verdict. Unseen classes stand alone in the gallery. The slots were chosen on an earlier draw, so some were seen then.
-- **Same part.** Each variant asks all originals for its own, or a twin of it: the same part by name, all slots equal to 0.001, or
+- **Same part.** Each variant asks all originals for its own, or a twin of it: the same part by name (files of one source with one
+  stem in different formats are one part, whichever folder each stands in), all slots equal to 0.001, or
   stable slots equal to 0.001 and exact area and volume to 1e-6. *Gated* ranks all originals, as exact search does; *candidates*:
   only the {CANDIDATES} nearest by all slots and the {CANDIDATES} nearest by the stable ones. x 25.4 is meant to miss with size.
   *Re-exported*: read and written by Open CASCADE, fine STL 0.15 rad and 0.1 % of the diagonal, coarse 0.8 rad and 1 %; poses and

@@ -128,6 +128,23 @@ def test_labels_need_members_and_a_drawing_in_many_releases_is_one_part(tmp_path
     assert [sample.sure for sample in samples] == [True] * 3 + [False] * 4
 
 
+def test_one_stem_of_one_source_in_two_formats_is_one_part_whichever_folder_it_stands_in(tmp_path: Path) -> None:
+    rows = [
+        "path,format,source,category,label",
+        "iges/yard/hulls/Ferry.iges,iges,yard,hulls,none",
+        "step/yard/misc/ferry.step,step,yard,misc,none",
+    ]
+    rows += [
+        "step/other/misc/ferry.step,step,other,misc,none",
+        "step/yard/a/buoy.step,step,yard,a,none",
+        "step/yard/b/buoy.step,step,yard,b,none",
+    ]
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    ferry, *others = (sample.part for sample in real(tmp_path).samples)
+    assert others[0] == ferry
+    assert len({ferry, *others}) == 4
+
+
 def test_equal_bodies_are_one_part_however_their_faces_are_cut_and_equal_volumes_are_not() -> None:
     bodies = [(0.0, (6.0, 1.0), 1.0), (0.0, (6.0, 1.0), 2.0), (0.5, (6.0, 1.0), 1.0), (0.0, (), 3.0)]
     found = [Found("3d", "step", (*near(distance)[:22], faces, faces), body) for distance, body, faces in bodies]

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -273,3 +274,34 @@ def test_units_follow_conversions_and_say_where_they_come_from() -> None:
     circle = "#2=LENGTH_MEASURE_WITH_UNIT(LENGTH_MEASURE(2.),#3)"
     unit, names = units(text21(circle, foot[1], context % 3))
     assert (unit.name, unit.origin.value, names) == ("mm", "assumed", [])
+
+
+@needs_kernel
+def test_an_edge_that_leaves_its_face_by_more_than_can_be_counted_is_invalid() -> None:
+    from workers.cad.brep.kernel import need_kernel
+
+    need_kernel()
+    from OCP.BRep import BRep_Builder, BRep_Tool
+    from OCP.BRepBuilderAPI import BRepBuilderAPI_MakeFace
+    from OCP.collections import Array1_gp_Pnt, Array2_gp_Pnt
+    from OCP.Geom import Geom_BezierCurve, Geom_BezierSurface
+    from OCP.gp import gp_Pnt
+    from OCP.TopAbs import TopAbs_EDGE
+    from OCP.TopoDS import TopoDS
+
+    from workers.cad.brep.body import body_of, elements
+
+    corners, poles = Array2_gp_Pnt(1, 2, 1, 2), Array1_gp_Pnt(1, 3)
+    for x, y in ((1, 1), (1, 2), (2, 1), (2, 2)):
+        corners.SetValue(x, y, gp_Pnt(10 * x, 10 * y, x * y))
+    face = BRepBuilderAPI_MakeFace(Geom_BezierSurface(corners), 1e-7).Face()
+    edge = TopoDS.Edge(elements(face, TopAbs_EDGE)[0])
+    ends = [BRep_Tool.Curve_s(edge, 0.0, 0.0).Value(at) for at in BRep_Tool.Range_s(edge)]
+    for place, pole in enumerate((ends[0], gp_Pnt(0, 0, 1e20), ends[1]), 1):
+        poles.SetValue(place, pole)
+    BRep_Builder().UpdateEdge(edge, Geom_BezierCurve(poles), 1e-7)
+    BRep_Builder().Range(edge, 0.0, 1.0)
+    with warnings.catch_warnings(), pytest.raises(Failure) as caught:
+        warnings.simplefilter("error")
+        body_of(face, LIMITS)
+    assert (caught.value.code, caught.value.context["reason"]) == ("GEOMETRY_INVALID", "the mesh leaves the box of its shape by far")

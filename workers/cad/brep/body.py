@@ -163,8 +163,9 @@ def _mesh(shape: Any, box: Floats, faces: list[Any], limits: CadSettings) -> tup
     if not writer.Write(shape.Moved(TopLoc_Location(move)), stream):
         raise Failure("GEOMETRY_INVALID", {"reason": "no face could be meshed", "faces": len(faces)})
     corners = binary_corners(stream.getbuffer())
-    if not np.isfinite(corners).all():
-        raise Failure("GEOMETRY_INVALID", {"reason": "the mesh has no finite area", "triangles": len(corners)})
+    # nodes follow the curves of the edges, which may leave the box by any distance; the comparison is false for NaN as well
+    if not (np.abs(corners) <= LARGEST * extent).all():
+        raise Failure("GEOMETRY_INVALID", {"reason": "the mesh leaves the box of its shape by far", "triangles": len(corners)})
     # the nodes of neighbouring faces differ by rounding now and then
     mesh, _ = weld(corners, _NEAR * extent)
     mesh = Mesh(mesh.vertices + middle, mesh.triangles)

@@ -18,6 +18,7 @@ from OCP.TopoDS import TopoDS, TopoDS_Compound, TopoDS_Iterator, TopoDS_Shell, T
 from workers.cad.brep.body import box_of, diagonal, elements
 from workers.cad.brep.kernel import kernel_work
 from workers.cad.brep.transfer import Transfer
+from workers.cad.brep.trimming import trimmed
 from workers.cad.shape import Finding, FindingCode
 
 # gaps up to this part of the diagonal are closed when loose faces are sewn; ten times more closes nothing more in real files
@@ -37,7 +38,7 @@ def sewn(shape: Any) -> Transfer:
         gap = _GAP * diagonal(shape)
         closed: list[Any] = []
         rest: list[Any] = []
-        groups = list(_groups(shape))
+        groups = list(_groups(trimmed(shape, gap)))
         for group in groups:
             _sort(_joined(group, gap), closed, rest)
         if len(groups) > 1 and rest:
@@ -45,7 +46,7 @@ def sewn(shape: Any) -> Transfer:
             _sort(_joined(again, gap), closed, rest)
         whole, builder = TopoDS_Compound(), BRep_Builder()
         builder.MakeCompound(whole)
-        for part in (*_solids(closed), *rest):
+        for part in (*_solids(closed, gap), *rest):
             builder.Add(whole, part)
     lost = max(len(faces) - len(elements(whole, TopAbs_FACE)), 0)
     return Transfer(whole, (Finding.of(FindingCode.FACES_MISSING, lost),) if lost else ())
@@ -97,20 +98,25 @@ def _sort(parts: Iterable[Any], closed: list[Any], rest: list[Any]) -> None:
         (closed if part.ShapeType() == TopAbs_SHELL and BRep_Tool.IsClosed_s(part) else rest).append(part)
 
 
-def _solids(shells: list[Any]) -> list[Any]:
-    """Solids that face outwards. A shell within an odd number of others is a cavity of the innermost of these."""
+def _solids(shells: list[Any], gap: float) -> list[Any]:
+    """Solids that face outwards. A shell within another one is a cavity of the innermost of these, unless that is a cavity itself
+    or both touch: a cavity is full of nothing, and no wall of nothing lies between it and what is outside.
+    """
     solids = [_outward(shell) for shell in shells]
     boxes = np.array([box_of(shell) for shell in shells]).reshape(-1, 2, 3)
-    around: list[list[int]] = []
+    around: list[dict[int, bool]] = []  # of each shell: those it lies within, and whether it touches them
     for at, (low, high) in enumerate(boxes):
         larger = (boxes[:, 0] <= low).all(axis=1) & (boxes[:, 1] >= high).all(axis=1) & (boxes != boxes[at]).any(axis=(1, 2))
-        around.append([int(other) for other in np.flatnonzero(larger) if _within(shells[at], solids[other])])
+        places = {int(other): _within(shells[at], solids[other], gap) for other in np.flatnonzero(larger)}
+        around.append({other: touches for other, (inside, touches) in places.items() if inside})
+    cavities: set[int] = set()
     builder = BRep_Builder()
-    for at, outer in enumerate(around):
-        if len(outer) % 2:
-            host = max(outer, key=lambda other: len(around[other]))
+    for at in sorted(range(len(shells)), key=lambda at: len(around[at])):
+        host = max(around[at], key=lambda other: len(around[other]), default=None)
+        if host is not None and host not in cavities and not around[at][host]:
+            cavities.add(at)
             builder.Add(solids[host], elements(solids[at], TopAbs_SHELL)[0].Reversed())
-    return [solid for solid, outer in zip(solids, around, strict=True) if len(outer) % 2 == 0]
+    return [solid for at, solid in enumerate(solids) if at not in cavities]
 
 
 def _outward(shell: Any) -> Any:
@@ -119,11 +125,20 @@ def _outward(shell: Any) -> Any:
     return solid
 
 
-def _within(shell: Any, solid: TopoDS_Solid) -> bool:
-    """Whether the shell lies inside the solid. Shells do not cross, so the first vertex that is not on the border tells."""
+def _within(shell: Any, solid: TopoDS_Solid, gap: float) -> tuple[bool, bool]:
+    """Whether the shell lies inside the solid, and whether it touches its border. Shells do not cross, so any vertex off the border
+    tells the first; the second is told by vertices alone.
+    """
     classifier = BRepClass3d_SolidClassifier(solid)
+    inside = touches = False
     for vertex in elements(shell, TopAbs_VERTEX):
-        classifier.Perform(BRep_Tool.Pnt_s(TopoDS.Vertex(vertex)), 1e-7)
-        if classifier.State() != TopAbs_ON:
-            return bool(classifier.State() == TopAbs_IN)
-    return False
+        classifier.Perform(BRep_Tool.Pnt_s(TopoDS.Vertex(vertex)), gap)
+        if classifier.State() == TopAbs_ON:
+            touches = True
+        elif classifier.State() == TopAbs_IN:
+            inside = True
+        else:
+            return False, touches
+        if inside and touches:
+            break
+    return inside, touches
