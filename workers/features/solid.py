@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from workers.cad.shape import Floats, Integers, Mesh, area_vectors
+from workers.cad.shape import Floats, Integers, Mesh, area_vectors, ranked
 from workers.features.hull import hull_volume
 from workers.features.regions import Regions, regions
 
@@ -111,11 +111,11 @@ class SolidStudy:
         """Edges of the mesh; angles are those of outward normals even when all triangles are turned inwards."""
         tail, head = self._corners.reshape(-1), self._corners[[1, 2, 0]].reshape(-1)  # (3 m,) corner after corner
         key = np.minimum(tail, head) * self._places.shape[1] + np.maximum(tail, head)
-        order = np.argsort(key)
-        ranked = key[order]
+        order = ranked(key)
+        keys = key.take(order)
         # whether each half edge in the order is the same edge as the one before it, as the one after it, and that as the next but one
         same = np.zeros(len(key) + 2, dtype=bool)
-        np.equal(ranked[1:], ranked[:-1], out=same[1:-2])
+        np.equal(keys[1:], keys[:-1], out=same[1:-2])
         first, more, third = ~same[:-2], same[1:-1], same[2:]
         at = np.flatnonzero(first & more & ~third)
         one, two = order[at], order[at + 1]
