@@ -72,14 +72,15 @@ def weld(corners: Corners | Floats, step: float = 0.0) -> tuple[Mesh, int]:
     names[order] = np.cumsum(fresh) - 1
     a, b, c = triangles = names.reshape(3, -1)
     sound = (a != b) & (b != c) & (c != a)
-    vertices = points[:, order[fresh]].astype(np.float64)
-    return Mesh(vertices.T, triangles[:, sound].T), int(len(sound) - np.count_nonzero(sound))
+    collapsed = int(len(sound) - np.count_nonzero(sound))
+    vertices = points.take(order[fresh], axis=1).astype(np.float64)
+    return Mesh(vertices.T, (triangles.compress(sound, axis=1) if collapsed else triangles).T), collapsed
 
 
 def _changes(ranked: NDArray[Any]) -> Flags:
     """Which of the columns (k, n) differ from the one before."""
     fresh = np.ones(ranked.shape[1], dtype=bool)
-    np.any(ranked[:, 1:] != ranked[:, :-1], axis=0, out=fresh[1:])
+    np.logical_or.reduce(ranked[:, 1:] != ranked[:, :-1], axis=0, out=fresh[1:])
     return fresh
 
 
@@ -153,7 +154,7 @@ def _numbers(body: bytes, facets: int) -> Corners:
 def has_area(mesh: Mesh) -> bool:
     """Whether the surface has an area worth naming beside the square of its largest side: lines, points and NaN have none."""
     places = mesh.vertices.T
-    extent = float(np.ptp(places, axis=1).max(initial=0.0))
+    extent = float((places.max(axis=1, initial=-np.inf) - places.min(axis=1, initial=np.inf)).max())
     if not 0 < extent < np.inf:
         return False
     # a few triangles are nearly always proof enough

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,7 +84,8 @@ def _map(shape: Any, kind: Any) -> Any:
 
 
 def diagonal(shape: Any) -> float:
-    return float(np.linalg.norm(np.ptp(box_of(shape), axis=0)))
+    low, high = box_of(shape).tolist()
+    return math.dist(low, high)
 
 
 def _named(kinds: Any) -> dict[int, str]:
@@ -157,21 +159,21 @@ def box_of(shape: Any, way: Literal["rough", "exact", "mesh"] = "rough") -> Floa
         raise Failure("GEOMETRY_INVALID", {"reason": "the shape has no finite extent"})
     box.SetGap(0.0)
     low, high = box.CornerMin(), box.CornerMax()
-    corners = np.array([[low.X(), low.Y(), low.Z()], [high.X(), high.Y(), high.Z()]])
-    if not (np.abs(corners) <= LARGEST).all():
+    corners = low.X(), low.Y(), low.Z(), high.X(), high.Y(), high.Z()
+    if not all(abs(number) <= LARGEST for number in corners):
         raise Failure("GEOMETRY_INVALID", {"reason": "coordinates are not finite or absurdly large"})
-    return corners
+    return np.array(corners).reshape(2, 3)
 
 
 def _mesh(shape: Any, box: Floats, faces: list[Any], limits: CadSettings) -> tuple[Mesh, int]:
     """The welded mesh, and how many faces could not be meshed."""
-    extent = float(np.linalg.norm(np.ptp(box, axis=0)))
+    extent = math.dist(*box.tolist())
     if not extent > 0:
         raise Failure("GEOMETRY_INVALID", {"reason": "the shape has no extent"})
     # never in parallel: a forked child of a process that did would hang for ever
     BRepMesh_IncrementalMesh(shape, _DEVIATION * extent, False, _TURN, False)
     # as STL through memory: node by node takes longer than meshing. Its floats are single, so the middle goes to the origin first
-    middle = box.mean(axis=0)
+    middle = (box[0] + box[1]) / 2
     move = gp_Trsf()
     move.SetTranslation(gp_Vec(*(-middle).tolist()))
     stream, writer = io.BytesIO(), StlAPI_Writer()
