@@ -177,7 +177,7 @@ def _dot(a: Floats, b: Floats) -> Floats:
 
 def _eigenvalues(moment: Floats) -> Floats:
     # open meshes can have negative ones: nothing a ratio could be made of
-    return np.maximum(np.linalg.eigvalsh((moment + moment.T) / 2)[::-1], 0.0)
+    return np.asarray(np.maximum(np.linalg.eigvalsh((moment + moment.T) / 2)[::-1], 0.0))
 
 
 def ratio(part: float, whole: float) -> float:

@@ -15,7 +15,6 @@ from workers.features.solid import SolidStudy
 _BANDS = ((0.1, 0.5), (0.5, 0.8), (-0.5, -0.1), (-0.8, -0.5))
 # the sides of hexagons have exactly 0.5: without this rounding, so the pose, would decide which band has them
 _EDGE = 1e-4
-_LOWS, _HIGHS = (np.array(_BANDS).T + [[_EDGE], [-_EDGE]])[..., None, None]
 # the largest regions that are paired: what is smaller hardly weighs, and pairs grow with the square
 _PAIRED = 1000
 
@@ -38,14 +37,13 @@ def _kinds(study: SolidStudy) -> list[float]:
 
 def _pairs(vectors: Floats, area: float) -> list[float]:
     """Weight: product of the lengths of the area vectors by A^2, so a full cylinder, which has no direction, has no say."""
-    weights = np.sqrt((vectors * vectors).sum(axis=1))
+    weights = np.linalg.norm(vectors, axis=1)
     largest = np.argsort(-weights, kind="stable")[:_PAIRED]
     # rounding noise must not become a direction
     largest = largest[weights[largest] > 1e-9 * area]
     normals = vectors[largest] / weights[largest, None]
     products, share = normals @ normals.T, weights[largest] / area
-    within = (products > _LOWS) & (products < _HIGHS)
-    return np.asarray((within @ share) @ share).tolist()
+    return [float(share @ (((products > low + _EDGE) & (products < high - _EDGE)) @ share)) for low, high in _BANDS]
 
 
 def _radii(study: FlatStudy) -> list[float]:
