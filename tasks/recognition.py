@@ -20,10 +20,10 @@ def recognise(head: bytes, size: int) -> Format:
     """The format of a file of `size` bytes that begins with `head` (its first 4096 bytes or all of it)."""
     head = head[:HEAD_BYTES]
     text = _text(head)
+    if text.lstrip()[:12].upper() == "ISO-10303-21":
+        return Format.STEP
     if head.startswith(BINARY_DXF[:18]) or _dxf_text(text, size > len(head)):
         return Format.DXF
-    if text.lstrip().upper().startswith("ISO-10303-21"):
-        return Format.STEP
     if _iges(head):
         return Format.IGES
     if binary_stl(head, size) or text.lstrip()[:5].lower() == "solid":

@@ -221,6 +221,18 @@ def area_vectors(corners: Floats) -> Floats:
     return out
 
 
+def ranked(keys: NDArray[np.int64] | NDArray[np.uint64]) -> Integers:
+    """The order (n,) that sorts integers (n,) >= 0; equal ones stay in theirs.
+
+    Sixteen bits a round, from the lowest: numpy sorts these by counting, several times faster than it compares whole numbers.
+    """
+    digits = keys.view(np.uint16).reshape(len(keys), 4)
+    order: Integers = np.argsort(digits[:, 0], kind="stable")
+    for place in range(1, -(-int(keys.max(initial=0)).bit_length() // 16)):
+        order = order.take(np.argsort(digits[:, place].take(order), kind="stable"))
+    return order
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
     """One file as the feature code sees it."""

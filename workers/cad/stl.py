@@ -13,13 +13,16 @@ from foundation.errors import Failure
 from foundation.settings import CadSettings
 from tasks.recognition import HEAD_BYTES, binary_stl
 from tasks.vocabulary import Family, Format
-from workers.cad.shape import LARGEST, MILLIMETRES_ASSUMED, Finding, FindingCode, Flags, Floats, Integers, Mesh, Shape, area_vectors
+from workers.cad.shape import LARGEST, MILLIMETRES_ASSUMED, Finding, FindingCode, Flags, Floats, Integers, Mesh, Shape, area_vectors, ranked
 
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _HEADER = 84
 Corners = NDArray[np.float32]
 # odd numbers without pattern: the bits of three coordinates become one number of 64 bits, different for all but sought places
 _MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
+# of these the lower ones that need not be sorted by: 32 are left for up to so many corners, where two places meet once in 300 meshes,
+# and 48 for more
+_MANY, _SMALL, _LARGE = 1 << 15, np.uint64(32), np.uint64(16)
 # triangles that are tried first for having an area
 _FEW = 64
 
@@ -40,7 +43,7 @@ def read_stl(path: Path, limits: CadSettings) -> Shape:
     mesh, collapsed = weld(corners)
     if collapsed:
         findings.append(Finding.of(FindingCode.TRIANGLES_DROPPED, collapsed))
-    if not has_area(corners):
+    if not has_area(mesh):
         raise Failure("GEOMETRY_INVALID", {"reason": "no triangle has an extent", "triangles": len(corners)})
     facts["triangles"] = len(corners)
     facts["vertices"] = len(mesh.vertices)
@@ -58,25 +61,26 @@ def weld(corners: Corners | Floats, step: float = 0.0) -> tuple[Mesh, int]:
     points += 0  # -0.0 becomes 0.0: one place, two bit patterns
     places = np.rint(points / step).astype(np.int64) if step else points
     bits = places.view(f"u{places.itemsize}")
-    mixed = bits[0] * _MIX[0] + bits[1] * _MIX[1] + bits[2] * _MIX[2]
-    order = np.argsort(mixed)
-    fresh = _changes(bits[:, order])
-    if (fresh != _changes(mixed[None, order])).any():
-        # two places of one number, which somebody must have sought: sorting all three coordinates is slow and always right
+    mixed = (bits[0] * _MIX[0] + bits[1] * _MIX[1] + bits[2] * _MIX[2]) >> (_LARGE if bits.shape[1] > _MANY else _SMALL)
+    order = ranked(mixed)
+    fresh = _changes(bits.take(order, axis=1))
+    if (fresh != _changes(mixed.take(order)[None])).any():
+        # two places of one number, by a rare chance or because somebody sought them: slow and always right
         order = np.lexsort(bits)
-        fresh = _changes(bits[:, order])
+        fresh = _changes(bits.take(order, axis=1))
     names: Integers = np.empty(len(order), dtype=np.int64)
     names[order] = np.cumsum(fresh) - 1
     a, b, c = triangles = names.reshape(3, -1)
     sound = (a != b) & (b != c) & (c != a)
-    vertices = points[:, order[fresh]].astype(np.float64)
-    return Mesh(vertices.T, triangles[:, sound].T), int(len(sound) - np.count_nonzero(sound))
+    collapsed = int(len(sound) - np.count_nonzero(sound))
+    vertices = points.take(order[fresh], axis=1).astype(np.float64)
+    return Mesh(vertices.T, (triangles.compress(sound, axis=1) if collapsed else triangles).T), collapsed
 
 
 def _changes(ranked: NDArray[Any]) -> Flags:
     """Which of the columns (k, n) differ from the one before."""
     fresh = np.ones(ranked.shape[1], dtype=bool)
-    np.any(ranked[:, 1:] != ranked[:, :-1], axis=0, out=fresh[1:])
+    np.logical_or.reduce(ranked[:, 1:] != ranked[:, :-1], axis=0, out=fresh[1:])
     return fresh
 
 
@@ -147,15 +151,15 @@ def _numbers(body: bytes, facets: int) -> Corners:
         return columns.T.astype(np.float32).reshape(-1, 3, 3)
 
 
-def has_area(corners: Corners | Floats) -> bool:
-    """Whether the surface has an area worth naming beside the square of its largest side: lines and points have none."""
-    points = np.ascontiguousarray(corners.transpose(2, 1, 0))
-    extent = float(np.ptp(points.reshape(3, -1), axis=1).max()) if len(corners) else 0.0
-    if not extent > 0:
+def has_area(mesh: Mesh) -> bool:
+    """Whether the surface has an area worth naming beside the square of its largest side: lines, points and NaN have none."""
+    places = mesh.vertices.T
+    extent = float((places.max(axis=1, initial=-np.inf) - places.min(axis=1, initial=np.inf)).max())
+    if not 0 < extent < np.inf:
         return False
     # a few triangles are nearly always proof enough
-    for some in (points[..., :_FEW], points):
-        doubled = area_vectors(some.astype(np.float64) / extent)
+    for some in (mesh.triangles[:_FEW], mesh.triangles):
+        doubled = area_vectors(places.take(some.T, axis=1) / extent)
         if float(np.sqrt((doubled * doubled).sum(axis=0)).sum()) > 1e-9:
             return True
     return False

@@ -64,7 +64,9 @@ def regions(areas: Floats, normals: Floats, left: Integers, right: Integers, len
 def _described(count: int, name: Integers, areas: Floats, normals: Floats, convex: Floats) -> Regions:
     total: Floats = np.bincount(name, areas, count).astype(np.float64)
     directed = areas * normals
-    vectors: Floats = np.stack([np.bincount(name, part, count) for part in directed]).astype(np.float64)
+    vectors: Floats = np.empty((3, count))
+    for axis in range(3):
+        vectors[axis] = np.bincount(name, directed[axis], count)
     mean = vectors / total
     # the trace of the covariance of unit normals: sure to be a plane below _ZERO, sure to be none from 3 _ZERO on
     bent = np.flatnonzero(1 - (mean * mean).sum(axis=0) >= _ZERO)
@@ -78,8 +80,8 @@ def _described(count: int, name: Integers, areas: Floats, normals: Floats, conve
         about_mean = np.linalg.eigvalsh(spread - (mean[:, None, bent] * mean[None, :, bent]).T)
         about_zero = np.linalg.eigvalsh(spread)
         # one direction: plane; all across one axis: cylinder; all at one angle to an axis: cone
-        kinds[bent] = np.select(
-            [about_mean[:, 2] < _ZERO, about_zero[:, 0] < _ZERO, about_mean[:, 0] < _ZERO], [PLANE, CYLINDER, CONE], OTHER
+        kinds[bent] = np.where(
+            about_mean[:, 2] < _ZERO, PLANE, np.where(about_zero[:, 0] < _ZERO, CYLINDER, np.where(about_mean[:, 0] < _ZERO, CONE, OTHER))
         )
     return Regions(total, vectors.T, kinds, convex)
 
@@ -90,17 +92,15 @@ def components(count: int, one: Integers, two: Integers, linked: Flags) -> Integ
     Label propagation with pointer jumping: each round halves the distance to the smallest member.
     """
     label = np.arange(count, dtype=np.int64)
-    one, two = one[linked], two[linked]
+    one, two = one.compress(linked), two.compress(linked)
     while len(one):
-        a, b = label[one], label[two]
-        apart = a != b
-        if not apart.any():
-            break
-        one, two, a, b = one[apart], two[apart], a[apart], b[apart]
-        np.minimum.at(label, np.maximum(a, b), np.minimum(a, b))
+        np.minimum.at(label, np.maximum(one, two), np.minimum(one, two))
         while True:
-            jumped = label[label]
+            jumped = label.take(label)
             if (jumped == label).all():
                 break
             label = jumped
+        one, two = label.take(one), label.take(two)
+        apart = one != two
+        one, two = one.compress(apart), two.compress(apart)
     return label

@@ -5,13 +5,14 @@ Inside, the mesh is moved to its middle and scaled to a largest side of 1, so th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from workers.cad.shape import Floats, Integers, Mesh, area_vectors
+from workers.cad.shape import Floats, Integers, Mesh, area_vectors, ranked
 from workers.features.hull import hull_volume
 from workers.features.regions import Regions, regions
 
@@ -44,7 +45,7 @@ class SolidStudy:
         # axis by axis: numpy walks along long rows several times faster than along rows of three
         places = np.ascontiguousarray(mesh.vertices.T)
         low, high = places.min(axis=1), places.max(axis=1)
-        self.box: Floats = np.stack([low, high])
+        self.box: Floats = np.array([low, high])
         self.extent = float((high - low).max())
         self._places: Floats = (places - ((low + high) / 2)[:, None]) / self.extent  # (3, n)
         self._corners: Integers = np.ascontiguousarray(mesh.triangles.T)  # (3, m)
@@ -53,7 +54,7 @@ class SolidStudy:
         twice = np.sqrt(_dot(cross, cross))
         self.areas: Floats = twice / 2  # (m,)
         self.area = float(self.areas.sum())
-        self.side = float(np.sqrt(self.area))
+        self.side = math.sqrt(self.area)
         self._sums: Floats = points.sum(axis=1)
         centre = (self._sums @ self.areas) / (3 * self.area)
         self._points = np.subtract(points, centre[:, None, None], out=points)  # about the surface's centroid from here on
@@ -72,7 +73,7 @@ class SolidStudy:
     @cached_property
     def rms(self) -> float:
         """Root mean square distance of the surface from its centroid."""
-        return float(np.sqrt(self.surface_spread.sum()))
+        return math.sqrt(self.surface_spread.sum())
 
     @cached_property
     def signed_volume(self) -> float:
@@ -91,14 +92,14 @@ class SolidStudy:
         if not self.has_volume:
             return self.surface_spread
         moment = self._moment(self._tetrahedra) / (20 * self.signed_volume)
-        return _eigenvalues(moment - np.outer(self._volume_centre, self._volume_centre))
+        return _eigenvalues(moment - self._volume_centre[:, None] * self._volume_centre)
 
     @cached_property
     def centroid_offset(self) -> float:
         """Distance between the centroids of solid and surface, in rms radii; 0 without volume, at most 10."""
         if not self.has_volume:
             return 0.0
-        return min(float(np.linalg.norm(self._volume_centre)) / self.rms, 10.0)
+        return min(math.hypot(*self._volume_centre.tolist()) / self.rms, 10.0)
 
     @cached_property
     def solidity(self) -> float:
@@ -111,11 +112,11 @@ class SolidStudy:
         """Edges of the mesh; angles are those of outward normals even when all triangles are turned inwards."""
         tail, head = self._corners.reshape(-1), self._corners[[1, 2, 0]].reshape(-1)  # (3 m,) corner after corner
         key = np.minimum(tail, head) * self._places.shape[1] + np.maximum(tail, head)
-        order = np.argsort(key)
-        ranked = key[order]
+        order = ranked(key)
+        keys = key.take(order)
         # whether each half edge in the order is the same edge as the one before it, as the one after it, and that as the next but one
         same = np.zeros(len(key) + 2, dtype=bool)
-        np.equal(ranked[1:], ranked[:-1], out=same[1:-2])
+        np.equal(keys[1:], keys[:-1], out=same[1:-2])
         first, more, third = ~same[:-2], same[1:-1], same[2:]
         at = np.flatnonzero(first & more & ~third)
         one, two = order[at], order[at + 1]
@@ -176,9 +177,9 @@ def _dot(a: Floats, b: Floats) -> Floats:
 
 def _eigenvalues(moment: Floats) -> Floats:
     # open meshes can have negative ones: nothing a ratio could be made of
-    return np.clip(np.linalg.eigvalsh((moment + moment.T) / 2)[::-1], 0.0, None)
+    return np.asarray(np.maximum(np.linalg.eigvalsh((moment + moment.T) / 2)[::-1], 0.0))
 
 
 def ratio(part: float, whole: float) -> float:
     """sqrt(part / whole) for eigenvalues in descending order; 0.0 where the whole is nothing."""
-    return float(np.sqrt(min(part / whole, 1.0))) if whole > 0 else 0.0
+    return math.sqrt(min(part / whole, 1.0)) if whole > 0 else 0.0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,10 +16,12 @@ from OCP.BRepAdaptor import BRepAdaptor_Curve, BRepAdaptor_Surface
 from OCP.BRepBndLib import BRepBndLib
 from OCP.BRepGProp import BRepGProp
 from OCP.BRepMesh import BRepMesh_IncrementalMesh
+from OCP.BRepTools import BRepTools
 from OCP.collections import IndexedMap_TopoDS_Shape_TopTools_ShapeMapHasher as ShapeMap
 from OCP.GeomAbs import GeomAbs_CurveType, GeomAbs_SurfaceType
 from OCP.gp import gp_Trsf, gp_Vec
 from OCP.GProp import GProp_GProps
+from OCP.Standard import Standard_NullObject
 from OCP.StlAPI import StlAPI_Writer
 from OCP.TopAbs import TopAbs_EDGE, TopAbs_FACE, TopAbs_SHELL, TopAbs_SOLID, TopAbs_VERTEX
 from OCP.TopExp import TopExp
@@ -52,14 +55,13 @@ class Body:
 
 def body_of(shape: Any, limits: CadSettings) -> Body:
     """Mesh and properties of a TopoDS_Shape. Raises `Failure` GEOMETRY_MISSING, GEOMETRY_INVALID, CAD_LIMIT."""
-    faces, edges = elements(shape, TopAbs_FACE), elements(shape, TopAbs_EDGE)
+    faces = [TopoDS.Face(face) for face in elements(shape, TopAbs_FACE)]
     if not faces:
-        raise Failure("GEOMETRY_MISSING", {"faces": 0, "edges": len(edges)})
+        raise Failure("GEOMETRY_MISSING", {"faces": 0, "edges": _map(shape, TopAbs_EDGE).Extent()})
     with kernel_work("GEOMETRY_INVALID", "measured the shape"):
         box = box_of(shape)
-        faces = [TopoDS.Face(face) for face in faces]
-        types = _kinds((BRepAdaptor_Surface(face, False) for face in faces), _SURFACES)
-        facts = {**_counts(shape, edges), "faces": types, **_masses(shape)}
+        types = _surfaces(faces)
+        facts = {**_counts(shape), "faces": types, **_masses(shape)}
     with kernel_work("GEOMETRY_INVALID", "meshed the shape"):
         mesh, missing = _mesh(shape, box, faces, limits)
         exact = types.keys() <= _ELEMENTARY and facts["edges"].keys() <= _ELEMENTARY
@@ -82,7 +84,8 @@ def _map(shape: Any, kind: Any) -> Any:
 
 
 def diagonal(shape: Any) -> float:
-    return float(np.linalg.norm(np.ptp(box_of(shape), axis=0)))
+    low, high = box_of(shape).tolist()
+    return math.dist(low, high)
 
 
 def _named(kinds: Any) -> dict[int, str]:
@@ -97,18 +100,39 @@ def _named(kinds: Any) -> dict[int, str]:
 _SURFACES, _CURVES = _named(GeomAbs_SurfaceType), _named(GeomAbs_CurveType)
 
 
-def _kinds(adaptors: Iterable[Any], names: Mapping[int, str]) -> dict[str, int]:
-    return {names[kind]: count for kind, count in Counter(int(adaptor.GetType()) for adaptor in adaptors).items()}
+def _kinds(kinds: list[int], names: Mapping[int, str]) -> dict[str, int]:
+    return {names[kind]: count for kind, count in Counter(kinds).items()}
 
 
-def _counts(shape: Any, edges: list[Any]) -> dict[str, Any]:
-    real = [edge for edge in map(TopoDS.Edge, edges) if not BRep_Tool.Degenerated_s(edge) and BRep_Tool.IsGeometric_s(edge)]
+def _surfaces(faces: list[Any]) -> dict[str, int]:
+    """Faces by kind of surface."""
+    adaptor, kinds = BRepAdaptor_Surface(), []
+    for face in faces:
+        adaptor.Initialize(face, False)
+        kinds.append(int(adaptor.GetType()))
+    return _kinds(kinds, _SURFACES)
+
+
+def _curves(shape: Any) -> dict[str, int]:
+    """Edges by kind of curve; those without one, as at the poles of a sphere, are none."""
+    adaptor, kinds = BRepAdaptor_Curve(), []
+    for edge in map(TopoDS.Edge, elements(shape, TopAbs_EDGE)):
+        if not BRep_Tool.Degenerated_s(edge):
+            try:
+                adaptor.Initialize(edge)
+            except Standard_NullObject:
+                continue
+            kinds.append(int(adaptor.GetType()))
+    return _kinds(kinds, _CURVES)
+
+
+def _counts(shape: Any) -> dict[str, Any]:
     shells = elements(shape, TopAbs_SHELL)
     return {
         "solids": _map(shape, TopAbs_SOLID).Extent(),
         "shells": len(shells),
         "closed": bool(shells) and all(BRep_Tool.IsClosed_s(shell) for shell in shells),
-        "edges": _kinds(map(BRepAdaptor_Curve, real), _CURVES),
+        "edges": _curves(shape),
         "vertices": _map(shape, TopAbs_VERTEX).Extent(),
     }
 
@@ -135,26 +159,21 @@ def box_of(shape: Any, way: Literal["rough", "exact", "mesh"] = "rough") -> Floa
         raise Failure("GEOMETRY_INVALID", {"reason": "the shape has no finite extent"})
     box.SetGap(0.0)
     low, high = box.CornerMin(), box.CornerMax()
-    corners = np.array([[low.X(), low.Y(), low.Z()], [high.X(), high.Y(), high.Z()]])
-    if not (np.abs(corners) <= LARGEST).all():
+    corners = low.X(), low.Y(), low.Z(), high.X(), high.Y(), high.Z()
+    if not all(abs(number) <= LARGEST for number in corners):
         raise Failure("GEOMETRY_INVALID", {"reason": "coordinates are not finite or absurdly large"})
-    return corners
+    return np.array(corners).reshape(2, 3)
 
 
 def _mesh(shape: Any, box: Floats, faces: list[Any], limits: CadSettings) -> tuple[Mesh, int]:
     """The welded mesh, and how many faces could not be meshed."""
-    extent = float(np.linalg.norm(np.ptp(box, axis=0)))
+    extent = math.dist(*box.tolist())
     if not extent > 0:
         raise Failure("GEOMETRY_INVALID", {"reason": "the shape has no extent"})
     # never in parallel: a forked child of a process that did would hang for ever
     BRepMesh_IncrementalMesh(shape, _DEVIATION * extent, False, _TURN, False)
-    pieces = [BRep_Tool.Triangulation_s(face, TopLoc_Location()) for face in faces]
-    counts = [0 if piece is None else piece.NbTriangles() for piece in pieces]
-    triangles = sum(counts)
-    if triangles > limits.max_triangles:
-        raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_TRIANGLES", "allowed": limits.max_triangles, "found": triangles})
     # as STL through memory: node by node takes longer than meshing. Its floats are single, so the middle goes to the origin first
-    middle = box.mean(axis=0)
+    middle = (box[0] + box[1]) / 2
     move = gp_Trsf()
     move.SetTranslation(gp_Vec(*(-middle).tolist()))
     stream, writer = io.BytesIO(), StlAPI_Writer()
@@ -163,6 +182,8 @@ def _mesh(shape: Any, box: Floats, faces: list[Any], limits: CadSettings) -> tup
     if not writer.Write(shape.Moved(TopLoc_Location(move)), stream):
         raise Failure("GEOMETRY_INVALID", {"reason": "no face could be meshed", "faces": len(faces)})
     corners = binary_corners(stream.getbuffer())
+    if len(corners) > limits.max_triangles:
+        raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_TRIANGLES", "allowed": limits.max_triangles, "found": len(corners)})
     # nodes follow the curves of the edges, which may leave the box by any distance; the comparison is false for NaN as well
     if not (np.abs(corners) <= LARGEST * extent).all():
         raise Failure("GEOMETRY_INVALID", {"reason": "the mesh leaves the box of its shape by far", "triangles": len(corners)})
@@ -170,6 +191,8 @@ def _mesh(shape: Any, box: Floats, faces: list[Any], limits: CadSettings) -> tup
     mesh, _ = weld(corners, _NEAR * extent)
     mesh = Mesh(mesh.vertices + middle, mesh.triangles)
     # welded and in its place: far from the origin, or in a box far too large, nothing may be left of it
-    if not has_area(mesh.vertices[mesh.triangles]):
+    if not has_area(mesh):
         raise Failure("GEOMETRY_INVALID", {"reason": "the mesh has no finite area", "triangles": len(corners)})
-    return mesh, counts.count(0)
+    # one question for the whole shape is nearly always enough
+    whole = BRepTools.Triangulation_s(shape, np.inf, False)
+    return mesh, 0 if whole else sum(BRep_Tool.Triangulation_s(face, TopLoc_Location()) is None for face in faces)

@@ -58,7 +58,10 @@ def text(raw: bytes) -> str:
         parts += [_plain(raw[at : found.start()]), _unescaped(found)]
         at = found.end()
     parts.append(_plain(raw[at : 16 * LETTERS]))
-    return "".join(letter for letter in "".join(parts) if letter.isprintable())[:LETTERS].strip()
+    whole = "".join(parts)
+    if not whole.isprintable():
+        whole = "".join(filter(str.isprintable, whole))
+    return whole[:LETTERS].strip()
 
 
 def _plain(raw: bytes) -> str:

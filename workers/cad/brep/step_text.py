@@ -24,10 +24,16 @@ _END = b"END-ISO-10303-21"
 _DATA = re.compile(rb";\s*DATA\s*[;(]")
 _STRING_OR_COMMENT = re.compile(rb"'[^']*'|/\*.*?\*/", re.DOTALL)
 _STRING = re.compile(rb"'[^']*'")
+_WORD = re.compile(rb"(?:nan|inf(?:inity)?)\s*[,)]", re.IGNORECASE)
 _NO_NUMBER = re.compile(rb"'[^']*'|[(,]\s*[+-]?(?:nan|inf(?:inity)?)\s*[,)]", re.IGNORECASE)
 _QUOTE, _OPEN, _CLOSE, _SEMICOLON, _HASH, _EQUALS, _ZERO = b"'();#=0"
 _A, _F, _I, _N, _SLASH, _STAR = b"afin/*"
 _BLANKS = b" \t\r\n"
+# how much deeper each byte leads into lists
+_NESTING = np.zeros(256, dtype=np.int8)
+_NESTING[[_OPEN, _CLOSE]] = 1, -1
+# what stands before a number
+_BEFORE_NUMBER = b"(,+-\v\f" + _BLANKS
 # 18 digits fit into 64 bits, and no file has so many entities
 _DIGITS = 18
 _BLOCK, _TAIL = 1 << 16, 1 << 12
@@ -76,7 +82,7 @@ def checked(data: bytes, limits: CadSettings) -> StepText:
     tail = body[-_TAIL:].rstrip(_BLANKS) or body.rstrip(_BLANKS)
     if not tail.endswith(b";"):
         raise _corrupt("it ends within an entity")
-    _check_lists(marks[marks != _HASH], limits)
+    _check_lists(marks, limits)
     if section is None:
         raise _corrupt("it has no data section")
     if not tail[:-1].rstrip().endswith(b"ENDSEC") and not findings:
@@ -93,16 +99,20 @@ def _corrupt(reason: str, **more: int) -> Failure:
 
 
 def _without_comments(data: bytes) -> bytes:
-    letters = np.frombuffer(data, dtype=np.uint8)
-    if not ((letters[:-1] == _SLASH) & (letters[1:] == _STAR)).any():  # several times faster than to search for two bytes
+    if not _commented(np.frombuffer(data, dtype=np.uint8)):
         return data
     # most writers comment the header only, and all that follows the last comment is plain
     cut = data.rfind(b"*/") + 2
     # strings are matched too, so that what looks like a comment within one stays
     body = _STRING_OR_COMMENT.sub(lambda found: found[0] if found[0][:1] == b"'" else b" ", data[:cut]) + data[cut:]
-    if b"/*" in body and b"/*" in _STRING.sub(b"", body):
+    if _commented(np.frombuffer(body, dtype=np.uint8)) and b"/*" in _STRING.sub(b"", body):
         raise _corrupt("a comment has no end")
     return body
+
+
+def _commented(letters: Bytes) -> bool:
+    """Whether a comment begins somewhere; several times faster than to search for two bytes."""
+    return bool(((letters[:-1] == _SLASH) & (letters[1:] == _STAR)).any())
 
 
 def _blocks(letters: Bytes, overlap: int = 0) -> Iterator[tuple[int, Bytes]]:
@@ -116,11 +126,11 @@ def _wanted(letters: Bytes) -> Flags:
     return np.asarray(one | two | three | four | five)
 
 
-def _none(letters: Bytes) -> bool:
-    """Whether the letters nan or inf occur, capital or not."""
+def _none(letters: Bytes) -> Integers:
+    """Where the letters nan or inf begin, capital or not."""
     small = letters | 0x20
     n = small == _N
-    return bool(((small[1:-1] == _A) & n[:-2] & n[2:]).any() or ((small[:-2] == _I) & n[1:-1] & (small[2:] == _F)).any())
+    return np.flatnonzero(((small[1:-1] == _A) & n[:-2] & n[2:]) | ((small[:-2] == _I) & n[1:-1] & (small[2:] == _F)))
 
 
 def _marks(letters: Bytes, limits: CadSettings) -> tuple[Integers, Bytes]:
@@ -135,22 +145,23 @@ def _marks(letters: Bytes, limits: CadSettings) -> tuple[Integers, Bytes]:
     if longest > limits.max_string:
         raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_STRING", "allowed": limits.max_string, "found": longest})
     outside = ~(np.bitwise_xor.accumulate(quote) | quote)
-    return at[outside], marks[outside]
+    return at.compress(outside), marks.compress(outside)
 
 
 def _check_lists(marks: Bytes, limits: CadSettings) -> None:
     """Every list is closed within its entity, none is nested too deep."""
-    depth = np.cumsum((marks == _OPEN).astype(np.int8) - (marks == _CLOSE), dtype=np.int64)
+    depth = np.cumsum(_NESTING.take(marks), dtype=np.int32)
     deepest = int(depth.max(initial=0))
     if deepest > limits.max_nesting:
         raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_NESTING", "allowed": limits.max_nesting, "found": deepest})
-    wrong = int(np.count_nonzero(depth[marks == _SEMICOLON]) + np.count_nonzero(depth < 0))
+    wrong = int(np.count_nonzero(depth.compress(marks == _SEMICOLON)) + np.count_nonzero(depth < 0))
     if wrong:
         raise _corrupt("lists are not closed where they should be", places=wrong)
 
 
 def _check_numbers(body: bytes, letters: Bytes) -> None:
-    if any(_none(block) for _, block in _blocks(letters, 2)):
+    sites = [start + at for start, block in _blocks(letters, 2) for at in _none(block).tolist()]
+    if any(body[at - 1] in _BEFORE_NUMBER and _WORD.match(body, at) for at in sites):
         # matched from string to string, so that what looks like a number within one stays
         wrong = sum(found[0][:1] != b"'" for found in _NO_NUMBER.finditer(body))
         if wrong:
@@ -164,13 +175,13 @@ def _check_references(letters: Bytes, hashes: Integers, limits: CadSettings) -> 
     after = hashes + 1
     names = np.zeros(len(hashes), dtype=np.int64)
     for _ in range(_DIGITS):
-        digits = letters[after] - _ZERO  # below zero becomes large: the bytes have no sign
+        digits = letters.take(after) - _ZERO  # below zero becomes large: the bytes have no sign
         reading = digits < 10
         if not reading.any():
             break
         names = np.where(reading, names * 10 + digits, names)
         after += reading
-    following = letters[after]
+    following = letters.take(after)
     if (after == hashes + 1).any() or ((following - _ZERO) < 10).any():
         raise _corrupt("an entity number is none or absurdly large")
     blank = np.flatnonzero(_blank(following))
@@ -179,7 +190,7 @@ def _check_references(letters: Bytes, hashes: Integers, limits: CadSettings) -> 
         following[blank] = letters[after[blank]]
         blank = blank[_blank(following[blank])]
     defining = following == _EQUALS
-    numbers, equals, used = names[defining], after[defining], names[~defining]
+    numbers, equals, used = names.compress(defining), after.compress(defining), names.compress(~defining)
     if not (numbers[1:] > numbers[:-1]).all():  # most writers count
         order = np.argsort(numbers)
         numbers, equals = numbers[order], equals[order]
