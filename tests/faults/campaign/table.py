@@ -21,7 +21,8 @@ RULES = {
 
 _HEAD = """# Nothing lost, nothing twice: what was done to prove it
 
-This page is written by `make faults ARGS="--write"` from the runs in `guarantees.jsonl`; no figure in it is typed by hand, save where a sentence says that it is not in a table.
+This page is written by `make faults ARGS="--write"` from the runs in `guarantees.jsonl`; no figure in it is typed by hand, save where
+a sentence says that it is not in a table.
 
 An accepted job reaches an end, and each of its items is recorded once, whatever dies. A campaign runs the product's own processes (the
 API, two compute workers, two couriers, two beats, each with all its upkeep), sends them jobs over HTTP, every request one to four times
