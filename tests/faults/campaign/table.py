@@ -21,7 +21,8 @@ RULES = {
 
 _HEAD = """# Nothing lost, nothing twice: what was done to prove it
 
-This page is written by `make faults ARGS="--write"` from the runs in `guarantees.jsonl`; no figure in it is typed by hand.
+This page is written by `make faults ARGS="--write"` from the runs in `guarantees.jsonl`; no figure in it is typed by hand, save where
+a sentence says that it is not in a table.
 
 An accepted job reaches an end, and each of its items is recorded once, whatever dies. A campaign runs the product's own processes (the
 API, two compute workers, two couriers, two beats, each with all its upkeep), sends them jobs over HTTP, every request one to four times
@@ -41,6 +42,9 @@ own have written down every move.
 
 A run in which nothing was run again, no stale commit refused, nothing rung again, no commit asked for, or in which less than four
 fifths of the faults found something to bite, is void and counts for nothing.
+
+The six runs below were made on two cores shared with much other work, before SQLite's commits were counted by a shorter statement and
+before freezes looked for long items first; the rules they test are the same.
 """
 
 _REPEAT = """
@@ -50,7 +54,7 @@ _REPEAT = """
 make faults                                             # 10,000 items, 64 faults, seed 1, SQLite: about ten minutes on two cores
 make faults ARGS="--database postgresql --seeds 1 2 3"
 make faults ARGS="--items 300 --faults 10 --seeds 9"    # the short form, as the suite has it
-make faults ARGS="--mutate fence"                       # without a rule: must fail
+make faults ARGS="--mutate rering"                      # without a rule: must fail
 make faults ARGS="--plain --items 2000 --faults 14"     # plain Celery
 ```
 
@@ -143,8 +147,10 @@ def _plain(runs: list[dict[str, Any]]) -> str:
 
 Celery on the same Redis, set up as well as it can be: late acknowledgement, `reject_on_worker_lost`, no prefetching, a visibility
 timeout of 12 s, socket timeouts, endless reconnection, retries of failed tasks and of failed publishes, and our own repair of kombu.
-One message an item, one row a result, two workers, never more than 100 items waiting, and only the faults that exist there (F1, F2, F4,
-F5, F7, F16, F17). Without faults it loses nothing.
+One message an item, one row a result, two workers, and only the faults that exist there (F1, F2, F4, F5, F7, F16, F17). The client aims
+at 100 items waiting, but goes on when no result has come for two seconds, so more may wait when Redis is emptied. How many are lost
+depends on that: an earlier client that went on more slowly lost 276 of 2,000 on SQLite under the same seed, not in the table. So read the
+column as "hundreds, not none". A run of 500 items without faults lost nothing. These runs are shorter than those above.
 
 {_lines(head, rows)}"""
 
@@ -164,6 +170,8 @@ def _mutants(runs: list[dict[str, Any]]) -> str:
 One rule taken away by a switch of the tests' own. What has no end by the time waited after the last fault counts as lost.
 
 {_lines(head, rows)}
-A missing fence shows in a campaign only if a frozen worker wakes while another one is at the same chunk, so a run may miss it:
-`tests/faults/test_campaign.py` brings that moment about in the database, and there the judge sees it.
+None of four runs without the fence found it, though long items and long freezes were added between them to make it likely; the last one is
+shown. It needs a frozen worker that wakes while another one is at the same chunk. `tests/faults/test_campaign.py` brings that moment about
+in the database, and there the judge sees it; the campaign itself is not yet shown to. The seven items that were lost without asking may
+be due to the short wait on a busy machine; the unexpected one is what counts.
 """
