@@ -19,8 +19,13 @@ from tests.models.ledger_machine import prepare, run
 from tests.models.moves import MADE_BY
 
 
+ENOUGH = 2000  # examples after which every move of the table must have come to pass
+
+
 def machine(name: str, url: str, examples: int, steps: int) -> bool:
-    """Run the machine on one database and print what came of it; False: a promise was broken, or a move never made."""
+    """Run the machine on one database and print what came of it; False: in so many examples a move was never made.
+
+    Raises what a broken promise raises, with the steps to it."""
     opened: list[Ledger] = []
 
     def new(clock: Clock) -> Ledger:
@@ -40,7 +45,7 @@ def machine(name: str, url: str, examples: int, steps: int) -> bool:
         f"{time.monotonic() - started:.0f} s, {time.process_time() - cpu:.0f} s of CPU",
         flush=True,
     )
-    return not unseen
+    return examples < ENOUGH or not unseen
 
 
 def main() -> int:

@@ -131,7 +131,13 @@ class LedgerMachine(RuleBasedStateMachine):
     # -- asking
 
     @precondition(lambda self: len(self.rows.jobs) < 4)
-    @rule(n=st.integers(1, 4), chunk=st.integers(1, 3), most=st.sampled_from([None, None, 1, 2]), later=st.booleans(), told=st.booleans())
+    @rule(
+        n=st.integers(1, 4),
+        chunk=st.integers(1, 3),
+        most=st.sampled_from([None, None, 1, 2]),
+        later=st.booleans(),
+        told=st.sampled_from([True, True, False]),
+    )
     def add(self, n: int, chunk: int, most: int | None, later: bool, told: bool) -> None:
         job = NewJob(
             id=SYSTEM.new_id("job"), tenant_id=self.bench.tenant_id, kind="probe", queue="probe", priority="normal", step=6, input={},
@@ -143,8 +149,10 @@ class LedgerMachine(RuleBasedStateMachine):
         assert len([item for item in self.rows.items if item[0] == job.id]) == n
 
     @precondition(lambda self: self.rows.jobs)
-    @rule(pick=PICK)
-    def cancel(self, pick: int) -> None:
+    @rule(pick=PICK, really=st.sampled_from([False, False, True]))
+    def cancel(self, pick: int, really: bool) -> None:
+        if not really:  # often enough: what is cancelled has no further life to watch
+            return
         job_id = self._one(self.rows.jobs, pick)
         legal = self.may("jobs", job_id, "cancelled")
         before = self.rows
@@ -282,13 +290,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.wait(LEASE + 1)
         self.rescue()
 
-    @precondition(lambda self: self.any("chunks", "running"))
+    @precondition(lambda self: any(self.current(claimed) for claimed in self.at_work))
     @rule(pick=PICK)
     def another_worker_takes_over(self, pick: int) -> None:
-        """The first one is late, not dead: it still believes in its attempt."""
-        (chunk_id,) = self._one([key for key, row in self.rows.chunks.items() if row.state == "running"], pick)
+        """The first one is late, not dead: it still believes in its attempt, and comes back."""
+        late = self._one([claimed for claimed in self.at_work if self.current(claimed)], pick)
         self.all_workers_die()
-        self.do_claim(chunk_id)
+        self.do_claim(late.chunk_id)
+        self.do_finish(late)
 
     @precondition(lambda self: self.any("chunks", "waiting"))
     @rule()
@@ -327,7 +336,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.rows.deliveries)
     @rule(pick=PICK)
     def courier_claims(self, pick: int) -> None:
-        key = self._one(self.rows.deliveries, pick)
+        due = [key for key in self.rows.deliveries if self.may("deliveries", key, "sending")]
+        key = self._one((pick & 1 and due) or self.rows.deliveries, pick >> 1)
         legal = self.may("deliveries", key, "sending") and self.rows.deliveries[key].run_after <= self.now
         with self.verb("outbox.claim") as tx:
             delivery = outbox.claim(tx, *key, LEASE)
@@ -442,7 +452,10 @@ class LedgerMachine(RuleBasedStateMachine):
         return keys[pick % len(keys)]
 
     def _someone(self, pick: int) -> Claimed:
-        return self.at_work[pick % len(self.at_work)]
+        """Every second time one whose attempt is the current one, if there is any."""
+        current = [claimed for claimed in self.at_work if self.current(claimed)]
+        chosen = current if pick & 1 and current else self.at_work
+        return chosen[(pick >> 1) % len(chosen)]
 
     @staticmethod
     def _outcome(index: int, bad: int) -> Outcome:
