@@ -50,7 +50,7 @@ def chaos_run(
     """
     from api.cli import chaos, store_doctor
     from api.cli.client import Client
-    from api.cli.main import where
+    from api.cli.options import where
     from foundation.settings import settings
 
     place, address, known_key = where(url, key, directory)
@@ -77,7 +77,7 @@ def chaos_inflict(
     """
     from api.cli import show
     from api.cli.client import Client
-    from api.cli.main import where
+    from api.cli.options import where
 
     place, address, known_key = where(url, key, directory)
     with Client(address, known_key) as client:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from api.cli import schedules
+from api.cli import operating, schedules
 from api.cli.chaos_commands import chaos_app
-
-if TYPE_CHECKING:
-    from api.cli.client import Client
+from api.cli.options import DirOption, KeyOption, UrlOption, client_at, labels_of
 
 app = typer.Typer(
     name="cadmill",
@@ -29,11 +27,6 @@ app = typer.Typer(
   cadmill similar bracket.dxf         find parts like this one""",
 )
 
-app.add_typer(chaos_app)
-
-UrlOption = Annotated[str, typer.Option("--url", help="Address of the API. Default: CADMILL_API_URL, else CADMILL_API_HOST and _PORT.")]
-KeyOption = Annotated[str, typer.Option("--key", help="API key. Default: CADMILL_API_KEY, else the key in --dir.")]
-DirOption = Annotated[Path | None, typer.Option("--dir", help="Data directory of `cadmill up`. Default: CADMILL_STORAGE_DIRECTORY.")]
 JobArgument = Annotated[str, typer.Argument(help="Id of the job.", metavar="ID")]
 OneJobArgument = Annotated[str, typer.Argument(help="Id of the job; none with --all.", metavar="[ID]", show_default=False)]
 AllOption = Annotated[bool, typer.Option("--all", help="All jobs that the other options choose.")]
@@ -112,11 +105,11 @@ def submit(
 
     if contact_sheet and (not wait or contact_sheet.suffix.lower() not in page.SUFFIXES):
         raise typer.BadParameter("a contact sheet is an .html file, and its pictures are there when the job has ended: add --wait")
-    labels = _labels(label or [])
+    labels = labels_of(label or [])
     chosen = choose(paths)
     if not chosen:
         raise typer.BadParameter("no CAD files found there (known: .dxf .stl .step .stp .iges .igs)")
-    with _client(url, key, directory) as client:
+    with client_at(url, key, directory) as client:
         parts, refused = work.upload(client, chosen)
         for answer in refused:
             show.line(f"refused {show.clean(answer.get('name'))}: {show.clean(show.told(answer.get('error')))}", "red")
@@ -166,7 +159,7 @@ def similar(
     from api.cli import work
     from api.cli.selection import choose
 
-    with _client(url, key, directory) as client:
+    with client_at(url, key, directory) as client:
         if Path(what).is_file():
             parts, refused = work.upload(client, choose([Path(what)]))
             extraction = work.wait(client, work.extract(client, parts, feature_version)["id"]) if parts else None
@@ -198,7 +191,7 @@ def jobs(
     """
     from api.cli import work
 
-    with _client(url, key, directory) as client:
+    with client_at(url, key, directory) as client:
         work.jobs_table(client.jobs(state, kind, limit))
 
 
@@ -210,7 +203,7 @@ def watch(job: JobArgument, url: UrlOption = "", key: KeyOption = "", directory:
     """
     from api.cli import work
 
-    with _client(url, key, directory) as client:
+    with client_at(url, key, directory) as client:
         raise typer.Exit(work.exit_code(work.wait(client, job)))
 
 
@@ -236,9 +229,9 @@ def cancel(
     from api.cli import show, work
 
     _one_or_all(job, every)
-    with _client(url, key, directory) as client:
+    with client_at(url, key, directory) as client:
         if every:
-            work.bulk(client, "cancel", {"kind": kind, "labels": _labels(label or []), "dry_run": dry_run})
+            work.bulk(client, "cancel", {"kind": kind, "labels": labels_of(label or []), "dry_run": dry_run})
             return
         show.line(f"job {job} {client.cancel(job).get('state', 'is being cancelled')}")
 
@@ -264,9 +257,9 @@ def retry(
     from api.cli import show, work
 
     _one_or_all(job, every)
-    with _client(url, key, directory) as client:
+    with client_at(url, key, directory) as client:
         if every:
-            work.bulk(client, "retry", {"code": code, "kind": kind, "labels": _labels(label or []), "dry_run": dry_run})
+            work.bulk(client, "retry", {"code": code, "kind": kind, "labels": labels_of(label or []), "dry_run": dry_run})
             return
         show.line(f"job {job} {client.retry(job).get('state', 'queued')}")
 
@@ -276,120 +269,9 @@ def _one_or_all(job: str, every: bool) -> None:
         raise typer.BadParameter("name one job, or say --all")
 
 
-@app.command()
-def queues(
-    pause: Annotated[str, typer.Option(help="Start nothing more of this queue; what runs finishes.", metavar="NAME")] = "",
-    resume: Annotated[str, typer.Option(help="Let this queue go on.", metavar="NAME")] = "",
-    reason: Annotated[str, typer.Option(help="Why it is paused; told to everyone whose jobs wait.")] = "",
-    admin_token: Annotated[str, typer.Option("--admin-token", help="For --pause and --resume. Default: ADMIN_TOKEN.")] = "",
-    url: UrlOption = "",
-    key: KeyOption = "",
-    directory: DirOption = None,
-) -> None:
-    """Show the queues, or pause and resume one.
-
-    \b
-      cadmill queues
-      cadmill queues --pause extraction --reason "new engine at noon"
-      cadmill queues --resume extraction
-    """
-    from api.cli import work
-    from foundation.settings import settings
-
-    if pause and resume:
-        raise typer.BadParameter("pause one queue or resume one, not both at once")
-    token = admin_token or settings().api.admin_token.get_secret_value()
-    with _client(url, key, directory) as client:
-        if pause:
-            client.pause(pause, reason, token)
-        if resume:
-            client.resume(resume, token)
-        work.queues_table(client.queues())
-
-
-@app.command()
-def quarantine(
-    release: Annotated[str | None, typer.Option(help="Let the file with this SHA-256 be read again.", metavar="SHA256")] = None,
-    url: UrlOption = "",
-    key: KeyOption = "",
-    directory: DirOption = None,
-) -> None:
-    """List files that killed the process that reads them.
-
-    Each did so twice and is not read again until the time shown, or until another version of the engine.
-
-    \b
-      cadmill quarantine
-      cadmill quarantine --release 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
-    """
-    from api.cli import show, work
-
-    with _client(url, key, directory) as client:
-        if release:
-            client.release(release)
-            show.line(f"{release} may be read again")
-        else:
-            work.quarantine_table(client.quarantine())
-
-
+app.add_typer(operating.app)
 app.add_typer(schedules.app, name="schedules")
-
-
-@app.command(name="settings")
-def show_settings() -> None:
-    """List every setting.
-
-    Variable, value and meaning; secrets are masked.
-    """
-    from api.cli import show
-    from foundation.settings import settings
-
-    show.table("Settings", ["variable", "value", "meaning"], list(settings().table()))
-
-
-@app.command()
-def doctor(
-    store: Annotated[
-        bool | None, typer.Option("--store/--no-store", help="Look into the store; --store: only there. Default: if it is on this machine.")
-    ] = None,
-    deep: Annotated[
-        bool, typer.Option("--deep", help="Read every stored file and compare its hash. Takes as long as reading them.")
-    ] = False,
-    fix: Annotated[
-        bool, typer.Option("--fix", help="Mend what can be mended. Safe beside a running stack; without it nothing is changed.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the report on the store as JSON and nothing else; implies --store.")
-    ] = False,
-    url: UrlOption = "",
-    key: KeyOption = "",
-    directory: DirOption = None,
-) -> None:
-    """Check this machine, the API, your key, and the store.
-
-    \b
-    The store is inspected beside its database, with the settings of the stack
-    (CADMILL_DATABASE_URL, CADMILL_REDIS_URL, --dir): rows against rows, broker and files.
-      cadmill doctor                    everything that is on this machine
-      cadmill doctor --store --deep     the store alone, every file by its hash
-      cadmill doctor --store --fix      and mend it, each repair in the audit trail
-
-    Exit code 0: nothing is wrong (any more). 1: something is.
-    """
-    from api.cli import doctor as machine
-    from api.cli import show, store_doctor
-    from foundation.settings import settings
-
-    place, address, known_key = where(url, key, directory)
-    here = store_doctor.settings_of(place, settings())
-    fine = True if store or as_json else machine.examine(place, address, known_key)
-    if store is None and not as_json and (reason := store_doctor.why_not(here)):
-        show.line(f"store: not looked at ({reason})")
-    elif store is not False or as_json:
-        report = store_doctor.examine(here, deep, fix)
-        show.json(report.told()) if as_json else store_doctor.tell(report)
-        fine = fine and report.healthy
-    raise typer.Exit(0 if fine else 1)
+app.add_typer(chaos_app)
 
 
 @app.command()
@@ -406,35 +288,6 @@ def demo(
     from api.cli.demo import run as show_all
 
     raise typer.Exit(show_all(contact_sheet))
-
-
-def _labels(pairs: list[str]) -> dict[str, str]:
-    labels = {}
-    for pair in pairs:
-        name, mark, value = pair.partition("=")
-        if not mark or not name:
-            raise typer.BadParameter(f"a label has the form name=value, not {pair!r}")
-        labels[name] = value
-    return labels
-
-
-def where(url: str, key: str, directory: Path | None) -> tuple[Path, str, str]:
-    """Data directory, address and key: as given, else as set, else as `cadmill up` left them."""
-    from api.cli.client import key_of
-    from api.cli.up import address_to_call
-    from foundation.settings import settings
-
-    known = settings()
-    place = directory or known.storage.directory
-    address = url or known.api.url or f"http://{address_to_call(known.api.host)}:{known.api.port}"
-    return place, address, key or known.api.key.get_secret_value() or key_of(place)
-
-
-def _client(url: str, key: str, directory: Path | None) -> Client:
-    from api.cli.client import Client
-
-    _, address, known_key = where(url, key, directory)
-    return Client(address, known_key)
 
 
 def run() -> None:

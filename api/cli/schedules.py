@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from api.cli.options import DirOption, KeyOption, UrlOption, client_at, labels_of
 
 if TYPE_CHECKING:
     from api.cli.client import Client
@@ -23,16 +24,7 @@ app = typer.Typer(
   cadmill schedules pause nightly""",
 )
 
-UrlOption = Annotated[str, typer.Option("--url", help="Address of the API. Default: CADMILL_API_URL, else CADMILL_API_HOST and _PORT.")]
-KeyOption = Annotated[str, typer.Option("--key", help="API key. Default: CADMILL_API_KEY, else the key in --dir.")]
-DirOption = Annotated[Path | None, typer.Option("--dir", help="Data directory of `cadmill up`. Default: CADMILL_STORAGE_DIRECTORY.")]
 NameArgument = Annotated[str, typer.Argument(help="Name or id of the schedule.", metavar="NAME")]
-
-
-def _client(url: str, key: str, directory: Path | None) -> AbstractContextManager[Client]:
-    from api.cli.main import _client as client
-
-    return client(url, key, directory)
 
 
 def _id(client: Client, name: str) -> str:
@@ -45,7 +37,7 @@ def show_all(url: UrlOption = "", key: KeyOption = "", directory: DirOption = No
     """List your schedules, each with its next slot."""
     from api.cli import show
 
-    with _client(url, key, directory) as client:
+    with client_at(url, key, directory) as client:
         rows = [
             [one["name"], one["cron"], one["timezone"], one["job"]["kind"], one["catch_up"], one["next_at"] or "paused", one["last_slot"]]
             for one in client.schedules()
@@ -75,14 +67,19 @@ def add(
       cadmill schedules add warm "0 6 * * MON-FRI" --kind prewarm --catch-up last
     """
     from api.cli import show
-    from api.cli.main import _labels
 
     try:
         asked = json.loads(given)
     except ValueError as error:
         raise typer.BadParameter(f"--input is not JSON: {error}") from error
-    job: dict[str, Any] = {"kind": kind, "input": asked, "priority": priority, "labels": _labels(label or []), "callback_url": callback_url}
-    with _client(url, key, directory) as client:
+    job: dict[str, Any] = {
+        "kind": kind,
+        "input": asked,
+        "priority": priority,
+        "labels": labels_of(label or []),
+        "callback_url": callback_url,
+    }
+    with client_at(url, key, directory) as client:
         added = client.add_schedule({"name": name, "cron": cron, "timezone": timezone, "catch_up": catch_up, "job": job})
     show.line(f"schedule {show.clean(added['name'])} {added['id']}, next {added['next_at']}")
 
@@ -92,7 +89,7 @@ def show_one(name: NameArgument, url: UrlOption = "", key: KeyOption = "", direc
     """Show the next slots of a schedule, and what became of the last ones."""
     from api.cli import show
 
-    with _client(url, key, directory) as client:
+    with client_at(url, key, directory) as client:
         one = client.schedule(_id(client, name))
     show.line(f"{show.clean(one['name'])}: {show.clean(one['cron'])} {show.clean(one['timezone'])}")
     show.line(f"next {', '.join(one['next_slots']) or 'none: it is paused'}")
@@ -118,7 +115,7 @@ def resume(name: NameArgument, url: UrlOption = "", key: KeyOption = "", directo
 def _enable(name: str, enabled: bool, url: str, key: str, directory: Path | None) -> None:
     from api.cli import show
 
-    with _client(url, key, directory) as client:
+    with client_at(url, key, directory) as client:
         one = client.change_schedule(_id(client, name), {"enabled": enabled})
     show.line(f"schedule {show.clean(one['name'])} {'next ' + str(one['next_at']) if enabled else 'paused'}")
 
@@ -128,7 +125,7 @@ def remove(name: NameArgument, url: UrlOption = "", key: KeyOption = "", directo
     """Remove a schedule. The jobs it submitted stay."""
     from api.cli import show
 
-    with _client(url, key, directory) as client:
+    with client_at(url, key, directory) as client:
         client.remove_schedule(_id(client, name))
     show.line(f"schedule {show.clean(name)} removed")
 
@@ -138,7 +135,7 @@ def run(name: NameArgument, url: UrlOption = "", key: KeyOption = "", directory:
     """Submit the job of a schedule now."""
     from api.cli import show
 
-    with _client(url, key, directory) as client:
+    with client_at(url, key, directory) as client:
         job = client.run_schedule(_id(client, name))
     show.line(f"job {job['id']} {job['state']}")
     show.line(f"  see it with: cadmill watch {job['id']}")

@@ -55,6 +55,12 @@ byte stalls = STALLS, handbacks = HANDBACKS, faults = FAULTS, losses = LOSSES, d
 #define FREE !locked
 #endif
 
+#ifdef NO_RECHECK  /* two rules that each suffice here are taken away together */
+#define HANDBACK_FREE true
+#else
+#define HANDBACK_FREE FREE
+#endif
+
 #ifdef NO_FENCE
 #define OURS(c, a) (chunk[c] == CHUNK_RUNNING)
 #else
@@ -146,7 +152,7 @@ end_idle:
     }
     do
     :: atomic { late[c] && OURS(c, mine) -> late[c] = false }  /* beat */
-    :: atomic { handbacks > 0 -> handbacks--;  /* hand_back takes no lock */
+    :: atomic { HANDBACK_FREE && handbacks > 0 -> handbacks--;  /* hand_back */
         if
         :: OURS(c, mine) -> MOVE_CHUNK(chunk[c], CHUNK_QUEUED); rung[c] = false; late[c] = false
         :: else -> skip
@@ -237,8 +243,8 @@ write:
             :: hit -> MOVE_CHUNK(chunk[at], CHUNK_DEAD); crashes[at] = died; late[at] = false
             :: else -> skip
             fi;
-            birth(made, 1); home[0] = made; made++;
-            birth(made, 1); home[1] = made; made++
+            birth(made, 0); home[0] = made; made++;
+            birth(made, 0); home[1] = made; made++
         :: !(pending == 3 && died >= SPLIT_AFTER) && !(pending != 3 && died >= CRASHES_MAX) ->
 #else
         :: !(pending != 3 && died >= CRASHES_MAX) ->

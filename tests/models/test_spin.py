@@ -34,12 +34,12 @@ FAILS: dict[str, tuple[str, dict[str, int], str, str]] = {
     "without ringing again, a job never ends": ("job", {"NO_RERING": 1, "LOSSES": 1}, LIVE, "acceptance cycle"),
     "without rescue, a job never ends": ("job", {"NO_RESCUE": 1, "KILLS": 1}, LIVE, "acceptance cycle"),
     "without the split, a killer kills one process after the other": (
-        "job", {"NO_SPLIT": 1, "KILLS": 1}, SAFE, "assertion violated (died<=3)",
+        "job", {"NO_SPLIT": 1, "KILLS": 1}, SAFE, f"assertion violated (died<={repair.CRASHES_MAX})",
     ),
     "without the lock on the job, a cancel leaves chunks alive": (
         "job", {"NO_LOCK": 1, "KILLS": 1, "CANCELS": 1}, SAFE, "assertion violated ( !(((((job==",
     ),
-    "without a second look, a rescue gives up what was handed back": (
+    "without the lock on the job and a second look, a rescue gives up what was handed back": (
         "job", {"NO_RECHECK": 1, "KILLS": 1, "STALLS": 1, "HANDBACKS": 1}, SAFE, "assertion violated ( !(((((job==",
     ),
     "without the attempt, two couriers send at once": ("delivery", {"NO_FENCE": 1}, KEPT, "assertion violated (((token[0]==0)"),
@@ -63,7 +63,7 @@ def test_the_model_holds_in_every_state(name: str, tmp_path: Path) -> None:
         verdict = checker.claim(claim, fair=claim in FAIR)
         print(f"{name}: {claim}: {verdict.states} states, {verdict.errors} errors")
         assert verdict.errors == 0, verdict.error
-        assert 500 < verdict.states < MOST_STATES
+        assert 200 < verdict.states < MOST_STATES
 
 
 @pytest.mark.parametrize("name", FAILS)
