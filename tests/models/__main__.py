@@ -18,7 +18,6 @@ from ledger.session import Ledger
 from tests.models.ledger_machine import prepare, run
 from tests.models.moves import MADE_BY
 
-
 ENOUGH = 2000  # examples after which every move of the table must have come to pass
 
 
