@@ -16,6 +16,7 @@ WHO: Final[dict[str, str]] = {
     "jobs.hand_back": "a worker",
     "repair.rescue": "upkeep",
     "repair.due": "upkeep",
+    "repair.expire": "upkeep",
     "changes.cancel": "a user",
     "changes.retry": "a user",
     "outbox.claim": "a courier",
@@ -25,31 +26,31 @@ WHO: Final[dict[str, str]] = {
 
 _TABLE = """
 jobs        -         queued     jobs.add
-jobs        queued    running    jobs.claim
+jobs        queued    running    jobs.claim repair.expire
 jobs        queued    cancelled  changes.cancel
-jobs        running   succeeded  jobs.finish jobs.fail
-jobs        running   partial    jobs.finish jobs.fail repair.rescue
-jobs        running   failed     jobs.finish jobs.fail repair.rescue
+jobs        running   succeeded  jobs.finish jobs.fail jobs.hand_back
+jobs        running   partial    jobs.finish jobs.fail jobs.hand_back repair.rescue repair.expire
+jobs        running   failed     jobs.finish jobs.fail jobs.hand_back repair.rescue repair.expire
 jobs        running   cancelled  changes.cancel
 jobs        partial   queued     changes.retry
 jobs        failed    queued     changes.retry
 chunks      -         queued     jobs.add repair.rescue changes.retry
 chunks      -         waiting    jobs.add repair.rescue changes.retry
 chunks      queued    running    jobs.claim
-chunks      queued    cancelled  changes.cancel
-chunks      running   done       jobs.finish jobs.fail
+chunks      queued    cancelled  changes.cancel repair.expire
+chunks      running   done       jobs.finish jobs.fail jobs.hand_back
 chunks      running   waiting    jobs.fail
 chunks      running   dead       jobs.fail repair.rescue
-chunks      running   cancelled  changes.cancel
+chunks      running   cancelled  changes.cancel repair.expire
 chunks      running   queued     repair.rescue jobs.hand_back
-chunks      waiting   queued     repair.due jobs.finish jobs.fail repair.rescue
-chunks      waiting   cancelled  changes.cancel
+chunks      waiting   queued     repair.due jobs.finish jobs.fail jobs.hand_back repair.rescue
+chunks      waiting   cancelled  changes.cancel repair.expire
 items       -         pending    jobs.add
-items       pending   succeeded  jobs.finish jobs.fail
-items       pending   failed     jobs.finish jobs.fail repair.rescue
+items       pending   succeeded  jobs.finish jobs.fail jobs.hand_back
+items       pending   failed     jobs.finish jobs.fail jobs.hand_back repair.rescue repair.expire
 items       pending   cancelled  changes.cancel
 items       failed    pending    changes.retry
-deliveries  -         owed       jobs.finish jobs.fail repair.rescue changes.cancel
+deliveries  -         owed       jobs.finish jobs.fail jobs.hand_back repair.rescue repair.expire changes.cancel
 deliveries  owed      sending    outbox.claim
 deliveries  sending   delivered  outbox.settle
 deliveries  sending   waiting    outbox.settle outbox.rescue

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger import repair
 from ledger.states import TABLES
 from tests.models import spin
 
