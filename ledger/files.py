@@ -104,14 +104,14 @@ class FileStore:
         self._aside.mkdir(exist_ok=True)
         with suppress(FileNotFoundError):  # lost before: then there is nothing to take
             os.utime(self.path(sha256))
-            os.replace(self.path(sha256), self._aside / sha256)
+            _move(self.path(sha256), self._aside / sha256)
 
     def must_hold(self, sha256: str) -> None:
         """See to it, before the commit of a row, that the bytes it names are there. Raises FILE_MISSING."""
         if self.path(sha256).exists():
             return
         with suppress(FileNotFoundError):  # somebody else was first, or they are gone
-            os.replace(self._aside / sha256, self.path(sha256))
+            _move(self._aside / sha256, self.path(sha256))
         if not self.path(sha256).exists():
             raise Failure("FILE_MISSING", {"sha256": sha256})
 
@@ -134,6 +134,10 @@ class FileStore:
         """Stored bytes of one of the 256 folders that were last uploaded before a time."""
         place = self.directory / f"{folder:02x}"
         return [path.name for path in place.iterdir() if path.stat().st_mtime < before] if place.exists() else []
+
+
+def _move(old: Path, new: Path) -> None:
+    os.replace(old, new)
 
 
 def _touched(path: Path) -> bool:

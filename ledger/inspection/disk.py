@@ -71,13 +71,17 @@ def _known(tx: Any, hashes: list[str]) -> Iterator[str]:
 # -- mending -----------------------------------------------------------------------------------------------------------
 
 
+def _move(old: Path, new: Path) -> None:
+    os.replace(old, new)
+
+
 def set_aside(_ledger: Ledger, store: FileStore, finding: Finding, _patience: Patience) -> bool:
     """Move damaged bytes into `files/damaged`, so that uploading the true ones again heals every part that names them."""
     if _judge(store, finding.subject, finding.detail["bytes"], finding.detail["deep"]) is None:
         return False
     aside = store.directory / "damaged"
     aside.mkdir(exist_ok=True)
-    os.replace(store.path(finding.subject), aside / finding.subject)
+    _move(store.path(finding.subject), aside / finding.subject)
     return True
 
 
@@ -85,11 +89,11 @@ def remove_file(ledger: Ledger, store: FileStore, finding: Finding, patience: Pa
     """Remove a file that no row names. An upload of the same bytes at this moment either touched it before (it is put back),
     or finds it gone and stores its own: `Incoming.keep` touches what is there already."""
     path, aside = store.path(finding.subject), store.incoming / f"unnamed-{finding.subject}"
-    os.replace(path, aside)
+    _move(path, aside)
     with ledger.read() as tx:
         wanted = bool(list(_known(tx, [finding.subject]))) or aside.stat().st_mtime > tx.clock.now() - patience.left_over
     if wanted and not path.exists():
-        os.replace(aside, path)
+        _move(aside, path)
     aside.unlink(missing_ok=True)
     return not wanted
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import redis
@@ -23,8 +24,9 @@ from sqlalchemy.engine import Connection, RootTransaction
 from sqlalchemy.exc import OperationalError
 
 from foundation.errors import Failure
-from ledger import commits, previews
+from ledger import commits, files, previews
 from ledger.files import Incoming
+from ledger.inspection import disk
 from tasks.ring import BackgroundDoorbell, Doorbell, Ring
 
 Mode = Literal["done_told_failed", "undone_told_failed", "delay", "die", "twice"]
@@ -50,6 +52,8 @@ POINTS = (
     Point("http.send", "workers/webhooks/send.py:_exchange", (*TOLD, "die")),
     Point("files.keep", "ledger/files.py:Incoming.keep", TOLD),
     Point("previews.keep", "ledger/previews.py:_replace", TOLD),
+    Point("files.move", "ledger/files.py:_move", TOLD),  # aside and back
+    Point("doctor.move", "ledger/inspection/disk.py:_move", TOLD),
 )
 
 
@@ -210,12 +214,22 @@ def set_files(armoury: Armoury, role: str) -> None:
         return str(_pass(armoury, "files.keep", role, lambda: keep(self), _full, _nothing))
 
     Incoming.keep = wrapped  # type: ignore[method-assign]
-    replace = previews._replace
+    for module, name, point in MOVES:
+        _set_move(armoury, role, module, name, point)
 
-    def replaced(*given: Any) -> None:
-        _pass(armoury, "previews.keep", role, lambda: replace(*given), _full, _nothing)
 
-    previews._replace = replaced
+MOVES: tuple[tuple[ModuleType, str, str], ...] = (
+    (previews, "_replace", "previews.keep"), (files, "_move", "files.move"), (disk, "_move", "doctor.move"),
+)  # fmt: skip
+
+
+def _set_move(armoury: Armoury, role: str, module: ModuleType, name: str, point: str) -> None:
+    move = getattr(module, name)
+
+    def moved(*given: Any) -> None:
+        _pass(armoury, point, role, lambda: move(*given), _full, _nothing)
+
+    setattr(module, name, moved)
 
 
 def _full() -> None:

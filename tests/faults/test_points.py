@@ -21,7 +21,7 @@ from tasks.ring import BackgroundDoorbell, Doorbell, Ring
 from tests.faults import points
 from tests.faults.campaign import inside
 from tests.faults.points import POINTS, Armoury
-from tests.stack import ROOT
+from tests.stack import ROOT, RedisServer
 
 PRODUCT = ("foundation", "ledger", "tasks", "workers", "api")
 WRITES = {
@@ -99,15 +99,14 @@ def test_the_product_imports_nothing_of_the_tests_and_names_no_point() -> None:
 def armoury(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Armoury:
     for owner, name in ((Producer, "batch"), (Doorbell, "ring"), (BackgroundDoorbell, "ring"), (Incoming, "keep")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
-    monkeypatch.setattr(points.previews, "_replace", points.previews._replace)
+    for module, name, _ in points.MOVES:
+        monkeypatch.setattr(module, name, getattr(module, name))
     return Armoury(tmp_path / "points")
 
 
 @pytest.fixture
-def doorbell(redis_url: str) -> Iterator[Callable[[], Doorbell]]:
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushall()
-    with Celery(broker=redis_url) as app:
+def doorbell(own_redis: RedisServer) -> Iterator[Callable[[], Doorbell]]:
+    with Celery(broker=own_redis.url) as app:
         yield lambda: Doorbell(app)
 
 
@@ -116,20 +115,20 @@ def rings(redis_url: str) -> list[int]:
         return [client.llen(keyspace.queue_key("probe", step)) for step in keyspace.STEPS]  # type: ignore[misc]
 
 
-def test_publishing_told_failed_is_done_or_not_as_armed(armoury: Armoury, doorbell: Callable[[], Doorbell], redis_url: str) -> None:
+def test_publishing_told_failed_is_done_or_not_as_armed(armoury: Armoury, doorbell: Callable[[], Doorbell], own_redis: RedisServer) -> None:
     points.set_publishing(armoury, "test")
     one = [Ring("probe", "job.0", "probe", 0)]
     armoury.arm("broker.publish", "undone_told_failed")
     assert doorbell().ring(one) is False
-    assert sum(rings(redis_url)) == 0
+    assert sum(rings(own_redis.url)) == 0
     armoury.arm("broker.publish", "done_told_failed")
     assert doorbell().ring(one) is False
-    assert sum(rings(redis_url)) == 1
+    assert sum(rings(own_redis.url)) == 1
     armoury.arm("broker.double", "twice")
     assert doorbell().ring(one) is True
-    assert sum(rings(redis_url)) == 3
+    assert sum(rings(own_redis.url)) == 3
     assert doorbell().ring(one) is True
-    assert sum(rings(redis_url)) == 4, "what is not armed does as ever"
+    assert sum(rings(own_redis.url)) == 4, "what is not armed does as ever"
     assert len(armoury.bites()) == 3
 
 
