@@ -34,7 +34,8 @@ LIVE = frozenset(state for state in TABLES["chunks"] if state not in ended("chun
 PICK = st.integers(0, 1 << 16)
 
 _ROWS = {
-    "jobs": "SELECT id, state, generation, callback_url, max_concurrency, total, succeeded, failed, cancelled, deadline, finished_at FROM jobs",
+    "jobs": "SELECT id, state, generation, callback_url, max_concurrency, total, succeeded, failed, cancelled, deadline, finished_at "
+    "FROM jobs",
     "chunks": "SELECT id, job_id, state, attempt, crashes, lease_until, run_after, rung_at FROM chunks ORDER BY job_id, ordinal",
     "items": 'SELECT job_id, "index", chunk_id, state, attempts FROM items',
     "deliveries": "SELECT id, job_id, state, attempt, run_after, event FROM deliveries",
