@@ -22,6 +22,7 @@ from tasks import ring
 from tasks.ring import Doorbell
 from tests.faults import points
 from tests.faults.points import Armoury, Mode
+from tests.stack import RedisServer
 from workers.cache.store import VectorCache
 from workers.cad.sandbox import nursery
 from workers.handlers import HANDLERS
@@ -40,12 +41,12 @@ def armoury(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Armoury:
 
 
 @pytest.fixture
-def worker(ledger: Ledger, redis_url: str, tmp_path: Path) -> Iterator[Worker]:
+def worker(ledger: Ledger, own_redis: RedisServer, tmp_path: Path) -> Iterator[Worker]:
     """A worker that does not wait between its tries."""
-    here = Settings(redis=RedisSettings(url=redis_url))
+    here = Settings(redis=RedisSettings(url=own_redis.url))
     client = keyspace.client(here.redis)
     client.flushall()
-    with Celery(broker=redis_url) as app:
+    with Celery(broker=own_redis.url) as app:
         yield Worker(
             here, ledger, FileStore(tmp_path), Doorbell(app), client, VectorCache(10), nursery.Nursery(here, nursery.ENGINE),
             Clock(sleep=lambda _seconds: None),
