@@ -38,7 +38,7 @@ up: setup ## start the stack in ./cadmill-data
 	@$(BIN)/cadmill up
 
 # what hurts processes and waits for them has the machine to itself
-ALONE := tests/faults tests/test_line.py
+ALONE := tests/faults
 
 test: setup check ## every test, and the checks
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)

@@ -36,7 +36,7 @@ def inflict(stack: Stack, fault: str, seconds: float = 1.0) -> Any:
     return wait_until(asked)
 
 
-@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("dialect", ["postgresql"])
 def test_what_chaos_breaks_is_mended_and_the_doctor_finds_nothing(new_stack: NewStack, own_redis: RedisServer, dialect: str) -> None:
     stack, evidence = new_stack("api", "compute", dialect=dialect, CADMILL_CHAOS=1, ADMIN_TOKEN=TOKEN, CADMILL_QUEUE_LEASE_SECONDS=2)
     store = Ledger(stack.environment["CADMILL_DATABASE_URL"], DatabaseSettings())

@@ -108,5 +108,6 @@ def test_submitting_waits_for_no_redis_and_the_job_runs_when_it_is_back(
     for job in jobs:
         assert stack.wait(job)["state"] == "succeeded"
         check_each_item_ended_once(stack, evidence, job, succeeded=8)
-    assert max(evidence.most_rings(job) for job in jobs) >= 2
+    # a hung Redis may still find in its socket what was told failed, so that nothing need be rung again
+    assert hurt is _hung or max(evidence.most_rings(job) for job in jobs) >= 2
     assert all(process.poll() is None for process in processes.values()), "somebody had to be restarted"
