@@ -37,7 +37,7 @@ own have written down every move.
 - **twice**: one asking with two jobs, or an end that was written twice. **illegal**: a move that the table of states does not have.
 - **run again**: executions beyond the first (allowed, and bound to happen). **recovered**: items that were run again and ended well.
 - **stale refused**: commits of attempts that had been overtaken. **asked**: commits told failed after which the database was asked what
-  became of them. **rung again**: messages that were sent anew. **given up**: items that were alone when their worker died three times
+  became of them. **rung again**: messages that were sent anew. **given up**: items that were alone when their worker died twice
   and so ended ENGINE_CRASH without being to blame. **to the end**: from the last fault until nothing was left to do.
 
 A run in which nothing was run again, no stale commit refused, nothing rung again, no commit asked for, or in which less than four
