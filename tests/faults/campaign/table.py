@@ -43,8 +43,8 @@ own have written down every move.
 A run in which nothing was run again, no stale commit refused, nothing rung again, no commit asked for, or in which less than four
 fifths of the faults found something to bite, is void and counts for nothing.
 
-The six runs below were made on two cores shared with much other work, before SQLite's commits were counted by a shorter statement and
-before freezes looked for long items first; the rules they test are the same.
+Seeds 1 to 3 were run on two cores shared with much other work, before SQLite's commits were counted by a shorter statement, before
+freezes looked for long items first, and before the order in the ledger, quarantine and retention; later seeds with all of it.
 """
 
 _REPEAT = """
