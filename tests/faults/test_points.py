@@ -77,7 +77,7 @@ def test_no_setting_and_no_variable_leads_a_production_process_to_a_point(tmp_pa
     program = (
         "import sys, api.app, api.cli.main, workers.celery, workers.run, workers.webhooks.send; "
         "from kombu import Producer; from sqlalchemy.engine import RootTransaction; from ledger import jobs, repair; "
-        "print(sorted(name for name in sys.modules if name.partition('.')[0] == 'tests')); "
+        "print(sorted(name for name in list(sys.modules) if name.partition('.')[0] == 'tests')); "
         "print([one.__module__ for one in (RootTransaction.commit, Producer.batch, jobs.ours, repair.rering)])"
     )
     told = subprocess.run(
