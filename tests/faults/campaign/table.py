@@ -85,7 +85,8 @@ def _sum(runs: list[dict[str, Any]]) -> str:
     told = f"All runs together: {items:,} items, {bad['lost']} lost, {bad['duplicated']} twice, {bad['unexpected']} unexpected."
     if bad["lost"] or bad["duplicated"]:
         return told
-    return f"{told} None lost and none twice bounds\nthat share at {3 / max(items, 1):.1g} with 95 % confidence, under these faults; items of one job are not independent, so it is rough."
+    share = f"None lost and none twice bounds that share at {3 / max(items, 1):.1g} with 95 % confidence, under these faults;"
+    return f"{told}\n{share}\nitems of one job are not independent, so take it as a rough figure."
 
 
 def add(row: dict[str, Any]) -> None:
