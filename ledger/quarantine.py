@@ -27,19 +27,21 @@ class Rule:
     kinds: Collection[str] = ()
 
 
-def crashed(tx: Tx, tenant_id: str, sha256: str, build: str, seconds: float, actor: str, job_id: str) -> float | None:
-    """Count one process that a file killed. Answers until when the file is in quarantine, or None: it is suspected only.
+def crashed(tx: Tx, tenant_id: str, sha256: str, build: str, seconds: float, actor: str, job_id: str, died: int = 1) -> float | None:
+    """Count processes that a file killed. Answers until when the file is in quarantine, or None: it is suspected only.
 
     Crashes further apart than `seconds`, the length of a quarantine, are not added up.
     """
+    first = tx.now + seconds if died >= CRASHES_MAX else None
     dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
-    fresh = dialect.insert(quarantine).values(tenant_id=tenant_id, sha256=sha256, engine_build=build, crashes=1, last_at=tx.now)
-    again = case((quarantine.c.last_at < tx.now - seconds, 1), else_=quarantine.c.crashes + 1)
+    file = {"tenant_id": tenant_id, "sha256": sha256, "engine_build": build}
+    fresh = dialect.insert(quarantine).values(**file, crashes=died, last_at=tx.now, until=first)
+    again = case((quarantine.c.last_at < tx.now - seconds, died), else_=quarantine.c.crashes + died)
     until = case((again >= CRASHES_MAX, tx.now + seconds), else_=None)
     row = tx.execute(
-        fresh.on_conflict_do_update(
-            index_elements=["tenant_id", "sha256", "engine_build"], set_={"crashes": again, "last_at": tx.now, "until": until}
-        ).returning(quarantine.c.crashes, quarantine.c.until)
+        fresh.on_conflict_do_update(index_elements=list(file), set_={"crashes": again, "last_at": tx.now, "until": until}).returning(
+            quarantine.c.crashes, quarantine.c.until
+        )
     ).one()
     if row.until is None:
         return None

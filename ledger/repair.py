@@ -15,7 +15,9 @@ from ledger.rows import jobs as job_rows
 from ledger.session import Tx
 
 SPLIT_AFTER = 2  # a chunk whose process died this often is split, so that one poison item takes no neighbour along
-CRASHES_MAX = 2  # an item alone in its chunk is given up after this many deaths, and its file put into quarantine
+# An item alone in its chunk is given up after this many deaths, and its file put into quarantine. What a file does to the engine ends in
+# the sandbox; a worker that dies was mostly killed from outside, and its item is innocent: so this is well above quarantine.CRASHES_MAX.
+GIVE_UP_AFTER = 5
 _NO_FILES = quarantine.Rule(0.0)
 
 
@@ -41,7 +43,7 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int, rule: quarantine.Rule) -> b
         tx.execute(select(items.c.index).where(items.c.chunk_id == chunk_id, items.c.state == "pending").order_by(items.c.index)).scalars()
     )
     alone = len(pending) == 1
-    give_up, split = alone and crashes >= CRASHES_MAX, len(pending) > 1 and crashes >= SPLIT_AFTER
+    give_up, split = alone and crashes >= GIVE_UP_AFTER, len(pending) > 1 and crashes >= SPLIT_AFTER
     moved = tx.execute(
         update(chunks)
         .where(*jobs.ours(chunk_id, attempt), chunks.c.lease_until < tx.now)
@@ -52,9 +54,9 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int, rule: quarantine.Rule) -> b
     audit.record(tx, job.tenant_id, "upkeep", "chunk.rescued", job.id, chunk=chunk_id, attempt=attempt, crashes=crashes, split=split)
     if split:
         _split(tx, job, chunk, pending)
-    if alone and job.kind in rule.kinds and chunk.engine_build is not None:
-        _blame(tx, job, chunk, pending[0], rule)
     if give_up:
+        if job.kind in rule.kinds and chunk.engine_build is not None:
+            _blame(tx, job, chunk, pending[0], crashes, rule)
         error = Failure("ENGINE_CRASH", {"attempts": attempt}).public()
         ghost = jobs.Claimed(chunk_id, attempt, attempt, crashes, job.id, job.tenant_id, job.kind, chunk.queue, chunk.step, {}, ())
         jobs.settle_items(tx, job, ghost, [jobs.Outcome(pending[0], error=error)])
@@ -77,13 +79,13 @@ def _split(tx: Tx, job: Row[Any], chunk: Row[Any], pending: Sequence[int]) -> No
     jobs.fill_places(tx, job)
 
 
-def _blame(tx: Tx, job: Row[Any], chunk: Row[Any], index: int, rule: quarantine.Rule) -> None:
-    """Count the death of a process for the one file it was reading."""
+def _blame(tx: Tx, job: Row[Any], chunk: Row[Any], index: int, crashes: int, rule: quarantine.Rule) -> None:
+    """Put the one file that all these processes were reading into quarantine."""
     sha256 = tx.connection.scalar(
         select(parts.c.sha256).join(items, items.c.part_id == parts.c.id).where(items.c.job_id == job.id, items.c.index == index)
     )
     if sha256 is not None:
-        quarantine.crashed(tx, job.tenant_id, sha256, chunk.engine_build, rule.seconds, "upkeep", job.id)
+        quarantine.crashed(tx, job.tenant_id, sha256, chunk.engine_build, rule.seconds, "upkeep", job.id, crashes)
 
 
 def due(tx: Tx, limit: int = 1000) -> int:

@@ -12,7 +12,9 @@ from ledger import jobs, repair, tenants
 from ledger.chunking import ChunkSize
 from ledger.session import Ledger
 from tests.faults.campaign import inside, moves, oracle, plan
+from tests.faults.campaign.ear import Ear
 from tests.faults.campaign.oracle import Verdict
+from tests.faults.campaign.plan import Blow, Struck
 from tests.faults.campaign.run import Aim, campaign
 
 SEEDS = (9, 8)
@@ -48,6 +50,17 @@ def test_the_judge_sees_an_illegal_move_and_an_end_written_twice() -> None:
     assert moves.illegal(again) == ["items j 0: succeeded -> succeeded"]
     assert moves.recorded_twice(good + again) == ["j 0"]
     assert moves.illegal([("jobs", "j", "cancelled", "succeeded")])
+
+
+def test_the_judge_calls_a_webhook_doubled_that_no_fault_explains() -> None:
+    blows = [("F11 http", "bit", 10.0), ("F5", "bit", 50.0), ("F11 http", "", 30.0)]
+    struck = [Struck(Blow(number, kind, 0, 0), bite, at, at + 1) for number, (kind, bite, at) in enumerate(blows)]
+    verdict = Verdict()
+    with Ear(1) as ear:
+        ear.times = {"job_a": [10.0, 12.0], "job_b": [50.0, 51.0], "job_c": [10.0], "job_d": [30.0, 31.0]}
+        oracle._judge_repeats(verdict, ear, struck)
+    assert verdict.webhooks_repeated == 3
+    assert [told.split()[3] for told in verdict.duplicated] == ["job_b", "job_d"], "FLUSHALL takes no commit along, and one did not bite"
 
 
 @pytest.mark.parametrize("fenced", [True, False])

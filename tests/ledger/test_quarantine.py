@@ -86,7 +86,7 @@ def test_a_file_alone_with_two_dead_processes_is_quarantined_if_its_kind_reads_f
     keep(desk, FILE, OTHER)
     desk.size = ChunkSize(2, 10**9, 1)
     job_id = desk.add(2, items=[NewItem(part_id="part_a"), NewItem(part_id="part_b")])
-    for _ in range(repair.SPLIT_AFTER + repair.CRASHES_MAX):
+    for _ in range(repair.SPLIT_AFTER + repair.GIVE_UP_AFTER):
         for chunk in desk.ring():
             claimed = desk.must_claim(chunk, lease=1)
             if 0 not in {item.index for item in claimed.items}:

@@ -70,7 +70,7 @@ def test_a_chunk_that_keeps_dying_is_split_and_its_culprit_found(desk: Desk) -> 
             break
     assert desk.job(job_id)["state"] == "partial"
     assert desk.counts(job_id) == (7, 1, 0, 0)
-    assert deaths == repair.SPLIT_AFTER + repair.CRASHES_MAX
+    assert deaths == repair.SPLIT_AFTER + repair.GIVE_UP_AFTER
     with desk.ledger.read() as tx:
         (error,) = tx.execute(select(items.c.error).where(items.c.job_id == job_id, items.c.state == "failed")).scalars()
     assert error["code"] == "ENGINE_CRASH"
@@ -116,7 +116,7 @@ def test_one_owner_at_a_time_holds_a_lease(desk: Desk) -> None:
 def test_a_chunk_that_beats_while_upkeep_looks_is_not_given_up(desk: Desk, new_ledger: Callable[..., Ledger]) -> None:
     """`beat` takes no lock on the job, so a rescue may have read what is no longer true when it writes."""
     job_id = desk.add(1)
-    for _ in range(repair.CRASHES_MAX - 1):
+    for _ in range(repair.GIVE_UP_AFTER - 1):
         desk.must_claim(desk.ring()[0], lease=1)
         desk.hand.time += 2
         assert rescue(desk) == 1

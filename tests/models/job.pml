@@ -221,9 +221,9 @@ write:
         :: else -> skip
         fi;
 #endif
-        assert(died <= CRASHES_MAX);  /* nothing kills one process after the other for ever */
+        assert(died <= GIVE_UP_AFTER);  /* nothing kills one process after the other for ever */
         if
-        :: pending != 3 && died >= CRASHES_MAX ->
+        :: pending != 3 && died >= GIVE_UP_AFTER ->
             if
             :: hit -> MOVE_CHUNK(chunk[at], CHUNK_DEAD); crashes[at] = died; late[at] = false
             :: else -> skip
@@ -245,9 +245,9 @@ write:
             fi;
             birth(made, 0); home[0] = made; made++;
             birth(made, 0); home[1] = made; made++
-        :: !(pending == 3 && died >= SPLIT_AFTER) && !(pending != 3 && died >= CRASHES_MAX) ->
+        :: !(pending == 3 && died >= SPLIT_AFTER) && !(pending != 3 && died >= GIVE_UP_AFTER) ->
 #else
-        :: !(pending != 3 && died >= CRASHES_MAX) ->
+        :: !(pending != 3 && died >= GIVE_UP_AFTER) ->
 #endif
             if
             :: hit -> MOVE_CHUNK(chunk[at], CHUNK_QUEUED); crashes[at] = died; rung[at] = false; late[at] = false

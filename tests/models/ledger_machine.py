@@ -431,7 +431,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def chunks_are_in_order(self) -> None:
         for row in self.rows.chunks.values():
             assert (row.state == "running") is (row.lease_until is not None)
-            assert row.crashes <= repair.CRASHES_MAX
+            assert row.crashes <= repair.GIVE_UP_AFTER
             assert row.rung_at is None or row.state == "queued"
         for (job_id,), job in self.rows.jobs.items():
             if job.max_concurrency is not None:

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.repair import CRASHES_MAX, SPLIT_AFTER
+from ledger.repair import GIVE_UP_AFTER, SPLIT_AFTER
 from ledger.states import BIRTH, TABLES, ended
 
 HERE = Path(__file__).parent
@@ -33,7 +33,7 @@ def edges() -> str:
     lines = [
         "/* made from ledger/states.py and ledger/repair.py */",
         f"#define SPLIT_AFTER {SPLIT_AFTER}",
-        f"#define CRASHES_MAX {CRASHES_MAX}",
+        f"#define GIVE_UP_AFTER {GIVE_UP_AFTER}",
     ]
     for table, moves in TABLES.items():
         word = {"jobs": "JOB", "chunks": "CHUNK", "items": "ITEM", "deliveries": "DELIVERY"}[table]

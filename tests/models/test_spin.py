@@ -35,7 +35,7 @@ FAILS: dict[str, tuple[str, dict[str, int], str, str]] = {
     "without ringing again, a job never ends": ("job", {"NO_RERING": 1, "LOSSES": 1}, LIVE, "acceptance cycle"),
     "without rescue, a job never ends": ("job", {"NO_RESCUE": 1, "KILLS": 1}, LIVE, "acceptance cycle"),
     "without the split, a killer kills one process after the other": (
-        "job", {"NO_SPLIT": 1, "KILLS": 1}, SAFE, f"assertion violated (died<={repair.CRASHES_MAX})",
+        "job", {"NO_SPLIT": 1, "KILLS": 1}, SAFE, f"assertion violated (died<={repair.GIVE_UP_AFTER})",
     ),
     "without the lock on the job, a cancel leaves chunks alive": (
         "job", {"NO_LOCK": 1, "KILLS": 1, "CANCELS": 1}, SAFE, "assertion violated ( !(((((job==",

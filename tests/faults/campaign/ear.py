@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -13,11 +14,13 @@ REFUSED_SHARE = 0.1
 
 
 class Ear:
-    """`accepted`: for each job, how often each message was accepted; `states`: what they said of the job."""
+    """`accepted`: for each job, how often each message was accepted; `states`: what they said of the job;
+    `times`: when each acceptance was, by the monotonic clock."""
 
     def __init__(self, seed: int) -> None:
         self.accepted: dict[str, Counter[str]] = {}
         self.states: dict[str, set[str]] = {}
+        self.times: dict[str, list[float]] = {}
         self._dice = random.Random(f"ear {seed}")
         self._lock = threading.Lock()
         ear = self
@@ -46,6 +49,7 @@ class Ear:
             job = body["data"]
             self.accepted.setdefault(job["id"], Counter())[message] += 1
             self.states.setdefault(job["id"], set()).add(job["state"])
+            self.times.setdefault(job["id"], []).append(time.monotonic())
             return 204
 
     def __enter__(self) -> Self:

@@ -85,6 +85,16 @@ class Blow:
     seed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A fault that was tried: how it is known that it bit ("": it did not), and from when to when, by the monotonic clock."""
+
+    blow: Blow
+    bite: str
+    began: float
+    ended: float
+
+
 # How often each kind comes, out of a round of them; what is quick comes more often.
 ROUND = ("F1", "F11 commit", "F2", "F5", "F3", "F7", "F4", "F11 publish", "F6", "F12", "F11 http", "F17", "F11 commit", "F16", "F1", "F3")
 NEEDED = ("F7", "F11 commit", "F5", "F2")  # without these a run proves too little: they come first into a short one

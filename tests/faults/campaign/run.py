@@ -19,7 +19,7 @@ from tests.faults.campaign.ear import Ear
 from tests.faults.campaign.fleet import Fleet, database
 from tests.faults.campaign.injuries import INJURIES
 from tests.faults.campaign.oracle import Verdict
-from tests.faults.campaign.plan import Blow, Schedule
+from tests.faults.campaign.plan import Schedule, Struck
 from tests.stack import SAMPLES, RedisServer
 
 
@@ -34,12 +34,6 @@ class Aim:
     mutation: str = ""
     deadline: float = 600.0
     demand: tuple[str, ...] = ("rerun", "stale", "rung_again", "commits_asked")
-
-
-@dataclass(slots=True)
-class Struck:
-    blow: Blow
-    bite: str
 
 
 @dataclass(slots=True)
@@ -87,7 +81,7 @@ def campaign(aim: Aim, folder: Path) -> Outcome:
             to_the_end = time.monotonic() - last
             for name in list(fleet.stack._running):
                 fleet.stack.kill(name)
-            verdict = oracle.judge(fleet, clients.told, ear)
+            verdict = oracle.judge(fleet, clients.told, ear, struck)
             deaths = fleet.deaths
     finally:
         redis.kill()
@@ -111,8 +105,9 @@ def _strike(fleet: Fleet, clients: Clients, asking: threading.Thread, schedule: 
 
         fleet.wait(due, 300)
         clients.allowed = schedule.next_after(blow)  # what this blow meets is asked for while it strikes
+        began = time.monotonic()
         bite = INJURIES[blow.kind](fleet, random.Random(blow.seed))
-        struck.append(Struck(blow, bite))
+        struck.append(Struck(blow, bite, began, time.monotonic()))
         said = bite or "DID NOT BITE"
         print(f"  {time.monotonic() - started:6.1f} s {blow.number:3} {blow.kind:12} at {clients.accepted:6} items: {said}", flush=True)
     clients.allowed = schedule.items
