@@ -1,4 +1,4 @@
-"""Cancels at random moments: `python -m tests.faults.cancels --cancels 5000 --seed 1 --dialect sqlite` (`make cancels`).
+"""Cancels at random moments: `python -m tests.faults.cancels --cancels 5000 --seed 1 --database sqlite` (`make cancels`).
 
 Real processes of every pool; jobs of several kinds, some of which do not look whether they are wanted. Judged afterwards: the state
 that the database, the API and the webhook tell of each job must be one, a cancelled job may have no commit after its cancel, and the last
@@ -11,18 +11,17 @@ import argparse
 import json
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
 from foundation.settings import DatabaseSettings
 from ledger.session import Ledger
 from tests.faults import pools
+from tests.faults.campaign.fleet import database, new_folder
 from tests.faults.evidence import Evidence
 from tests.faults.receiver import Receiver
 from tests.stack import ENDED, RedisServer, Stack, wait_until
@@ -130,14 +129,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make cancels", description="Cancel jobs at random moments and judge what came of it.")
     parser.add_argument("--cancels", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--database", default="", help="address of an empty PostgreSQL database; empty: SQLite")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place, Receiver() as receiver:
-        folder = Path(place)
+    with new_folder() as folder, database(given.database, folder) as store, Receiver() as receiver:
         redis = RedisServer(folder / "redis").start()
-        address = given.database or f"sqlite:///{folder / 'ledger.db'}"
-        stack = Stack(folder / "stack", redis.url, address, CADMILL_QUEUE_LEASE_SECONDS=60)
-        evidence = Evidence(Ledger(address, DatabaseSettings()))
+        stack = Stack(folder / "stack", redis.url, store.url, CADMILL_QUEUE_LEASE_SECONDS=60)
+        evidence = Evidence(Ledger(store.url, DatabaseSettings()))
         try:
             stack.start("api", "courier")
             for pool, concurrency in (("prefork", 4), ("threads", 4), ("solo", 1)):
@@ -147,7 +144,7 @@ def main() -> int:
             evidence.ledger.close()
             stack.stop()
             redis.kill()
-    print(json.dumps({"seed": given.seed, "database": "postgresql" if given.database else "sqlite"} | told.public()))
+    print(json.dumps({"seed": given.seed, "database": given.database} | told.public()))
     return 0 if not told.disagreeing and not told.committed_after and told.p95 <= LIMIT_SECONDS else 1
 
 

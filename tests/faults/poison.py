@@ -10,7 +10,6 @@ import argparse
 import json
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 from foundation.settings import DatabaseSettings
 from ledger.session import Ledger
 from tests.faults import pools
+from tests.faults.campaign.fleet import database, new_folder
 from tests.faults.evidence import Evidence
 from tests.stack import SAMPLES, RedisServer, Stack
 
@@ -68,14 +68,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make poison", description="Files that kill their reader, among good ones.")
     parser.add_argument("--poison", type=int, default=100)
     parser.add_argument("--good", type=int, default=2000)
-    parser.add_argument("--database", default="", help="address of an empty PostgreSQL database; empty: SQLite")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with new_folder() as folder, database(given.database, folder) as store:
         redis = RedisServer(folder / "redis").start()
-        address = given.database or f"sqlite:///{folder / 'ledger.db'}"
-        stack = Stack(folder / "stack", redis.url, address, CADMILL_QUEUE_LEASE_SECONDS=60)
-        evidence = Evidence(Ledger(address, DatabaseSettings()))
+        stack = Stack(folder / "stack", redis.url, store.url, CADMILL_QUEUE_LEASE_SECONDS=60)
+        evidence = Evidence(Ledger(store.url, DatabaseSettings()))
         try:
             stack.start("api")
             pools.start(stack, "prefork", 2)
