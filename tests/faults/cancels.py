@@ -17,6 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import quantiles
 from typing import Any
+from uuid import uuid4
+
+from httpx2 import Response
 
 from foundation.settings import DatabaseSettings
 from ledger.session import Ledger
@@ -84,17 +87,28 @@ def cancel_many(stack: Stack, evidence: Evidence, receiver: Receiver, cancels: i
 
     def one(plan: _Plan) -> Cancel:
         asked = {"items": plan.items, "ms": plan.ms, "act": plan.act}
-        job = stack.submit("probe", asked, callback_url=receiver.url)["id"]
+        body = {"kind": "probe", "input": asked, "callback_url": receiver.url}
+        job = _answered(stack, "/api/v1/jobs", body).json()["id"]
         if plan.at_work:
             wait_until(lambda: stack.job(job)["state"] != "queued", 120)
         time.sleep(plan.pause)
-        answer = stack.http.post(f"/api/v1/jobs/{job}/cancel")
+        answer = _answered(stack, f"/api/v1/jobs/{job}/cancel")
         return Cancel(job, answer.status_code, time.time())
 
     with ThreadPoolExecutor(at_once) as clients:
         done = list(clients.map(one, plans))
     wait_until(lambda: len({each["data"]["id"] for each in receiver.told}) >= cancels, 120, 0.2)
     return _judged(stack, evidence, receiver, done)
+
+
+def _answered(stack: Stack, path: str, body: dict[str, Any] | None = None) -> Response:
+    """What the API says, asked again for up to two minutes while the database does not answer: with one key, so it happens once."""
+    headers, end = {"Idempotency-Key": str(uuid4())}, time.monotonic() + 120
+    while True:
+        answer = stack.http.post(path, json=body, headers=headers)
+        if answer.status_code != 503 or time.monotonic() > end:
+            return answer
+        time.sleep(0.2)
 
 
 def _judged(stack: Stack, evidence: Evidence, receiver: Receiver, done: list[Cancel]) -> Told:
