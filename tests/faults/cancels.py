@@ -24,6 +24,7 @@ from httpx2 import Response
 from foundation.settings import DatabaseSettings
 from ledger.session import Ledger
 from tests.faults import pools
+from tests.faults.campaign import table
 from tests.faults.campaign.fleet import database, new_folder
 from tests.faults.evidence import Evidence
 from tests.faults.receiver import Receiver
@@ -144,6 +145,7 @@ def main() -> int:
     parser.add_argument("--cancels", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--write", action="store_true", help="keep the figures in docs/guarantees.md")
     given = parser.parse_args()
     with new_folder() as folder, database(given.database, folder) as store, Receiver() as receiver:
         redis = RedisServer(folder / "redis").start()
@@ -158,7 +160,10 @@ def main() -> int:
             evidence.ledger.close()
             stack.stop()
             redis.kill()
-    print(json.dumps({"seed": given.seed, "database": given.database} | told.public()))
+    row = {"what": "cancels", "dialect": given.database, "seed": given.seed} | told.public()
+    print(json.dumps(row))
+    if given.write:
+        table.add(row)
     return 0 if not told.disagreeing and not told.committed_after and told.p95 <= LIMIT_SECONDS else 1
 
 

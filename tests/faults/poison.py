@@ -12,13 +12,14 @@ import random
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from foundation.settings import DatabaseSettings
 from ledger.session import Ledger
 from tests.faults import pools
+from tests.faults.campaign import table
 from tests.faults.campaign.fleet import database, new_folder
 from tests.faults.evidence import Evidence
 from tests.stack import SAMPLES, RedisServer, Stack
@@ -69,6 +70,7 @@ def main() -> int:
     parser.add_argument("--poison", type=int, default=100)
     parser.add_argument("--good", type=int, default=2000)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--write", action="store_true", help="keep the figures in docs/guarantees.md")
     given = parser.parse_args()
     with new_folder() as folder, database(given.database, folder) as store:
         redis = RedisServer(folder / "redis").start()
@@ -84,7 +86,9 @@ def main() -> int:
             stack.stop()
             redis.kill()
     for each in rounds:
-        print(json.dumps({"good": each.good, "poison": each.poison, "rescued": each.rescued, "seconds": each.seconds}))
+        print(json.dumps(asdict(each)))
+    if given.write:
+        table.add({"what": "poison", "dialect": given.database, "seed": 0, "rounds": [asdict(each) for each in rounds]})
     whole = all(each.good == {"succeeded": given.good} and each.rescued == 0 for each in rounds)
     stopped = [each.poison for each in rounds] == [{code: given.poison} for code in ("ENGINE_CRASH", "ENGINE_CRASH", "FILE_QUARANTINED")]
     return 0 if whole and stopped else 1

@@ -57,6 +57,8 @@ make faults ARGS="--database postgresql --seeds 1 2 3"
 make faults ARGS="--items 300 --faults 10 --seeds 9"    # the short form, as the suite has it
 make faults ARGS="--mutate rering"                      # without a rule: must fail
 make faults ARGS="--plain --items 2000 --faults 14"     # plain Celery
+make cancels ARGS="--database postgresql"               # 5,000 take about an hour
+make poison
 ```
 
 ## What it does not show
@@ -72,10 +74,13 @@ one in doubt unless the disk fails.
 def write() -> None:
     """Write the page anew from all runs."""
     runs = [json.loads(line) for line in RUNS.read_text().splitlines()]
+    others = {what: [run for run in runs if run.get("what") == what] for what in ("cancels", "poison")}
+    runs = [run for run in runs if "what" not in run]
     ours = [run for run in runs if not run.get("plain") and not run["mutation"]]
     mutants = [run for run in runs if run.get("mutation")]
     plain = [run for run in runs if run.get("plain")]
-    parts = [_HEAD, _campaigns(ours), _kinds(ours), _plain(plain), _mutants(mutants), _REPEAT.format(sum=_sum(ours))]
+    parts = [_HEAD, _campaigns(ours), _kinds(ours), _plain(plain), _mutants(mutants), _cancels(others["cancels"])]
+    parts += [_poison(others["poison"]), _REPEAT.format(sum=_sum(ours))]
     PAGE.write_text("\n".join(part for part in parts if part))
 
 
@@ -94,7 +99,7 @@ def add(row: dict[str, Any]) -> None:
     """Add a run and write the page; a run of the same seed, kind and database takes the place of the one before."""
 
     def name(run: dict[str, Any]) -> tuple[Any, ...]:
-        return bool(run.get("plain")), run.get("mutation", ""), run["dialect"], run["seed"]
+        return run.get("what", ""), bool(run.get("plain")), run.get("mutation", ""), run["dialect"], run["seed"]
 
     runs = [json.loads(line) for line in RUNS.read_text().splitlines()] if RUNS.exists() else []
     runs = sorted([run for run in runs if name(run) != name(row)] + [row], key=name)
@@ -187,3 +192,36 @@ shown. It needs a frozen worker that wakes while another one is at the same chun
 in the database, and there the judge sees it; the campaign itself is not yet shown to. The seven items that were lost without asking may
 be due to the short wait on a busy machine; the unexpected one is what counts.
 """
+
+
+def _cancels(runs: list[dict[str, Any]]) -> str:
+    if not runs:
+        return ""
+    columns = ("cancels", "cancelled", "disagreeing", "committed_after", "at_work", "stop_p50", "stop_p95", "stop_max")
+    rows = [[DATABASES[run["dialect"]], run["seed"], *((run | run["states"]).get(name, 0) for name in columns)] for run in runs]
+    head = (
+        "database", "seed", "cancels", "came in time", "told differently by database, API or webhook", "committed after",
+        "had chunks running", "s to stop: median", "p95", "most",
+    )  # fmt: skip
+    return f"""## Cancels at random moments
+
+Jobs of one to twelve items that sleep, compute, or compute without looking whether they are wanted, in pools of processes, of
+threads and of one; each cancelled before it starts, while it runs, or when it has just ended. Time to stop is from the answer to
+the last sign of work.
+
+{_lines(head, rows)}"""
+
+
+def _poison(runs: list[dict[str, Any]]) -> str:
+    if not runs:
+        return ""
+    rows = [
+        [DATABASES[run["dialect"]], place, *(", ".join(f"{n} {code}" for code, n in one[which].items()) for which in ("good", "poison"))]
+        for run in runs
+        for place, one in enumerate(run["rounds"], 1)
+    ]
+    return f"""## Files that kill their reader
+
+Each round is one job over all files in random order. A poisonous file kills the process that reads it, whenever it is read.
+
+{_lines(("database", "round", "good files", "poisonous files"), rows)}"""
