@@ -4,6 +4,10 @@ Each queue and step is a line. A chunk that joins one takes a turn: the later of
 chunk of its flow (a tenant and a priority) ended. The lowest turn is served first, so flows share a line evenly however much
 each has waiting. A flow that asked for little is let in up to `CREDIT` full chunks early: who floods waits, who was quiet does not.
 A chunk that comes back from a worker keeps its turn; one that comes back from waiting takes a new one.
+
+A ring starts the chunk whose turn it is, which need not be the one it names. Rings are only sent for chunks behind all that are rung
+already: so the broker, first in, first out, holds them in the order of turns, and what comes later with a better turn is not rung
+but started by the next of them.
 """
 
 from __future__ import annotations
@@ -122,12 +126,24 @@ def refund(tx: Tx, job: Row[Any], costs: Sequence[Row[Any]]) -> None:
 # -- being served ------------------------------------------------------------------------------------------------------
 
 
-def room(tx: Tx, queue: str, step: int, window: int) -> int:
-    """How many more chunks may be rung; none while the queue is paused."""
-    outstanding = select(func.count()).select_from(chunks).where(rung(chunks.c.queue == queue, chunks.c.step == step))
-    paused = select(func.count()).select_from(queues).where(queues.c.name == queue, queues.c.paused_at.is_not(None))
-    row = tx.execute(select(outstanding.scalar_subquery().label("out"), paused.scalar_subquery().label("paused"))).one()
-    return 0 if row.paused else max(0, window - int(row.out))
+def room(tx: Tx, queue: str, step: int, window: int) -> tuple[int, float | None]:
+    """How many more chunks may be rung (none while the queue is paused), and from which turn on: that of the last one rung, if any."""
+    outstanding = select(func.count().label("out"), func.max(chunks.c.turn).label("last"))
+    outstanding = outstanding.select_from(chunks).where(rung(chunks.c.queue == queue, chunks.c.step == step))
+    paused = select(queues.c.name).where(queues.c.name == queue, queues.c.paused_at.is_not(None))
+    row = tx.execute(outstanding.add_columns(paused.exists().label("paused"))).one()
+    return 0 if row.paused else max(0, window - int(row.out)), row.last
+
+
+def unring(tx: Tx, chunk_id: str) -> tuple[str, int] | None:
+    """The ring of a chunk was used, but not for it: (queue, step), or None if the chunk is no longer queued."""
+    row = tx.execute(
+        update(chunks)
+        .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
+        .values(rung_at=None)
+        .returning(chunks.c.queue, chunks.c.step)
+    ).one_or_none()
+    return None if row is None else (row.queue, row.step)
 
 
 def serve(tx: Tx, queue: str, step: int, turn: float) -> None:
@@ -154,7 +170,7 @@ def choose(tx: Tx, chunk_id: str) -> str | None:
     if row is None:
         return None
     if row.paused_at is not None:
-        tx.execute(update(chunks).where(chunks.c.id == chunk_id, chunks.c.state == "queued").values(rung_at=None))
+        unring(tx, chunk_id)
         return None
     return row.better or chunk_id
 

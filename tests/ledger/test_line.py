@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from foundation.errors import Failure
 from ledger import changes, jobs, line, queues, repair, tenants
@@ -34,12 +35,10 @@ def start(desk: Desk, chunk_id: str, window: int = 8) -> tuple[str, list[str]]:
     with desk.ledger.write() as tx:
         chosen = line.choose(tx, chunk_id)
         assert chosen is not None
-        claimed = jobs.claim(tx, chosen, "worker", 60)
+        claimed, ready = jobs.start(tx, chosen, chunk_id, "worker", 60, window)
         assert claimed is not None
-        again = [one for one, _, _ in repair.rering(tx, [chunk_id])] if chosen != chunk_id else []
-        ready = jobs.ring(tx, claimed.queue, claimed.step, window)
     desk.finish(claimed)
-    return chosen, [*again, *ready]
+    return chosen, [one for one, _, _ in ready]
 
 
 def drain(desk: Desk, count: int, window: int = 8, step: int = 6, rung: list[str] | None = None) -> list[str]:
@@ -66,6 +65,37 @@ def test_a_quiet_tenant_is_served_before_a_flood_that_came_first(single: Desk) -
     small = neighbour(single, "quiet").add(10)
     started = [owner(chunk, flood, small) for chunk in drain(single, 12, rung=rung)]
     assert started == [1] * 10 + [0] * 2, "not even those that were rung already go first"
+
+
+def test_every_ring_starts_the_chunk_whose_turn_it_is_whenever_others_came(single: Desk) -> None:
+    """A flood, and tenants that come and go with one or a few chunks. Rings are sent by who submits and by who claims."""
+    single.add(300)
+    askers, rung, dice = [neighbour(single, f"asker {n}") for n in range(3)], list[str](), Random(4)
+    drain(single, 20, rung=rung)
+    for _ in range(150):
+        if dice.random() < 0.3:
+            dice.choice(askers).add(dice.choice((1, 1, 4)))
+            rung += single.ring(8)
+        lowest = _lowest_turn(single)
+        (started,) = drain(single, 1, rung=rung)
+        assert _turn(single, started) == lowest
+        assert len(rung) <= 8, "each claim sends one ring for the one it used"
+
+
+def test_a_job_of_one_chunk_starts_at_the_next_ring_however_often_one_came_before(single: Desk) -> None:
+    flood = single.add(400)
+    quiet, rung = neighbour(single, "quiet"), list[str]()
+    drain(single, 20, rung=rung)
+    for _ in range(60):
+        asked = quiet.add(1)
+        rung += quiet.ring(8)
+        assert owner(*drain(single, 1, rung=rung), flood, asked) == 1
+        assert [owner(chunk, flood, asked) for chunk in drain(single, 3, rung=rung)] == [0] * 3
+
+
+def _lowest_turn(desk: Desk) -> float:
+    with desk.ledger.read() as tx:
+        return float(tx.execute(select(func.min(chunks.c.turn)).where(chunks.c.state == "queued")).scalar_one())
 
 
 def test_two_floods_share_the_line_evenly_and_each_keeps_its_own_order(single: Desk) -> None:
