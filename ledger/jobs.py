@@ -259,11 +259,11 @@ def start(
     claimed = claim(tx, chosen, owner, lease_seconds, build)
     if claimed is None:
         return None, []
-    lines = [(claimed.queue, claimed.step)]
-    passed = line.unring(tx, rung) if chosen != rung else None
-    if passed not in (None, *lines):
-        lines.append(passed)
-    return claimed, [(one, queue, step) for queue, step in lines for one in ring(tx, queue, step, window)]
+    lines = {(claimed.queue, claimed.step)}
+    passed_over = line.unring(tx, rung) if chosen != rung else None
+    if passed_over is not None:
+        lines.add(passed_over)  # another one if the chosen chunk is of a better step
+    return claimed, [(one, queue, step) for queue, step in sorted(lines) for one in ring(tx, queue, step, window)]
 
 
 def ours(chunk_id: str, attempt: int) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, case, delete, func, literal_column, select, update
+from sqlalchemy import Row, and_, case, delete, func, literal_column, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.rows import chunks, in_state, jobs, queues, turns
@@ -116,11 +116,15 @@ def taken(tx: Tx, job_id: str) -> Sequence[Row[Any]]:
 def refund(tx: Tx, job: Row[Any], costs: Sequence[Row[Any]]) -> None:
     """Give a flow back what cancelled chunks had taken: a mistaken flood shall not count. Last in its transaction, as `take` is."""
     for row in costs:
-        tx.execute(
-            update(turns)
-            .where(turns.c.queue == row.queue, turns.c.step == row.step, turns.c.flow == flow(job.tenant_id, job.priority))
-            .values(turn=turns.c.turn - row.cost / _SHARES.get(job.priority, 1))
-        )
+        _give_back(tx, row.queue, row.step, job.tenant_id, job.priority, row.cost)
+
+
+def _give_back(tx: Tx, queue: str, step: int, tenant_id: str, priority: str, cost: float) -> None:
+    tx.execute(
+        update(turns)
+        .where(turns.c.queue == queue, turns.c.step == step, turns.c.flow == flow(tenant_id, priority))
+        .values(turn=turns.c.turn - cost / _SHARES.get(priority, 1))
+    )
 
 
 # -- being served ------------------------------------------------------------------------------------------------------
@@ -162,7 +166,7 @@ def choose(tx: Tx, chunk_id: str) -> str | None:
 
     None: it does not wait for a ring, or its queue is paused; then it stays queued and is rung again by `jobs.ring`."""
     row = tx.execute(
-        select(queues.c.paused_at, func.coalesce(*_better()).label("better"))
+        select(queues.c.paused_at, _better().label("better"))
         .select_from(chunks)
         .outerjoin(queues, queues.c.name == chunks.c.queue)
         .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
@@ -175,15 +179,23 @@ def choose(tx: Tx, chunk_id: str) -> str | None:
     return row.better or chunk_id
 
 
-def _better() -> list[Any]:
+def _better() -> Any:
     """The best chunk that goes before the one asked about: of a better step even if its own ring is on its way (it will then be
-    dropped), of the same step only if it was not rung. One query an index."""
+    dropped), of the same step only if it was not rung (the rings of others are on their way in order). The best of one query an index."""
     other = chunks.alias("other")
     unrung, step = other.c.rung_at.is_(None), other.c.step < chunks.c.step
-    best = select(other.c.id).where(other.c.queue == chunks.c.queue, in_state(other, "queued"))
-    best = best.order_by(other.c.step, other.c.turn, other.c.created_at, other.c.ordinal).limit(1)
-    conditions = (~unrung, step), (unrung, step), (unrung, other.c.step == chunks.c.step, other.c.turn < chunks.c.turn)
-    return [best.where(*condition).correlate(chunks).scalar_subquery() for condition in conditions]
+    order = other.c.step, other.c.turn, other.c.created_at, other.c.ordinal
+    bests = [
+        select(other.c.id, *order)
+        .where(other.c.queue == chunks.c.queue, in_state(other, "queued"), *condition)
+        .order_by(*order)
+        .limit(1)
+        .correlate(chunks)
+        .subquery()
+        for condition in ((~unrung, step), (unrung, step), (unrung, other.c.step == chunks.c.step, other.c.turn < chunks.c.turn))
+    ]
+    best = union_all(*(select(one) for one in bests)).subquery()
+    return select(best.c.id).order_by(best.c.step, best.c.turn, best.c.created_at, best.c.ordinal).limit(1).scalar_subquery()
 
 
 # -- growing old -------------------------------------------------------------------------------------------------------
@@ -206,8 +218,10 @@ def age(tx: Tx, seconds: float, steps: Sequence[int], limit: int = 500) -> int:
             flows.setdefault((row.queue, row.tenant_id, row.priority), []).append(row)
         for queue, tenant_id, priority in sorted(flows):
             rows = flows[queue, tenant_id, priority]
-            # No credit for age: who asked for the better step is let in before.
-            turns_taken = take(tx, queue, step - _STEP, tenant_id, priority, [row.cost for row in rows], credit=0.0)
+            costs = [row.cost for row in rows]
+            # No credit for age: who asked for the better step is let in before. What was taken in the line they leave is not used.
+            turns_taken = take(tx, queue, step - _STEP, tenant_id, priority, costs, credit=0.0)
+            _give_back(tx, queue, step, tenant_id, priority, sum(costs))
             for row, turn in zip(rows, turns_taken, strict=True):
                 tx.execute(
                     update(chunks)

@@ -69,10 +69,10 @@ def test_a_quiet_tenant_is_served_before_a_flood_that_came_first(single: Desk) -
 
 def test_every_ring_starts_the_chunk_whose_turn_it_is_whenever_others_came(single: Desk) -> None:
     """A flood, and tenants that come and go with one or a few chunks. Rings are sent by who submits and by who claims."""
-    single.add(300)
+    single.add(100)
     askers, rung, dice = [neighbour(single, f"asker {n}") for n in range(3)], list[str](), Random(4)
-    drain(single, 20, rung=rung)
-    for _ in range(150):
+    drain(single, 10, rung=rung)
+    for _ in range(60):
         if dice.random() < 0.3:
             dice.choice(askers).add(dice.choice((1, 1, 4)))
             rung += single.ring(8)
@@ -83,14 +83,29 @@ def test_every_ring_starts_the_chunk_whose_turn_it_is_whenever_others_came(singl
 
 
 def test_a_job_of_one_chunk_starts_at_the_next_ring_however_often_one_came_before(single: Desk) -> None:
-    flood = single.add(400)
+    """The same few rings are passed over each time: they shall not end up last, and the next job behind them."""
+    flood = single.add(100)
     quiet, rung = neighbour(single, "quiet"), list[str]()
-    drain(single, 20, rung=rung)
-    for _ in range(60):
+    drain(single, 10, rung=rung)
+    for _ in range(12):
         asked = quiet.add(1)
         rung += quiet.ring(8)
         assert owner(*drain(single, 1, rung=rung), flood, asked) == 1
         assert [owner(chunk, flood, asked) for chunk in drain(single, 3, rung=rung)] == [0] * 3
+
+
+def test_what_comes_between_a_choice_and_its_claim_is_started_by_the_next_ring_not_rung_behind_all_others(single: Desk) -> None:
+    """On PostgreSQL each statement of a claim sees what was committed meanwhile."""
+    single.add(100)
+    first, second, *_ = single.ring(8)
+    with single.ledger.read() as tx:
+        assert line.choose(tx, first) == first
+    asked = neighbour(single, "quiet").add(1)
+    with single.ledger.write() as tx:
+        _, ready = jobs.start(tx, first, first, "worker", 60, 8)
+    assert len(ready) == 1
+    assert owner(ready[0][0], asked, first.rpartition(".")[0]) == 1
+    assert start(single, second)[0] == f"{asked}.0"
 
 
 def _lowest_turn(desk: Desk) -> float:
@@ -135,6 +150,17 @@ def test_an_urgent_job_is_rung_at_once_however_much_waits(single: Desk) -> None:
     assert start(single, low)[0] == f"{urgent}.0", "a ring of low work that was fetched before starts it too"
 
 
+def test_a_ring_of_low_work_starts_the_best_of_all_better_work_and_is_sent_again(single: Desk) -> None:
+    low = f"{single.add(1, step=9)}.0"
+    assert single.ring(8, 9) == [low]
+    high = f"{single.add(1, step=3)}.0"
+    assert single.ring(8, 3) == [high]
+    urgent = f"{single.add(1, step=0)}.0"
+    assert start(single, low) == (urgent, [low]), "its own ring is not sent yet: those of others start it all the same"
+    assert start(single, low) == (high, [low])
+    assert start(single, low) == (low, [])
+
+
 def test_what_waits_long_moves_up_and_starts_within_a_bound_beside_a_flood_of_urgent_work(single: Desk) -> None:
     low = single.add(5, step=9)
     single.ring(8, 9)  # rung already: the broker would never come to it
@@ -172,6 +198,15 @@ def test_a_heap_of_old_low_work_does_not_stand_before_new_urgent_work_of_the_sam
     urgent = single.add(1, step=0)
     place = next(at for at, chunk in enumerate(drain(single, 60, step=0, rung=rung)) if chunk.startswith(urgent))
     assert place <= 2
+
+
+def test_work_that_moved_up_by_age_does_not_count_in_the_line_it_left(single: Desk) -> None:
+    single.add(100, step=9)
+    single.hand.time += AGE
+    with single.ledger.write() as tx:
+        assert line.age(tx, AGE, STEPS) == 100
+    other, new = neighbour(single, "other").add(1, step=9), single.add(1, step=9)
+    assert _turn(single, f"{new}.0") == _turn(single, f"{other}.0"), "as early as who was never here"
 
 
 def test_a_cancelled_flood_does_not_count_against_its_tenant(single: Desk) -> None:
