@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import os
 import random
 import statistics
@@ -53,14 +52,11 @@ class Asker:
 
     def started(self, *job_ids: str) -> list[tuple[float, float]]:
         """(since when it waited, when it started) of each chunk that has started."""
-        return [(chunk.queued_at, chunk.started_at) for chunk in self.chunks(*job_ids)]
-
-    def chunks(self, *job_ids: str) -> Sequence[Any]:
-        """(queued_at, started_at, finished_at) of each chunk that has started; finished_at is None while it runs."""
-        here = rows.chunks.c
-        chosen = select(here.queued_at, here.started_at, here.finished_at).where(here.job_id.in_(job_ids), here.started_at.is_not(None))
+        chosen = select(rows.chunks.c.queued_at, rows.chunks.c.started_at).where(
+            rows.chunks.c.job_id.in_(job_ids), rows.chunks.c.started_at.is_not(None)
+        )
         with self.ledger.read() as tx:
-            return list(tx.execute(chosen))
+            return [(row.queued_at, row.started_at) for row in tx.execute(chosen)]
 
 
 @contextlib.contextmanager
@@ -109,14 +105,13 @@ def overtake(asker: Asker, rounds: int, backlog: int = 1000, ms: float = 20.0) -
 @dataclass(slots=True)
 class Beside:
     """Waits (seconds) of a tenant's chunks without and with another tenant's flood, a list a round; how many chunks of the flood
-    were started while some of a job of the tenant waited, a number a job; and what no order could avoid of the wait of its first
-    chunk, a number (seconds) a job beside the wait itself. `chunk` is how long each chunk of the flood ran (seconds)."""
+    were started while some of a job of the tenant waited, a number a job; and in which time a process starts one chunk after the
+    other beside the flood (seconds), a number a round."""
 
     without: list[list[float]] = field(default_factory=list)
     flooded: list[list[float]] = field(default_factory=list)
     let_in: list[int] = field(default_factory=list)
-    first: list[tuple[float, float]] = field(default_factory=list)
-    chunk: list[float] = field(default_factory=list)
+    turnaround: list[float] = field(default_factory=list)
 
     def p95(self) -> tuple[float, float]:
         """Over all rounds: without and with the flood."""
@@ -139,26 +134,16 @@ def beside_a_flood(
         job = flooder.submit(flood, ms)
         until(lambda job=job: len(flooder.started(job)) >= 20, 60, 0.05)  # type: ignore[misc]
         done = _jobs(quiet, jobs_a_phase, items, ms)
-        ran = flooder.chunks(job)
+        starts = [start for _, start in flooder.started(job)]
         flooder.cancel(job)
-        starts = [chunk.started_at for chunk in ran]
         if len(starts) >= flood:
             raise RuntimeError("the flood was over before the measurement was")
         found.flooded.append([start - since for one in done for since, start in one])
         found.let_in += [sum(one[0][0] < at < max(start for _, start in one) for at in starts) for one in done]
-        found.first += [(min(start for _, start in one) - one[0][0], rest(ran, one[0][0])) for one in done]
-        found.chunk += [chunk.finished_at - chunk.started_at for chunk in ran if chunk.finished_at is not None]
+        all_starts = [*starts, *(start for one in done for _, start in one)]
+        found.turnaround.append(PROCESSES * (max(all_starts) - min(all_starts)) / (len(all_starts) - 1))
         time.sleep(4 * ms / 1000)
     return found
-
-
-def rest(ran: Sequence[Any], asked: float) -> float:
-    """How long after `asked` the first of the chunks ends that run then; 0 if a process is free.
-
-    What is never interrupted cannot be overtaken: nobody who asks then can start earlier."""
-    ends = [math.inf if one.finished_at is None else one.finished_at for one in ran if one.started_at <= asked]
-    running = sorted(end for end in ends if end > asked)
-    return running[0] - asked if len(running) >= PROCESSES else 0.0
 
 
 def _jobs(asker: Asker, count: int, items: int, ms: float) -> list[list[tuple[float, float]]]:
@@ -263,22 +248,21 @@ def lines(found: dict[str, Figures], finished: int) -> list[str]:
     told += [
         "",
         "For a job of one chunk this ratio says little: on idle workers it waits for nothing but the line itself, and beside a flood",
-        "for the end of a chunk that runs already, for nothing that runs is interrupted. No order can do better than that. So its",
-        "wait is told here in chunks of the flood (in the median of how long they ran), and beside it what no order could avoid: the",
-        "time from its asking until the first of the running chunks ended. The excess is what the line itself adds, as it does on",
-        "idle workers (wait alone). Aim: at most one chunk of the flood let in for each process, for it may have been chosen already.",
+        "until a process has done with what it runs, for nothing is interrupted. So its wait is told here in turnarounds: the time in",
+        "which a process beside the flood starts one chunk after the other (claim, work and commit). No order can do better than the",
+        "rest of one turnaround; two are possible where a process had just chosen its next chunk, which is then let in. Aim: none waits",
+        f"for more than two, and no more chunks are let in than there are processes ({PROCESSES}).",
         "",
-        "| database | jobs of one chunk | a chunk of the flood | wait: median, p95 | unavoidable: median, p95 | excess: median, p95 "
-        "| wait alone: median, p95 |",
-        "|---|---|---|---|---|---|---|",
+        "| database | jobs of one chunk | turnaround | wait in turnarounds: median, p95, most | waited for more than one, than two |",
+        "|---|---|---|---|---|",
     ]
     for name, figures in found.items():
         single = figures.single
-        chunk = statistics.median(single.chunk)
-        excess = [wait - unavoidable for wait, unavoidable in single.first]
-        told_of = *zip(*single.first, strict=True), excess, [wait for waits in single.without for wait in waits]
-        cells = " | ".join(f"{percentile(waits, 50) / chunk:.2f}, {percentile(waits, 95) / chunk:.2f}" for waits in told_of)
-        told.append(f"| {name} | {len(single.first)} | {1000 * chunk:.0f} ms | {cells} |")
+        waits = [wait / turn for turn, waits in zip(single.turnaround, single.flooded, strict=True) for wait in waits]
+        told.append(
+            f"| {name} | {len(waits)} | {1000 * statistics.median(single.turnaround):.0f} ms | {percentile(waits, 50):.2f}, "
+            f"{percentile(waits, 95):.2f}, {max(waits):.2f} | {sum(wait > 1 for wait in waits)}, {sum(wait > 2 for wait in waits)} |"
+        )
     told += [
         "",
         "## Claims",
