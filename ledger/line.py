@@ -13,9 +13,10 @@ but started by the next of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, and_, case, delete, func, literal_column, select, union_all, update
+from sqlalchemy import Row, Select, and_, bindparam, case, delete, func, literal_column, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.rows import chunks, in_state, jobs, queues, turns
@@ -165,18 +166,24 @@ def choose(tx: Tx, chunk_id: str) -> str | None:
     """Which chunk the ring of this one shall start: itself, or one of a better step or turn that came after it was rung.
 
     None: it does not wait for a ring, or its queue is paused; then it stays queued and is rung again by `jobs.ring`."""
-    row = tx.execute(
-        select(queues.c.paused_at, _better().label("better"))
-        .select_from(chunks)
-        .outerjoin(queues, queues.c.name == chunks.c.queue)
-        .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
-    ).one_or_none()
+    row = tx.execute(_choice(), {"asked": chunk_id}).one_or_none()
     if row is None:
         return None
     if row.paused_at is not None:
         unring(tx, chunk_id)
         return None
     return row.better or chunk_id
+
+
+@cache  # asked at each claim: composing it takes as long as answering it
+def _choice() -> Select[Any]:
+    """Of the queued chunk `asked`: since when its queue is paused, and the best chunk that goes before it."""
+    return (
+        select(queues.c.paused_at, _better().label("better"))
+        .select_from(chunks)
+        .outerjoin(queues, queues.c.name == chunks.c.queue)
+        .where(chunks.c.id == bindparam("asked"), chunks.c.state == "queued")
+    )
 
 
 def _better() -> Any:
