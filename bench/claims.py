@@ -63,9 +63,10 @@ def _prepared(ledger: Ledger, count: int) -> list[str]:
 def _claim(ledger: Ledger, bell: list[str]) -> None:
     """What a worker does with a ring."""
     with ledger.write() as tx:
-        chosen = line.choose(tx, bell.pop(0))
-        claimed = None if chosen is None else jobs.claim(tx, chosen, "bench", 600)
-        bell += jobs.ring(tx, "probe", 6, 8)
+        rung = bell.pop(0)
+        chosen = line.choose(tx, rung)
+        claimed, ready = (None, []) if chosen is None else jobs.start(tx, chosen, rung, "bench", 600, 8)
+        bell += [one for one, _, _ in ready]
     if claimed is None:
         raise RuntimeError("a claim that should have succeeded did not")
 

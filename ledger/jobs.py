@@ -169,15 +169,15 @@ def beyond(job: NewJob | Row[Any], place: int) -> bool:
 
 
 def ring(tx: Tx, queue: str, step: int, window: int) -> list[str]:
-    """Mark the chunks of a queue and step whose turn it is as rung, so that at most `window` are rung and unclaimed.
-
-    None while the queue is paused."""
-    room = line.room(tx, queue, step, window)
+    """Mark the chunks of a queue and step whose turn is next after those rung as rung too, so that at most `window` are rung and
+    unclaimed. None while the queue is paused."""
+    room, last = line.room(tx, queue, step, window)
     if not room:
         return []
+    behind = [] if last is None else [chunks.c.turn >= last]
     best = (
         select(chunks.c.id)
-        .where(line.unrung(chunks.c.queue == queue, chunks.c.step == step))
+        .where(line.unrung(chunks.c.queue == queue, chunks.c.step == step, *behind))
         .order_by(chunks.c.turn, chunks.c.created_at, chunks.c.ordinal)
         .limit(room)
         .with_for_update(skip_locked=True)
@@ -248,6 +248,22 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
         items=tuple(ClaimedItem(*each) for each in found),
         waits_for=row.waits_for,
     )
+
+
+def start(
+    tx: Tx, chosen: str, rung: str, owner: str, lease_seconds: float, window: int, build: str | None = None
+) -> tuple[Claimed | None, list[tuple[str, str, int]]]:
+    """Claim the chunk that `line.choose` has chosen for a ring, and mark the chunks to be rung in its place: (id, queue, step).
+
+    None: somebody else was faster; nothing was written."""
+    claimed = claim(tx, chosen, owner, lease_seconds, build)
+    if claimed is None:
+        return None, []
+    lines = {(claimed.queue, claimed.step)}
+    passed_over = line.unring(tx, rung) if chosen != rung else None
+    if passed_over is not None:
+        lines.add(passed_over)  # another one if the chosen chunk is of a better step
+    return claimed, [(one, queue, step) for queue, step in sorted(lines) for one in ring(tx, queue, step, window)]
 
 
 def ours(chunk_id: str, attempt: int) -> tuple[Any, ...]:

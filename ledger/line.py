@@ -4,14 +4,19 @@ Each queue and step is a line. A chunk that joins one takes a turn: the later of
 chunk of its flow (a tenant and a priority) ended. The lowest turn is served first, so flows share a line evenly however much
 each has waiting. A flow that asked for little is let in up to `CREDIT` full chunks early: who floods waits, who was quiet does not.
 A chunk that comes back from a worker keeps its turn; one that comes back from waiting takes a new one.
+
+A ring starts the chunk whose turn it is, which need not be the one it names. Rings are only sent for chunks behind all that are rung
+already: so the broker, first in, first out, holds them in the order of turns, and what comes later with a better turn is not rung
+but started by the next of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, and_, case, delete, func, literal_column, select, update
+from sqlalchemy import Row, Select, and_, bindparam, case, delete, func, literal_column, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.rows import chunks, in_state, jobs, queues, turns
@@ -112,22 +117,38 @@ def taken(tx: Tx, job_id: str) -> Sequence[Row[Any]]:
 def refund(tx: Tx, job: Row[Any], costs: Sequence[Row[Any]]) -> None:
     """Give a flow back what cancelled chunks had taken: a mistaken flood shall not count. Last in its transaction, as `take` is."""
     for row in costs:
-        tx.execute(
-            update(turns)
-            .where(turns.c.queue == row.queue, turns.c.step == row.step, turns.c.flow == flow(job.tenant_id, job.priority))
-            .values(turn=turns.c.turn - row.cost / _SHARES.get(job.priority, 1))
-        )
+        _give_back(tx, row.queue, row.step, job.tenant_id, job.priority, row.cost)
+
+
+def _give_back(tx: Tx, queue: str, step: int, tenant_id: str, priority: str, cost: float) -> None:
+    tx.execute(
+        update(turns)
+        .where(turns.c.queue == queue, turns.c.step == step, turns.c.flow == flow(tenant_id, priority))
+        .values(turn=turns.c.turn - cost / _SHARES.get(priority, 1))
+    )
 
 
 # -- being served ------------------------------------------------------------------------------------------------------
 
 
-def room(tx: Tx, queue: str, step: int, window: int) -> int:
-    """How many more chunks may be rung; none while the queue is paused."""
-    outstanding = select(func.count()).select_from(chunks).where(rung(chunks.c.queue == queue, chunks.c.step == step))
-    paused = select(func.count()).select_from(queues).where(queues.c.name == queue, queues.c.paused_at.is_not(None))
-    row = tx.execute(select(outstanding.scalar_subquery().label("out"), paused.scalar_subquery().label("paused"))).one()
-    return 0 if row.paused else max(0, window - int(row.out))
+def room(tx: Tx, queue: str, step: int, window: int) -> tuple[int, float | None]:
+    """How many more chunks may be rung (none while the queue is paused), and from which turn on: that of the last one rung, if any."""
+    outstanding = select(func.count().label("out"), func.max(chunks.c.turn).label("last"))
+    outstanding = outstanding.select_from(chunks).where(rung(chunks.c.queue == queue, chunks.c.step == step))
+    paused = select(queues.c.name).where(queues.c.name == queue, queues.c.paused_at.is_not(None))
+    row = tx.execute(outstanding.add_columns(paused.exists().label("paused"))).one()
+    return 0 if row.paused else max(0, window - int(row.out)), row.last
+
+
+def unring(tx: Tx, chunk_id: str) -> tuple[str, int] | None:
+    """The ring of a chunk was used, but not for it: (queue, step), or None if the chunk is no longer queued."""
+    row = tx.execute(
+        update(chunks)
+        .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
+        .values(rung_at=None)
+        .returning(chunks.c.queue, chunks.c.step)
+    ).one_or_none()
+    return None if row is None else (row.queue, row.step)
 
 
 def serve(tx: Tx, queue: str, step: int, turn: float) -> None:
@@ -145,29 +166,43 @@ def choose(tx: Tx, chunk_id: str) -> str | None:
     """Which chunk the ring of this one shall start: itself, or one of a better step or turn that came after it was rung.
 
     None: it does not wait for a ring, or its queue is paused; then it stays queued and is rung again by `jobs.ring`."""
-    row = tx.execute(
-        select(queues.c.paused_at, func.coalesce(*_better()).label("better"))
-        .select_from(chunks)
-        .outerjoin(queues, queues.c.name == chunks.c.queue)
-        .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
-    ).one_or_none()
+    row = tx.execute(_choice(), {"asked": chunk_id}).one_or_none()
     if row is None:
         return None
     if row.paused_at is not None:
-        tx.execute(update(chunks).where(chunks.c.id == chunk_id, chunks.c.state == "queued").values(rung_at=None))
+        unring(tx, chunk_id)
         return None
     return row.better or chunk_id
 
 
-def _better() -> list[Any]:
+@cache  # asked at each claim: composing it takes as long as answering it
+def _choice() -> Select[Any]:
+    """Of the queued chunk `asked`: since when its queue is paused, and the best chunk that goes before it."""
+    return (
+        select(queues.c.paused_at, _better().label("better"))
+        .select_from(chunks)
+        .outerjoin(queues, queues.c.name == chunks.c.queue)
+        .where(chunks.c.id == bindparam("asked"), chunks.c.state == "queued")
+    )
+
+
+def _better() -> Any:
     """The best chunk that goes before the one asked about: of a better step even if its own ring is on its way (it will then be
-    dropped), of the same step only if it was not rung. One query an index."""
+    dropped), of the same step only if it was not rung (the rings of others are on their way in order). The best of one query an index."""
     other = chunks.alias("other")
     unrung, step = other.c.rung_at.is_(None), other.c.step < chunks.c.step
-    best = select(other.c.id).where(other.c.queue == chunks.c.queue, in_state(other, "queued"))
-    best = best.order_by(other.c.step, other.c.turn, other.c.created_at, other.c.ordinal).limit(1)
-    conditions = (~unrung, step), (unrung, step), (unrung, other.c.step == chunks.c.step, other.c.turn < chunks.c.turn)
-    return [best.where(*condition).correlate(chunks).scalar_subquery() for condition in conditions]
+    order = other.c.step, other.c.turn, other.c.created_at, other.c.ordinal
+    bests = [
+        select(other.c.id, *order)
+        .where(other.c.queue == chunks.c.queue, in_state(other, "queued"), *condition)
+        .order_by(*order)
+        .limit(1)
+        .correlate(chunks)
+        .subquery()
+        for condition in ((~unrung, step), (unrung, step), (unrung, other.c.step == chunks.c.step, other.c.turn < chunks.c.turn))
+    ]
+    best = union_all(*(select(one) for one in bests)).subquery()
+    return select(best.c.id).order_by(best.c.step, best.c.turn, best.c.created_at, best.c.ordinal).limit(1).scalar_subquery()
 
 
 # -- growing old -------------------------------------------------------------------------------------------------------
@@ -190,8 +225,10 @@ def age(tx: Tx, seconds: float, steps: Sequence[int], limit: int = 500) -> int:
             flows.setdefault((row.queue, row.tenant_id, row.priority), []).append(row)
         for queue, tenant_id, priority in sorted(flows):
             rows = flows[queue, tenant_id, priority]
-            # No credit for age: who asked for the better step is let in before.
-            turns_taken = take(tx, queue, step - _STEP, tenant_id, priority, [row.cost for row in rows], credit=0.0)
+            costs = [row.cost for row in rows]
+            # No credit for age: who asked for the better step is let in before. What was taken in the line they leave is not used.
+            turns_taken = take(tx, queue, step - _STEP, tenant_id, priority, costs, credit=0.0)
+            _give_back(tx, queue, step, tenant_id, priority, sum(costs))
             for row, turn in zip(rows, turns_taken, strict=True):
                 tx.execute(
                     update(chunks)

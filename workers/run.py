@@ -11,7 +11,7 @@ from billiard import current_process
 
 from foundation.errors import Failure
 from foundation.telemetry import ChunkHandedBack, ChunkSettled, CommitStale, RetryDelayed, RingDropped, WorkAbandoned, emit, logger
-from ledger import audit, budgets, jobs, line, repair, vectors
+from ledger import audit, budgets, jobs, line, vectors
 from ledger.budgets import Budget
 from ledger.jobs import Claimed, Settled
 from ledger.session import Tx
@@ -28,6 +28,7 @@ _BEAT_SECONDS = 2.0  # a cancelled or overtaken chunk is noticed within this
 _LET_GO_SECONDS = 1.5  # how long a handler may take to let go of it; with the beat and its commit less than 5 s
 _ABANDONED = 70  # exit status of a process that did not (EX_SOFTWARE); the pool starts another one
 _COMMIT_TRIES = 8
+_CHOICES = 4  # on PostgreSQL another worker may take the chosen chunk first; who lost so often takes the one it was rung for
 
 
 def run(chunk_id: str, worker: Worker) -> None:
@@ -67,24 +68,20 @@ def _claim(chunk_id: str, worker: Worker) -> tuple[Claimed | None, list[Ring]]:
     """Claim the chunk whose turn it is, and in the same commit pick what the queue has room for now.
 
     A SIGTERM waits until the caller can hand back."""
-    with leaving.held():
-        with worker.ledger.write() as tx:
-            chosen = line.choose(tx, chunk_id)
-            claimed, ready = _take(tx, chosen, chunk_id, worker) if chosen is not None else (None, [])
-        if claimed is None and chosen not in (None, chunk_id):  # somebody took the better one a moment ago: then the one we were rung for
-            with worker.ledger.write() as tx:
-                claimed, ready = _take(tx, chunk_id, chunk_id, worker)
-    return claimed, ready
-
-
-def _take(tx: Tx, chosen: str, rung: str, worker: Worker) -> tuple[Claimed | None, list[Ring]]:
     queue = worker.settings.queue
-    claimed = jobs.claim(tx, chosen, worker.settings.process.name, queue.lease_seconds, ENGINE_BUILD)
-    if claimed is None:
-        return None, []
-    again = [] if chosen == rung else [Ring(name, one, name, step) for one, name, step in repair.rering(tx, [rung])]
-    ready = jobs.ring(tx, claimed.queue, claimed.step, queue.ring_window)
-    return claimed, [*again, *ring.of_chunks(ready, claimed.queue, claimed.step)]
+    with leaving.held():
+        for last in (*[False] * (_CHOICES - 1), True):
+            with worker.ledger.write() as tx:
+                chosen = line.choose(tx, chunk_id)
+                if chosen is None:
+                    break
+                chosen = chunk_id if last else chosen
+                claimed, ready = jobs.start(
+                    tx, chosen, chunk_id, worker.settings.process.name, queue.lease_seconds, queue.ring_window, ENGINE_BUILD
+                )
+            if claimed is not None:
+                return claimed, [Ring(name, one, name, step) for one, name, step in ready]
+    return None, []
 
 
 @contextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from foundation.errors import Failure
 from ledger import changes, jobs, line, queues, repair, tenants
@@ -34,12 +35,10 @@ def start(desk: Desk, chunk_id: str, window: int = 8) -> tuple[str, list[str]]:
     with desk.ledger.write() as tx:
         chosen = line.choose(tx, chunk_id)
         assert chosen is not None
-        claimed = jobs.claim(tx, chosen, "worker", 60)
+        claimed, ready = jobs.start(tx, chosen, chunk_id, "worker", 60, window)
         assert claimed is not None
-        again = [one for one, _, _ in repair.rering(tx, [chunk_id])] if chosen != chunk_id else []
-        ready = jobs.ring(tx, claimed.queue, claimed.step, window)
     desk.finish(claimed)
-    return chosen, [*again, *ready]
+    return chosen, [one for one, _, _ in ready]
 
 
 def drain(desk: Desk, count: int, window: int = 8, step: int = 6, rung: list[str] | None = None) -> list[str]:
@@ -66,6 +65,52 @@ def test_a_quiet_tenant_is_served_before_a_flood_that_came_first(single: Desk) -
     small = neighbour(single, "quiet").add(10)
     started = [owner(chunk, flood, small) for chunk in drain(single, 12, rung=rung)]
     assert started == [1] * 10 + [0] * 2, "not even those that were rung already go first"
+
+
+def test_every_ring_starts_the_chunk_whose_turn_it_is_whenever_others_came(single: Desk) -> None:
+    """A flood, and tenants that come and go with one or a few chunks. Rings are sent by who submits and by who claims."""
+    single.add(100)
+    askers, rung, dice = [neighbour(single, f"asker {n}") for n in range(3)], list[str](), Random(4)
+    drain(single, 10, rung=rung)
+    for _ in range(60):
+        if dice.random() < 0.3:
+            dice.choice(askers).add(dice.choice((1, 1, 4)))
+            rung += single.ring(8)
+        lowest = _lowest_turn(single)
+        (started,) = drain(single, 1, rung=rung)
+        assert _turn(single, started) == lowest
+        assert len(rung) <= 8, "each claim sends one ring for the one it used"
+
+
+def test_a_job_of_one_chunk_starts_at_the_next_ring_however_often_one_came_before(single: Desk) -> None:
+    """The same few rings are passed over each time: they shall not end up last, and the next job behind them."""
+    flood = single.add(100)
+    quiet, rung = neighbour(single, "quiet"), list[str]()
+    drain(single, 10, rung=rung)
+    for _ in range(12):
+        asked = quiet.add(1)
+        rung += quiet.ring(8)
+        assert owner(*drain(single, 1, rung=rung), flood, asked) == 1
+        assert [owner(chunk, flood, asked) for chunk in drain(single, 3, rung=rung)] == [0] * 3
+
+
+def test_what_comes_between_a_choice_and_its_claim_is_started_by_the_next_ring_not_rung_behind_all_others(single: Desk) -> None:
+    """On PostgreSQL each statement of a claim sees what was committed meanwhile."""
+    single.add(100)
+    first, second, *_ = single.ring(8)
+    with single.ledger.read() as tx:
+        assert line.choose(tx, first) == first
+    asked = neighbour(single, "quiet").add(1)
+    with single.ledger.write() as tx:
+        _, ready = jobs.start(tx, first, first, "worker", 60, 8)
+    assert len(ready) == 1
+    assert owner(ready[0][0], asked, first.rpartition(".")[0]) == 1
+    assert start(single, second)[0] == f"{asked}.0"
+
+
+def _lowest_turn(desk: Desk) -> float:
+    with desk.ledger.read() as tx:
+        return float(tx.execute(select(func.min(chunks.c.turn)).where(chunks.c.state == "queued")).scalar_one())
 
 
 def test_two_floods_share_the_line_evenly_and_each_keeps_its_own_order(single: Desk) -> None:
@@ -105,6 +150,17 @@ def test_an_urgent_job_is_rung_at_once_however_much_waits(single: Desk) -> None:
     assert start(single, low)[0] == f"{urgent}.0", "a ring of low work that was fetched before starts it too"
 
 
+def test_a_ring_of_low_work_starts_the_best_of_all_better_work_and_is_sent_again(single: Desk) -> None:
+    low = f"{single.add(1, step=9)}.0"
+    assert single.ring(8, 9) == [low]
+    high = f"{single.add(1, step=3)}.0"
+    assert single.ring(8, 3) == [high]
+    urgent = f"{single.add(1, step=0)}.0"
+    assert start(single, low) == (urgent, [low]), "its own ring is not sent yet: those of others start it all the same"
+    assert start(single, low) == (high, [low])
+    assert start(single, low) == (low, [])
+
+
 def test_what_waits_long_moves_up_and_starts_within_a_bound_beside_a_flood_of_urgent_work(single: Desk) -> None:
     low = single.add(5, step=9)
     single.ring(8, 9)  # rung already: the broker would never come to it
@@ -142,6 +198,15 @@ def test_a_heap_of_old_low_work_does_not_stand_before_new_urgent_work_of_the_sam
     urgent = single.add(1, step=0)
     place = next(at for at, chunk in enumerate(drain(single, 60, step=0, rung=rung)) if chunk.startswith(urgent))
     assert place <= 2
+
+
+def test_work_that_moved_up_by_age_does_not_count_in_the_line_it_left(single: Desk) -> None:
+    single.add(100, step=9)
+    single.hand.time += AGE
+    with single.ledger.write() as tx:
+        assert line.age(tx, AGE, STEPS) == 100
+    other, new = neighbour(single, "other").add(1, step=9), single.add(1, step=9)
+    assert _turn(single, f"{new}.0") == _turn(single, f"{other}.0"), "as early as who was never here"
 
 
 def test_a_cancelled_flood_does_not_count_against_its_tenant(single: Desk) -> None:

@@ -14,10 +14,10 @@ from foundation import keyspace
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
 from foundation.settings import RedisSettings, Settings
-from ledger import commits, jobs, rows, tenants
+from ledger import commits, jobs, line, rows, tenants
 from ledger.chunking import ChunkSize
 from ledger.files import FileStore
-from ledger.session import Ledger
+from ledger.session import Ledger, Tx
 from tasks import ring
 from tasks.ring import Doorbell
 from tests.faults import points
@@ -112,6 +112,45 @@ def test_a_result_of_which_the_database_cannot_tell_at_first_is_read_again_by_ch
     run(chunk_id, worker)
     assert armoury.bites(), "the fault did not bite"
     check_done_once(worker, chunk_id)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite lets one transaction in at a time
+def test_who_finds_the_better_chunk_taken_takes_the_next_better_one_and_not_the_one_it_was_rung_for(
+    worker: Worker, chunk_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with worker.ledger.write() as tx:
+        assert jobs.ring(tx, "probe", 6, 8) == [chunk_id]
+        better = [job.id for job in (_urgent(tx), _urgent(tx))]
+    choose, faster = line.choose, list[str]()
+
+    def choose_too_late(tx: Tx, rung: str) -> str | None:
+        chosen = choose(tx, rung)
+        if not faster and chosen is not None:
+            faster.append(chosen)
+            with worker.ledger.write() as other:
+                assert jobs.claim(other, chosen, "a faster worker", 60) is not None
+        return chosen
+
+    monkeypatch.setattr(line, "choose", choose_too_late)
+    run(chunk_id, worker)
+    with worker.ledger.read() as tx:
+        states = {row.id: (row.state, row.owner) for row in tx.execute(select(rows.chunks.c.id, rows.chunks.c.state, rows.chunks.c.owner))}
+    assert states == {
+        f"{better[0]}.0": ("running", "a faster worker"),
+        f"{better[1]}.0": ("done", worker.settings.process.name),
+        chunk_id: ("queued", None),
+    }
+
+
+def _urgent(tx: Tx) -> jobs.NewJob:
+    """An urgent job of one item of a tenant of its own."""
+    tenant = tenants.add(tx, SYSTEM.new_id("urgent"))
+    job = jobs.NewJob(
+        id=SYSTEM.new_id("job"), tenant_id=tenant.id, kind="probe", queue="probe", priority="urgent", step=0,
+        input={"ms": 0, "act": "sleep"}, items=[jobs.NewItem(payload={"fault": None})], size=ChunkSize(10, 10**9, 1),
+    )  # fmt: skip
+    jobs.add(tx, job)
+    return job
 
 
 def test_a_claim_done_but_told_failed_is_a_claim(worker: Worker, chunk_id: str, armoury: Armoury) -> None:
