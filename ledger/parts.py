@@ -75,13 +75,19 @@ def get(tx: Tx, tenant_id: str, part_id: str) -> dict[str, Any]:
     if row is None:
         raise Failure("PART_NOT_FOUND", {"id": part_id[:64]})
     found = tx.execute(
-        select(vectors.c.feature_version, vectors.c.engine_build, vectors.c.result, vectors.c.created_at)
+        select(*(vectors.c[name] for name in ("feature_version", "engine_build", "provenance", "result", "created_at")))
         .where(vectors.c.tenant_id == tenant_id, vectors.c.sha256 == row.sha256)
         .order_by(vectors.c.feature_version, vectors.c.created_at)
     )
     return view(row) | {
         "vectors": [
-            {"feature_version": v.feature_version, "engine_build": v.engine_build, "result": v.result, "created_at": iso(v.created_at)}
+            {
+                "feature_version": v.feature_version,
+                "engine_build": v.engine_build,
+                "provenance": v.provenance,
+                "result": v.result,
+                "created_at": iso(v.created_at),
+            }
             for v in found
         ]
     }

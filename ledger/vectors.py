@@ -1,4 +1,9 @@
-"""Feature vectors: the truth that any index is rebuilt from. A vector belongs to (tenant, file, feature version, engine build)."""
+"""Feature vectors: the truth that any index is rebuilt from. A vector belongs to (tenant, file, feature version, engine build).
+
+Its provenance is `extracted` (from the file), `cut` (the first slots of a longer one, bit for bit those of an extraction) or
+`projected` (a shorter one, filled up because the file is gone). A projected vector is kept and shown, but is no answer to an
+extraction, is not searched, and stands in no gallery and no statistics: whoever reads vectors here asks for `native` ones or says why not.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.parts import in_bites
 from ledger.rows import files, parts, vectors
 from ledger.session import Tx
+
+EXTRACTED, CUT, PROJECTED = "extracted", "cut", "projected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,15 @@ class Vector:
     family: str
     vector: bytes  # float32, little endian
     result: dict[str, Any]
+    provenance: str = EXTRACTED
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An extraction result as it is stored, or what was made of one."""
+
+    result: dict[str, Any]
+    provenance: str = EXTRACTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +52,8 @@ class PartVector:
     written: float  # when its vector was, in seconds since the epoch
 
 
-def put(tx: Tx, tenant_id: str, new: Iterable[Vector]) -> None:
-    """Store vectors; one that is there already is replaced (a forced extraction, or a second attempt)."""
+def put(tx: Tx, tenant_id: str, new: Iterable[Vector], job_id: str | None = None) -> None:
+    """Store vectors; one that is there already is replaced (a forced extraction, or a second attempt), but no native one by a projected."""
     rows = [
         {
             "tenant_id": tenant_id,
@@ -48,6 +64,8 @@ def put(tx: Tx, tenant_id: str, new: Iterable[Vector]) -> None:
             "vector": v.vector,
             "result": v.result,
             "created_at": tx.now,
+            "provenance": v.provenance,
+            "job_id": job_id,
         }
         # One order everywhere, so that two chunks with common files never wait for each other.
         for v in sorted({(v.sha256, v.feature_version, v.engine_build): v for v in new}.values(), key=lambda v: v.sha256)
@@ -59,20 +77,37 @@ def put(tx: Tx, tenant_id: str, new: Iterable[Vector]) -> None:
     tx.execute(
         statement.on_conflict_do_update(
             index_elements=["tenant_id", "sha256", "feature_version", "engine_build"],
-            set_={name: statement.excluded[name] for name in ("family", "vector", "result", "created_at")},
+            set_={name: statement.excluded[name] for name in ("family", "vector", "result", "created_at", "provenance", "job_id")},
+            where=or_(statement.excluded.provenance != PROJECTED, vectors.c.provenance == PROJECTED),
         ),
         rows,
     )
 
 
+def native() -> ColumnElement[bool]:
+    """Whether every slot of a vector was computed from its file."""
+    return vectors.c.provenance != PROJECTED
+
+
 def results(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build: str) -> dict[str, dict[str, Any]]:
-    """Stored extraction results by file."""
-    rows = in_bites(tx, sha256s, lambda bite: select(vectors.c.sha256, vectors.c.result).where(_these(tenant_id, version, build, bite)))
+    """Native extraction results by file."""
+    query = select(vectors.c.sha256, vectors.c.result).where(native())
+    rows = in_bites(tx, sha256s, lambda bite: query.where(_these(tenant_id, version, build, bite)))
     return {row.sha256: row.result for row in rows}
 
 
+def in_every_version(tx: Tx, tenant_id: str, sha256s: Sequence[str], build: str) -> dict[str, dict[str, Stored]]:
+    """All that is stored by file and feature version, projected ones too: a migration decides what to make of them."""
+    here = (vectors.c.tenant_id == tenant_id, vectors.c.engine_build == build)
+    query = select(vectors.c.sha256, vectors.c.feature_version, vectors.c.result, vectors.c.provenance).where(*here)
+    found: dict[str, dict[str, Stored]] = {}
+    for row in in_bites(tx, sha256s, lambda bite: query.where(vectors.c.sha256.in_(bite))):
+        found.setdefault(row.sha256, {})[row.feature_version] = Stored(row.result, row.provenance)
+    return found
+
+
 def gallery(tx: Tx, tenant_id: str, version: str, build: str) -> list[PartVector]:
-    """Every part of a tenant that has a vector in this feature version and engine build, oldest first."""
+    """Every part of a tenant that has a native vector in this feature version and engine build, oldest first."""
     query = (
         select(parts.c.id, parts.c.name, vectors.c.sha256, vectors.c.family, files.c.format, vectors.c.created_at)
         .join(vectors, (vectors.c.sha256 == parts.c.sha256) & (vectors.c.tenant_id == parts.c.tenant_id))
@@ -82,6 +117,7 @@ def gallery(tx: Tx, tenant_id: str, version: str, build: str) -> list[PartVector
             parts.c.deleted_at.is_(None),
             vectors.c.feature_version == version,
             vectors.c.engine_build == build,
+            native(),
         )
         .order_by(parts.c.id)
     )
@@ -89,16 +125,17 @@ def gallery(tx: Tx, tenant_id: str, version: str, build: str) -> list[PartVector
 
 
 def load(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build: str) -> dict[str, bytes]:
-    """Vectors by file, as float32 bytes."""
-    rows = in_bites(tx, sha256s, lambda bite: select(vectors.c.sha256, vectors.c.vector).where(_these(tenant_id, version, build, bite)))
+    """Native vectors by file, as float32 bytes."""
+    query = select(vectors.c.sha256, vectors.c.vector).where(native())
+    rows = in_bites(tx, sha256s, lambda bite: query.where(_these(tenant_id, version, build, bite)))
     return {row.sha256: row.vector for row in rows}
 
 
 def hottest(tx: Tx, tenant_id: str, version: str, build: str, most: int) -> dict[tuple[str, float], bytes]:
-    """The vectors asked for most often, by file and time of writing."""
+    """The native vectors asked for most often, by file and time of writing: no other one is searched."""
     rows = tx.execute(
         select(vectors.c.sha256, vectors.c.created_at, vectors.c.vector)
-        .where(vectors.c.tenant_id == tenant_id, vectors.c.feature_version == version, vectors.c.engine_build == build)
+        .where(vectors.c.tenant_id == tenant_id, vectors.c.feature_version == version, vectors.c.engine_build == build, native())
         .order_by(vectors.c.hits.desc(), vectors.c.created_at.desc())
         .limit(most)
     )

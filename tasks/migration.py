@@ -1,4 +1,7 @@
-"""Migration: bring vectors to another feature version. Down is an exact prefix; up is a new extraction, never padding."""
+"""Migration: bring vectors to another feature version. Down is an exact prefix; up is a new extraction.
+
+Where the bytes of a file are gone, a projection can be asked for: a vector filled up with medians, marked as such and never searched.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,22 @@ class MigrationRequest(Request):
     to_version: FeatureVersion = Field(alias="to")
     selector: Selector = Field(default_factory=Selector)
     dry_run: bool = Field(False, description="tell what would be done, and store nothing")
+    allow_projection: bool = Field(
+        False, description="where the bytes of a file are gone: fill a shorter vector up with medians, instead of failing the item"
+    )
 
 
 class MigrationAnswer(Answer):
-    way: Literal["present", "prefix", "extraction"] = Field(
-        description="it was there already; cut from a longer vector; computed from the file"
+    way: Literal["present", "prefix", "extraction", "projection"] = Field(
+        description="it was there already; cut from a longer vector; computed from the file; filled up, because the file is gone"
     )
-    delta: int = Field(description="slots gained (or lost)")
+    dimension_before: int | None = Field(description="slots of the part's vector in `from`; null: it had none there")
+    dimension_after: int
+    delta: int | None = Field(description="slots gained (or lost); null: there was nothing before")
+    provenance: Literal["extracted", "cut", "projected"] = Field(
+        description="of the vector in `to`; a projected one is left out of searches, galleries and statistics"
+    )
+    imputed_slots: list[str] = Field(description="slots of a projected vector that hold the median of its family and say nothing")
     stored: bool
     feature_version: FeatureVersion
     engine_build: str

@@ -210,7 +210,8 @@ def _similarity(tx: Tx, tenant_id: str, request: SimilarityRequest, settings: Se
 def _migration(tx: Tx, tenant_id: str, request: MigrationRequest, settings: Settings) -> Asked:
     sizes = parts.select_ids(tx, tenant_id, request.selector.model_dump(mode="json"), settings.upload.max_items + 1)
     chosen = request.selector.parts or tuple(sizes)
-    return Asked(_of_parts(sizes, chosen), {"from": request.from_version, "to": request.to_version, "dry_run": request.dry_run})
+    told = {"from": request.from_version, "to": request.to_version, "dry_run": request.dry_run}
+    return Asked(_of_parts(sizes, chosen), told | {"allow_projection": request.allow_projection})
 
 
 def _prewarm(_tx: Tx, _tenant_id: str, request: PrewarmRequest, settings: Settings) -> Asked:

@@ -176,7 +176,7 @@ def _commit(work: Work, verb: Callable[[Tx], Settled | None]) -> Settled | None:
             with worker.ledger.write() as tx:
                 settled = verb(tx)
                 if settled is not None:
-                    vectors.put(tx, claimed.tenant_id, work.vectors)
+                    vectors.put(tx, claimed.tenant_id, work.vectors, claimed.job_id)
                     vectors.count_hits(tx, work.hits)
                 elif doubted:
                     settled = jobs.recorded(tx, claimed)

@@ -40,6 +40,11 @@ def stable_slots(family: Family) -> tuple[int, ...]:
     return _STABLE[family]
 
 
+def medians(family: Family) -> list[float]:
+    """The median of each slot of a family, unscaled: `scaled` makes 0 of it."""
+    return [float(median) for median in _constants(family)[0]]
+
+
 @cache
 def _constants(family: Family) -> tuple[Floats, Floats]:
     rows = json.loads(Path(__file__).with_name("scaling.json").read_text(encoding="utf-8"))[family.value]
