@@ -7,7 +7,7 @@ Verbs that make chunks ready return nothing to publish by themselves: `ring` pic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,11 +78,12 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one item: exactly one of `result` and `error`."""
+    """What came of one item: exactly one of `result` and `error`; and what it adds to the summary of its job."""
 
     index: int
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    tally: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,9 +342,25 @@ def settle_items(tx: Tx, job: Row[Any], claimed: Claimed, outcomes: Sequence[Out
         ],
     )
     bad = sum(1 for outcome in outcomes if outcome.error)
+    summary = added_up(job.summary, outcomes)
     tx.execute(
-        update(jobs).where(jobs.c.id == job.id).values(succeeded=jobs.c.succeeded + (len(outcomes) - bad), failed=jobs.c.failed + bad)
+        update(jobs)
+        .where(jobs.c.id == job.id)
+        .values(
+            succeeded=jobs.c.succeeded + (len(outcomes) - bad),
+            failed=jobs.c.failed + bad,
+            **({} if summary == job.summary else {"summary": summary}),
+        )
     )
+
+
+def added_up(summary: dict[str, float] | None, outcomes: Sequence[Outcome]) -> dict[str, float] | None:
+    """The summary of a job, whose row is locked, with what these outcomes add to it."""
+    new = dict(summary or {})
+    for outcome in outcomes:
+        for name, amount in outcome.tally.items():
+            new[name] = round(new.get(name, 0) + amount, 6)
+    return new or None
 
 
 def fill_places(tx: Tx, job: Row[Any]) -> None:

@@ -144,7 +144,7 @@ jobs = Table(
     Column("error", Json),
     Column("results_pruned_at", Double),  # the results of its items were emptied
     Column("pruned_at", Double),  # on its way out: hidden, while its rows go in bites
-    Column("summary", Json),  # what came of its items, added up (`jobs.add_up`)
+    Column("summary", Json),  # what came of its items, added up (`jobs.added_up`)
     Column("paused_at", Double),  # since when it may start nothing more
     Column("rolled_back_at", Double),  # a migration whose vectors were put back
     Index("ix_jobs_page", "tenant_id", "id"),

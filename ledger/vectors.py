@@ -7,11 +7,12 @@ extraction, is not searched, and stands in no gallery and no statistics: whoever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.parts import in_bites
@@ -19,6 +20,8 @@ from ledger.rows import files, parts, vectors
 from ledger.session import Tx
 
 EXTRACTED, CUT, PROJECTED = "extracted", "cut", "projected"
+_SAMPLE = 500  # results of which a median is taken
+_NAMED = 900  # of the parts that a selector names, spread evenly, so many are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,63 @@ def in_every_version(tx: Tx, tenant_id: str, sha256s: Sequence[str], build: str)
     for row in in_bites(tx, sha256s, lambda bite: query.where(vectors.c.sha256.in_(bite))):
         found.setdefault(row.sha256, {})[row.feature_version] = Stored(row.result, row.provenance)
     return found
+
+
+def typical_seconds(tx: Tx, tenant_id: str, build: str) -> dict[str, float]:
+    """Median seconds that extractions of each format took, over a sample of what is stored."""
+    seconds = vectors.c.result["seconds"].as_float().label("seconds")
+    query = select(files.c.format, seconds).join(files, files.c.sha256 == vectors.c.sha256)
+    found: dict[str, list[float]] = {}
+    for row in tx.execute(query.where(vectors.c.tenant_id == tenant_id, vectors.c.engine_build == build).limit(_SAMPLE)):
+        if row.seconds is not None:
+            found.setdefault(row.format, []).append(row.seconds)
+    return {format: median(measured) for format, measured in found.items()}
+
+
+def formats(tx: Tx, sha256s: Sequence[str]) -> dict[str, str]:
+    """What files were recognised as."""
+    rows = in_bites(tx, sha256s, lambda bite: select(files.c.sha256, files.c.format).where(files.c.sha256.in_(bite)))
+    return {row.sha256: row.format for row in rows}
+
+
+def builds(tx: Tx, tenant_id: str, version: str) -> list[str]:
+    """Engine builds in which a tenant has vectors of a feature version, the newest first: they are numbers that only rise."""
+    here = (vectors.c.tenant_id == tenant_id, vectors.c.feature_version == version)
+    found = tx.execute(select(vectors.c.engine_build).where(*here).distinct()).scalars()
+    return sorted(found, key=lambda build: (len(build), build), reverse=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A file's native vectors in two feature versions, as float32 bytes; `after` is None where it was not asked for."""
+
+    sha256: str
+    family: str
+    before: bytes
+    after: bytes | None
+
+
+def sample(tx: Tx, tenant_id: str, source: str, target: str | None, build: str, selector: Mapping[str, Any], limit: int) -> list[Pair]:
+    """Files of parts that match a selector, with native vectors in `source` and, unless it is None, in `target`.
+
+    The first so many by hash: the same ones each time, and as good as drawn by lot."""
+    one, other = vectors.alias("one"), vectors.alias("other")
+    mine = [parts.c.tenant_id == tenant_id, parts.c.sha256 == one.c.sha256, parts.c.deleted_at.is_(None)]
+    if named := selector.get("parts"):
+        mine.append(parts.c.id.in_(named[:: -(-len(named) // _NAMED)]))
+    mine += [parts.c.labels[name].as_string() == value for name, value in (selector.get("labels") or {}).items()]
+    part = select(parts.c.id).where(*mine)
+    if selector.get("format"):
+        part = part.join(files, files.c.sha256 == parts.c.sha256).where(files.c.format == selector["format"])
+
+    def here(table: Any, version: str) -> ColumnElement[bool]:
+        keys = (table.c.tenant_id == tenant_id, table.c.feature_version == version, table.c.engine_build == build)
+        return and_(*keys, table.c.provenance != PROJECTED)
+
+    query = select(one.c.sha256, one.c.family, one.c.vector, null() if target is None else other.c.vector).where(here(one, source))
+    if target is not None:
+        query = query.join(other, and_(other.c.sha256 == one.c.sha256, here(other, target)))
+    return [Pair(*row) for row in tx.execute(query.where(part.exists()).order_by(one.c.sha256).limit(limit))]
 
 
 def gallery(tx: Tx, tenant_id: str, version: str, build: str) -> list[PartVector]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from tasks.contract import Answer, Request
 from tasks.vocabulary import FeatureVersion, Format
@@ -31,6 +31,15 @@ class MigrationRequest(Request):
     allow_projection: bool = Field(
         False, description="where the bytes of a file are gone: fill a shorter vector up with medians, instead of failing the item"
     )
+    sample: int = Field(
+        0, ge=0, le=300, description="with dry_run: compute the new vectors of so many of the parts all the same, for the preview"
+    )
+
+    @model_validator(mode="after")
+    def _sampled_only_dry(self) -> MigrationRequest:
+        if self.sample and not self.dry_run:
+            raise ValueError("sample goes with dry_run: true")
+        return self
 
 
 class MigrationAnswer(Answer):
@@ -47,3 +56,6 @@ class MigrationAnswer(Answer):
     stored: bool
     feature_version: FeatureVersion
     engine_build: str
+    vector_before: list[float] | None = Field(None, description="of a part of the sample: its vector in `from`")
+    vector_after: list[float] | None = Field(None, description="of a part of the sample: its vector in `to`, which is not stored")
+    family: Literal["2d", "3d"] | None = Field(None, description="of a part of the sample")

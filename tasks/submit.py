@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -210,8 +210,12 @@ def _similarity(tx: Tx, tenant_id: str, request: SimilarityRequest, settings: Se
 def _migration(tx: Tx, tenant_id: str, request: MigrationRequest, settings: Settings) -> Asked:
     sizes = parts.select_ids(tx, tenant_id, request.selector.model_dump(mode="json"), settings.upload.max_items + 1)
     chosen = request.selector.parts or tuple(sizes)
+    items = _of_parts(sizes, chosen)
+    for place in range(min(request.sample, len(items))):  # spread evenly
+        at = place * len(items) // min(request.sample, len(items))
+        items[at] = replace(items[at], payload={"sample": True})
     told = {"from": request.from_version, "to": request.to_version, "dry_run": request.dry_run}
-    return Asked(_of_parts(sizes, chosen), told | {"allow_projection": request.allow_projection})
+    return Asked(items, told | {"allow_projection": request.allow_projection})
 
 
 def _prewarm(_tx: Tx, _tenant_id: str, request: PrewarmRequest, settings: Settings) -> Asked:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from foundation.errors import Failure
+from ledger import vectors
+from ledger.session import Tx
 from ledger.vectors import CUT, EXTRACTED, PROJECTED, Stored
 from tasks.extraction import AS_THE_FILE_SAYS, UnitsAsked
+from tasks.scaling import constants
 from tasks.vocabulary import Family, FeatureVersion, slot_names
+from workers.features.extraction import ENGINE_BUILD
 from workers.features.packing import packed, unpacked
-from workers.features.scaling import medians
 
 Held = Mapping[str, Stored]
 """What is stored of one file, by feature version."""
@@ -67,7 +70,7 @@ def projected(result: dict[str, Any], target: FeatureVersion) -> dict[str, Any]:
     """
     computed, family = _computed(result), Family(result["family"])
     names = slot_names(family, target)
-    filled = unpacked(packed(medians(family)[computed : target.width])).tolist()
+    filled = unpacked(packed(constants(family)[0][computed : target.width])).tolist()
     vector = [*result["vector"][:computed], *filled]
     return result | {
         "feature_version": target.value,
@@ -96,3 +99,28 @@ def told(source: FeatureVersion, target: FeatureVersion, held: Held, chosen: Pla
         "stored": stored,
         "feature_version": target.value,
     }
+
+
+def sampled(before: Stored | None, after: dict[str, Any]) -> dict[str, Any]:
+    """What the answer of a part of the sample has besides, for `tasks.migration_preview`."""
+    return {
+        "family": after["family"],
+        "vector_before": None if before is None or before.provenance == PROJECTED else before.result["vector"],
+        "vector_after": None if after.get("imputed_slots") else after["vector"],
+    }
+
+
+def expected_seconds(tx: Tx, tenant_id: str, sha256s: Sequence[str], held: Mapping[str, Held]) -> dict[str, float]:
+    """How long the extraction of each file should take: as its stored results say, else the median of its format. Files of whose
+    format nothing is stored are not in it."""
+    expected = {sha256: max(float(one.result["seconds"]) for one in here.values()) for sha256, here in held.items() if here}
+    unknown = [sha256 for sha256 in sha256s if sha256 not in expected]
+    if unknown:
+        typical, formats = vectors.typical_seconds(tx, tenant_id, ENGINE_BUILD), vectors.formats(tx, unknown)
+        expected |= {sha256: typical[formats[sha256]] for sha256 in unknown if formats.get(sha256) in typical}
+    return expected
+
+
+def estimated(seconds: float | None) -> dict[str, float]:
+    """What one extraction of a dry run adds to the summary of its job."""
+    return {"unmeasured": 1} if seconds is None else {"work_seconds": seconds}

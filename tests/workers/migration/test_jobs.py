@@ -8,7 +8,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from foundation import metrics, telemetry
-from ledger import vectors
+from foundation.errors import Failure
+from ledger import queues, vectors
+from tasks import migration_preview
+from tasks.migration_preview import PreviewRequest
 from tasks.vocabulary import FLAT_SLOTS, FeatureVersion
 from tests.workers.migration.conftest import Mill
 from workers.features.extraction import ENGINE_BUILD
@@ -115,3 +118,73 @@ def test_a_part_says_where_each_of_its_vectors_comes_from(mill: Mill) -> None:
         told = {each["feature_version"]: each for each in parts.get(tx, mill.tenant_id, part)["vectors"]}
     assert {version: each["provenance"] for version, each in told.items()} == {"v1": "cut", "v2": "extracted", "v4": "projected"}
     assert told["v4"]["result"]["imputed_slots"] == list(FLAT_SLOTS[FeatureVersion.V2.width :])
+
+
+def test_a_dry_run_counts_by_way_and_estimates_from_measured_seconds(mill: Mill) -> None:
+    cut, read, unknown, lost = mill.upload("dxf/wrench.dxf", "dxf/LM2.dxf", "dxf/splines.dxf", "dxf/single_arc.dxf")
+    mill.extract([cut], "v4")
+    mill.extract([read, lost], "v1")
+    mill.lose(lost)
+    parts = [cut, read, unknown, lost]
+    with mill.ledger.write() as tx:
+        queues.beat(tx, "worker", ["migration"], 4)
+    before = mill.vectors()
+    job_id = mill.submit("migration", {"from": "v1", "to": "v3", "selector": {"parts": parts}, "dry_run": True, "allow_projection": True})
+    mill.work(job_id)
+    seconds = [mill.vector(part, version).result["seconds"] for part, version in ((cut, "v4"), (read, "v1"), (lost, "v1"))]
+    # nothing is stored of the third file, so the median of all drawings stands for it
+    work = seconds[1] + sorted(seconds)[1]
+    summary = mill.job(job_id)["summary"]
+    assert {way: summary.get(way, 0) for way in ("present", "prefix", "extraction", "projection")} == {
+        "present": 0, "prefix": 1, "extraction": 2, "projection": 1,
+    }  # fmt: skip
+    assert summary["work_seconds"] == pytest.approx(work, abs=1e-5)
+    assert (summary["workers"], summary["estimate_seconds"]) == (4, round(work / 4, 1))
+    assert "unmeasured" not in summary
+    assert mill.vectors() == before
+
+
+def test_a_dry_run_says_how_many_it_cannot_estimate(mill: Mill) -> None:
+    (part,) = mill.upload(SOLID)
+    job_id = mill.submit("migration", {"from": "v1", "to": "v3", "selector": {"parts": [part, "part_of_nobody"]}, "dry_run": True})
+    mill.work(job_id)
+    job = mill.job(job_id)
+    assert job["summary"] == {"extraction": 1, "unmeasured": 1}
+    assert (job["state"], job["counts"]["failed"]) == ("partial", 1), "what fails counts as failed and nowhere else"
+
+
+def test_the_preview_of_a_way_down_needs_no_job_and_that_of_a_way_up_takes_the_sample_of_a_dry_run(mill: Mill) -> None:
+    parts = mill.upload("dxf/wrench.dxf", "dxf/LM2.dxf", SOLID, labels={"project": "apollo"}) + mill.upload("stl/plate_holes.STL")
+    mill.extract(parts, "v3")
+
+    def previewed(**asked: Any) -> dict[str, Any]:
+        return migration_preview.preview(mill.ledger, mill.tenant_id, PreviewRequest.model_validate(asked))
+
+    down = previewed(**{"from": "v3", "to": "v1"})
+    assert (down["samples"], down["dimensions"], down["shared_slots_changed"]) == (4, 44, 0)
+    assert all(slot["delta"] == 0 for at, slot in enumerate(down["slots"]) if at % 22 < 8)
+    assert previewed(**{"from": "v3", "to": "v1", "selector": {"labels": {"project": "apollo"}}})["samples"] == 3
+    assert previewed(**{"from": "v3", "to": "v1", "selector": {"labels": {"project": "apollo"}, "format": "stl"}})["samples"] == 1
+    assert previewed(**{"from": "v3", "to": "v1", "selector": {"parts": parts[:2]}})["samples"] == 2
+    assert previewed(**{"from": "v3", "to": "v4"})["samples"] == 0
+
+    job_id = mill.submit("migration", {"from": "v3", "to": "v4", "selector": {"parts": parts}, "dry_run": True, "sample": 3})
+    mill.work(job_id)
+    assert {key[1] for key in mill.vectors()} == {"v3"}, "a dry run has stored something"
+    up = previewed(job=job_id)
+    assert (up["from"], up["to"], up["samples"], up["shared_slots_changed"]) == ("v3", "v4", 3, 0)
+    assert {slot["slot"] for slot in up["slots"] if slot["delta"] != 0} <= {"surface_count", "shape_entropy"}
+    assert any(slot["delta"] != 0 for slot in up["slots"])
+    mill.migrated(parts, "v3", "v4")
+    stored = previewed(**{"from": "v3", "to": "v4"})
+    assert (stored["samples"], stored["shared_slots_changed"]) == (4, 0)
+    for wrong, code in (({}, "REQUEST_INVALID"), ({"job": "job_of_nobody"}, "JOB_NOT_FOUND")):
+        with pytest.raises(Failure) as caught:
+            previewed(**wrong)
+        assert caught.value.code == code
+
+
+def test_a_sample_is_refused_where_it_would_be_ignored(mill: Mill) -> None:
+    with pytest.raises(Failure) as caught:
+        mill.submit("migration", {"from": "v3", "to": "v4", "sample": 5})
+    assert caught.value.code == "REQUEST_INVALID"
