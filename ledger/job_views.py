@@ -29,6 +29,7 @@ def view(job: Row[Any]) -> dict[str, Any]:
         "callback_url": job.callback_url,
         "max_concurrency": job.max_concurrency,
         "run_after": iso(job.run_after),
+        "paused_at": iso(job.paused_at),
         "deadline": iso(job.deadline),
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),

@@ -206,6 +206,9 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
     job = lock(tx, chunk_id)
     if job is None:
         return None
+    if job.paused_at is not None:  # its time had come just before
+        hold(tx, chunks.c.id == chunk_id)
+        return None
     row = tx.execute(
         update(chunks)
         .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
@@ -270,7 +273,7 @@ def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> Set
     moved = tx.execute(
         update(chunks)
         .where(*ours(claimed.chunk_id, claimed.attempt))
-        .values(state="queued", owner=None, lease_until=None, rung_at=None, handed_back=chunks.c.handed_back + 1)
+        .values(state=again(job), owner=None, lease_until=None, rung_at=None, handed_back=chunks.c.handed_back + 1)
     )
     if job is None or moved.rowcount != 1:
         return None
@@ -363,9 +366,19 @@ def added_up(summary: dict[str, float] | None, outcomes: Sequence[Outcome]) -> d
     return new or None
 
 
+def hold(tx: Tx, *where: Any) -> None:
+    """Take queued chunks of a paused job out of the line: they wait for a place, and it has none."""
+    tx.execute(update(chunks).where(line.queued(*where)).values(state="waiting", run_after=None, rung_at=None))
+
+
+def again(job: Row[Any] | None) -> str:
+    """The state in which a chunk of this job, which is locked, waits to be started again at once."""
+    return "queued" if job is None or job.paused_at is None else "waiting"
+
+
 def fill_places(tx: Tx, job: Row[Any]) -> None:
-    """Let chunks that wait for a place move up, as many as the job may now run at once."""
-    if job.max_concurrency is None:
+    """Let chunks that wait for a place move up, as many as the job may now run at once: none while it is paused."""
+    if job.paused_at is not None or job.max_concurrency is None:
         return
     busy = tx.number(
         select(func.count())
@@ -376,8 +389,13 @@ def fill_places(tx: Tx, job: Row[Any]) -> None:
         )
     )
     if busy < job.max_concurrency:
-        held = line.waiting(chunks.c.job_id == job.id, chunks.c.run_after.is_(None)).order_by(chunks.c.ordinal)
-        line.join(tx, tx.execute(held.limit(job.max_concurrency - busy)).all())
+        let_up(tx, job, job.max_concurrency - busy)
+
+
+def let_up(tx: Tx, job: Row[Any], most: int | None = None) -> None:
+    """Queue so many of the chunks that wait for a place, or all."""
+    held = line.waiting(chunks.c.job_id == job.id, chunks.c.run_after.is_(None)).order_by(chunks.c.ordinal)
+    line.join(tx, tx.execute(held.limit(most)).all())
 
 
 def close(tx: Tx, job: Row[Any]) -> Settled:
@@ -389,6 +407,7 @@ def close(tx: Tx, job: Row[Any]) -> Settled:
         .values(
             state=case((jobs.c.failed == 0, literal("succeeded")), (jobs.c.succeeded == 0, literal("failed")), else_=literal("partial")),
             finished_at=tx.now,
+            paused_at=None,
         )
         .returning(*jobs.c)
     ).one_or_none()

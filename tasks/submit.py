@@ -165,6 +165,17 @@ def told(faults: Sequence[Any]) -> dict[str, str]:
     return {".".join(str(step) for step in fault["loc"]): str(fault["msg"]) for fault in faults[:20]}
 
 
+def resume(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str, job_id: str) -> dict[str, Any]:
+    """Let a paused job go on. Raises JOB_NOT_FOUND, JOB_FINISHED, JOB_NOT_PAUSED."""
+    with ledger.write() as tx:
+        changes.resume(tx, tenant_id, job_id)
+        answer = job_views.get(tx, tenant_id, job_id)
+        task, step = catalogue()[answer["kind"]], Priority(answer["priority"]).step
+        ready = jobs.ring(tx, task.queue, step, settings.queue.ring_window)
+    doorbell.ring(ring.of_chunks(ready, task.queue, step))
+    return answer
+
+
 def retry(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str, job_id: str, code: str | None = None) -> dict[str, Any]:
     """Queue the failed items of an ended job again, all or those of a code. Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE."""
     with ledger.write() as tx:

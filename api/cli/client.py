@@ -125,6 +125,10 @@ class Client:
     def retry(self, job: str) -> Json:
         return self._ask("POST", f"/api/v1/jobs/{_step(job)}/retry")
 
+    def change_job(self, verb: str, job: str, **how: Any) -> Json:
+        """Pause, resume or roll back a job."""
+        return self._ask("POST", f"/api/v1/jobs/{_step(job)}/{verb}", **how)
+
     def quarantine(self) -> list[Json]:
         return list(self._pages("/api/v1/quarantine", "files", {}, None))
 

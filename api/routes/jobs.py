@@ -29,7 +29,10 @@ _PAGE = 500
 
 def linked(job: dict[str, Any]) -> dict[str, Any]:
     here = f"/api/v1/jobs/{job['id']}"
-    return job | {"links": {"self": here} | {name: f"{here}/{name}" for name in ("items", "result", "deliveries", "cancel", "retry")}}
+    return job | {
+        "links": {"self": here}
+        | {name: f"{here}/{name}" for name in ("items", "result", "deliveries", "cancel", "retry", "pause", "resume")}
+    }
 
 
 @router.post("", status_code=202)
@@ -177,6 +180,22 @@ def cancel_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any
         job = job_views.get(tx, tenant.id, job_id)
     house.doorbell.ring(ring.of_deliveries(settled.deliveries))
     return linked(job)
+
+
+@router.post("/{job_id}/pause")
+def pause_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """Start nothing more of a job, of any kind. What runs finishes and is kept; the rest waits until the job is resumed, whatever is
+    started anew meanwhile. Its deadline goes on, and it can be cancelled.
+    """
+    with house.ledger.write() as tx:
+        changes.pause(tx, tenant.id, job_id)
+        return linked(job_views.get(tx, tenant.id, job_id))
+
+
+@router.post("/{job_id}/resume")
+def resume_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """Let a paused job go on where it was."""
+    return linked(submit.resume(house.ledger, house.doorbell, house.settings, tenant.id, job_id))
 
 
 @router.post("/{job_id}/retry", status_code=202)

@@ -60,7 +60,7 @@ def number_chunks(tx: Tx, job: Row[Any], finding: Finding, _patience: Patience) 
 
 def give_chunk(tx: Tx, job: Row[Any], finding: Finding, _patience: Patience) -> bool:
     """Put the items of a chunk that is gone into a new one."""
-    new = jobs.new_chunk(tx, job, job.chunks_made, held=job.max_concurrency is not None)
+    new = jobs.new_chunk(tx, job, job.chunks_made, held=job.max_concurrency is not None or job.paused_at is not None)
     tx.execute(insert(chunks).values(**new))
     tx.execute(
         update(items)
@@ -94,6 +94,8 @@ def rescue(tx: Tx, _job: Row[Any], finding: Finding, patience: Patience) -> bool
 
 
 def let_up(tx: Tx, job: Row[Any], _finding: Finding, _patience: Patience) -> bool:
+    if job.paused_at is not None:
+        return False
     if job.max_concurrency is not None:
         jobs.fill_places(tx, job)
         return True
