@@ -73,8 +73,8 @@ def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None
 
     Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE."""
     job = _of_tenant(tx, tenant_id, job_id)
-    if job.state not in ("failed", "partial"):
-        raise Failure("JOB_NOT_RETRYABLE", {"state": job.state})
+    if job.state not in ("failed", "partial") or job.rolled_back_at is not None:
+        raise Failure("JOB_NOT_RETRYABLE", {"state": job.state, "rolled_back_at": iso(job.rolled_back_at)})
     failed = select(items.c.index, items.c.bytes).where(items.c.job_id == job_id, items.c.state == "failed").order_by(items.c.index)
     again = tx.execute(failed if code is None else failed.where(items.c.error["code"].as_string() == code)).all()
     if not again:

@@ -35,6 +35,7 @@ def view(job: Row[Any]) -> dict[str, Any]:
         "started_at": iso(job.started_at),
         "finished_at": iso(job.finished_at),
         "results_pruned_at": iso(job.results_pruned_at),
+        "rolled_back_at": iso(job.rolled_back_at),
         "summary": job.summary,
         "error": job.error,
     }

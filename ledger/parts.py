@@ -112,9 +112,9 @@ def delete(tx: Tx, tenant_id: str, part_id: str) -> None:
     audit.record(tx, tenant_id, "api", "part.deleted", part_id)
 
 
-def in_bites(tx: Tx, values: Sequence[str], query: Callable[[Sequence[str]], Any]) -> list[Any]:
+def in_bites(tx: Tx, values: Sequence[Any], query: Callable[[Sequence[Any]], Any], size: int = _BITE) -> list[Any]:
     """Rows of a query with an IN list, asked in bites that every database takes."""
-    return [row for start in range(0, len(values), _BITE) for row in tx.execute(query(values[start : start + _BITE]))]
+    return [row for start in range(0, len(values), size) for row in tx.execute(query(values[start : start + size]))]
 
 
 def sizes(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, int]:

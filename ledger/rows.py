@@ -98,8 +98,8 @@ vectors = Table(
 )
 
 # what a migration wrote, and what was there before: all of it null where there was nothing
-vector_changes = Table(
-    "vector_changes",
+superseded = Table(
+    "superseded",
     metadata,
     Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
     Column("sha256", ForeignKey("files.sha256"), nullable=False),
@@ -113,7 +113,7 @@ vector_changes = Table(
     Column("writer_id", String),  # the job that had written it
     Column("created_at", Double),
     PrimaryKeyConstraint("job_id", "sha256", "feature_version", "engine_build"),
-    Index("ix_vector_changes_sha256", "sha256"),
+    Index("ix_superseded_sha256", "sha256"),
 )
 
 jobs = Table(

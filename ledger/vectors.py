@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, null, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.parts import in_bites
@@ -85,6 +85,24 @@ def put(tx: Tx, tenant_id: str, new: Iterable[Vector], job_id: str | None = None
         ),
         rows,
     )
+
+
+def put_back(tx: Tx, tenant_id: str, before: Sequence[Mapping[str, Any]]) -> None:
+    """Make vectors, which are there and held, what they were, whole but for their hits: who wrote them, when, and from what."""
+    if not before:
+        return
+    key = ("sha256", "feature_version", "engine_build")
+    these = (vectors.c.tenant_id == tenant_id, *(vectors.c[name] == bindparam(f"k_{name}") for name in key))
+    values = {name: bindparam(f"v_{name}", type_=vectors.c[name].type) for name in before[0] if name not in key}
+    told = [{f"{'k' if name in key else 'v'}_{name}": value for name, value in row.items()} for row in before]
+    tx.execute(update(vectors).where(*these).values(values), told)
+
+
+def remove(tx: Tx, tenant_id: str, keys: Sequence[tuple[str, str, str]]) -> None:
+    """Remove vectors by (file, feature version, engine build)."""
+    this = (vectors.c.sha256 == bindparam("s"), vectors.c.feature_version == bindparam("f"), vectors.c.engine_build == bindparam("b"))
+    if keys:
+        tx.execute(delete(vectors).where(vectors.c.tenant_id == tenant_id, *this), [{"s": s, "f": f, "b": b} for s, f, b in keys])
 
 
 def native() -> ColumnElement[bool]:

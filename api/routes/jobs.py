@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from api import paging
@@ -17,6 +17,7 @@ from api.house import House, TheHouse
 from api.paging import Cursor, Limit
 from ledger import changes, job_views, outbox, waiting
 from tasks import ring, submit
+from tasks.rollback import rollback
 from tasks.submit import JobRequest
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -196,6 +197,19 @@ def pause_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]
 def resume_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     """Let a paused job go on where it was."""
     return linked(submit.resume(house.ledger, house.doorbell, house.settings, tenant.id, job_id))
+
+
+@router.post("/{job_id}/rollback")
+def roll_back_job(
+    job_id: str,
+    house: TheHouse,
+    tenant: TheTenant,
+    keep_changed: Annotated[bool, Query(description="leave what other jobs have written since as it is, instead of refusing")] = False,
+) -> dict[str, Any]:
+    """Undo a migration that has ended: its vectors are what they were before it, byte for byte. Refused where a later job has written
+    any of them. Repeating it is harmless.
+    """
+    return linked(rollback(house.ledger, house.settings, tenant.id, job_id, keep_changed))
 
 
 @router.post("/{job_id}/retry", status_code=202)

@@ -14,7 +14,7 @@ from ledger import audit, jobs, outbox, repair
 from ledger.inspection.findings import Finding, Patience
 from ledger.inspection.jobs import LIVE_CHUNK
 from ledger.job_views import view
-from ledger.rows import chunks, deliveries, idempotency, items, parts, tries, vectors
+from ledger.rows import chunks, deliveries, idempotency, items, parts, superseded, tries, vectors
 from ledger.rows import jobs as job_rows
 from ledger.session import Tx
 
@@ -149,7 +149,11 @@ def forget_key(tx: Tx, finding: Finding) -> bool:
 def forget_vector(tx: Tx, finding: Finding) -> bool:
     named = exists().where(parts.c.tenant_id == vectors.c.tenant_id, parts.c.sha256 == vectors.c.sha256)
     here = (vectors.c.tenant_id == finding.detail["tenant_id"], vectors.c.sha256 == finding.subject)
-    return bool(tx.execute(delete(vectors).where(*here, not_(named))).rowcount)
+    gone = bool(tx.execute(delete(vectors).where(*here, not_(named))).rowcount)
+    if gone:
+        before = (superseded.c.tenant_id == finding.detail["tenant_id"], superseded.c.sha256 == finding.subject)
+        tx.execute(delete(superseded).where(*before))
+    return gone
 
 
 def ring_anew(tx: Tx, finding: Finding) -> bool:

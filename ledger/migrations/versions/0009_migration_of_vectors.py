@@ -19,7 +19,7 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("paused_at", sa.Double(), nullable=True))
     op.add_column("jobs", sa.Column("rolled_back_at", sa.Double(), nullable=True))
     op.create_table(
-        "vector_changes",
+        "superseded",
         sa.Column("job_id", sa.String(), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("feature_version", sa.String(), nullable=False),
@@ -31,12 +31,12 @@ def upgrade() -> None:
         sa.Column("provenance", sa.String(), nullable=True),
         sa.Column("writer_id", sa.String(), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=True),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_vector_changes_job_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["sha256"], ["files.sha256"], name=op.f("fk_vector_changes_sha256")),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_vector_changes_tenant_id")),
-        sa.PrimaryKeyConstraint("job_id", "sha256", "feature_version", "engine_build", name=op.f("pk_vector_changes")),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_superseded_job_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["sha256"], ["files.sha256"], name=op.f("fk_superseded_sha256")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_superseded_tenant_id")),
+        sa.PrimaryKeyConstraint("job_id", "sha256", "feature_version", "engine_build", name=op.f("pk_superseded")),
     )
-    op.create_index("ix_vector_changes_sha256", "vector_changes", ["sha256"])
+    op.create_index("ix_superseded_sha256", "superseded", ["sha256"])
 
 
 def downgrade() -> None:
