@@ -129,6 +129,10 @@ class Client:
         """Pause, resume or roll back a job."""
         return self._ask("POST", f"/api/v1/jobs/{_step(job)}/{verb}", **how)
 
+    def migration_preview(self, job: str) -> Json:
+        """What the dry run of a migration, with a sample, has found."""
+        return self._ask_patiently("GET", "/api/v1/vectors/migrate/preview", params={"job": job})
+
     def quarantine(self) -> list[Json]:
         return list(self._pages("/api/v1/quarantine", "files", {}, None))
 
