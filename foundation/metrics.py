@@ -22,6 +22,10 @@ _SLOTS = Counter("cadmill_schedule_slots", "Slots of schedules, by what became o
 _PRUNED = Counter("cadmill_pruned", "What retention let go", ["what"])
 _EXTRACTION = Histogram("feature_extraction_latency_seconds", "Reading one file and computing its vector", ["version"])
 _PREVIEWS = Histogram("cadmill_preview_seconds", "Drawing the previews of one file", ["format"])
+_MIGRATED = Histogram(
+    "vector_migrate_dimension_delta", "Slots gained or lost by vectors that were migrated", ["way"],
+    buckets=(-16, -14, -8, -6, -2, 0, 2, 6, 8, 14, 16),  # every difference that two feature versions can have
+)  # fmt: skip
 _CRASHES = Counter("cadmill_engine_crashes", "Processes killed by the file they read", ["quarantined"])
 _ABANDONED = Counter("cadmill_work_abandoned", "Worker processes ended because they would not let go of work that was no longer theirs")
 _DELAYED = Counter("cadmill_retries_delayed", "Retries that wait for the budget of a dependency", ["dependency"])
@@ -62,6 +66,8 @@ def count(event: Event) -> None:
             _EXTRACTION.labels(event.version).observe(event.seconds)
         case telemetry.PreviewDrawn():
             _PREVIEWS.labels(event.format).observe(event.seconds)
+        case telemetry.VectorMigrated():
+            _MIGRATED.labels(event.way).observe(event.delta)
         case telemetry.EngineCrashed(quarantined=quarantined):
             _CRASHES.labels("yes" if quarantined else "no").inc()
         case telemetry.WorkAbandoned():

@@ -81,6 +81,7 @@ class RetentionSettings(_Section):
     cancelled_days: float | None = Field(None, gt=0, description="the same for jobs that were cancelled")
     result_days: float | None = Field(None, gt=0, description="results of items are emptied after this; none: with their job")
     chunk_days: float = Field(1, gt=0, description="chunks of ended jobs are forgotten after this, so that claims see live work only")
+    rollback_days: float = Field(30, gt=0, description="a migration can be rolled back for so long after its end")
     file_days: float = Field(7, gt=0, description="files without a part are removed after this, with their vectors and previews")
     idempotency_days: float = Field(2, ge=1, description="Idempotency-Keys are remembered this long")
 

@@ -113,6 +113,14 @@ class PreviewDrawn(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class VectorMigrated(Event):
+    """A vector was made in another feature version, with so many slots more (or fewer) than the part had."""
+
+    way: str  # prefix, extraction or projection
+    delta: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineCrashed(Event):
     """A file killed the process that read it."""
 
@@ -172,7 +180,7 @@ def emit(event: Event) -> None:
             logger.exception("a telemetry sink failed on %s", type(event).__name__)
 
 
-_QUIET = (RequestAnswered, FeaturesExtracted, PreviewDrawn, RingDropped)
+_QUIET = (RequestAnswered, FeaturesExtracted, PreviewDrawn, VectorMigrated, RingDropped)
 
 
 def log(event: Event) -> None:

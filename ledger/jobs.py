@@ -7,7 +7,7 @@ Verbs that make chunks ready return nothing to publish by themselves: `ring` pic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,11 +78,12 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one item: exactly one of `result` and `error`."""
+    """What came of one item: exactly one of `result` and `error`; and what it adds to the summary of its job."""
 
     index: int
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    tally: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,9 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
     job = lock(tx, chunk_id)
     if job is None:
         return None
+    if job.paused_at is not None:  # its time had come just before
+        hold(tx, chunks.c.id == chunk_id)
+        return None
     row = tx.execute(
         update(chunks)
         .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
@@ -285,7 +289,7 @@ def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> Set
     moved = tx.execute(
         update(chunks)
         .where(*ours(claimed.chunk_id, claimed.attempt))
-        .values(state="queued", owner=None, lease_until=None, rung_at=None, handed_back=chunks.c.handed_back + 1)
+        .values(state=again(job), owner=None, lease_until=None, rung_at=None, handed_back=chunks.c.handed_back + 1)
     )
     if job is None or moved.rowcount != 1:
         return None
@@ -357,14 +361,40 @@ def settle_items(tx: Tx, job: Row[Any], claimed: Claimed, outcomes: Sequence[Out
         ],
     )
     bad = sum(1 for outcome in outcomes if outcome.error)
+    summary = added_up(job.summary, outcomes)
     tx.execute(
-        update(jobs).where(jobs.c.id == job.id).values(succeeded=jobs.c.succeeded + (len(outcomes) - bad), failed=jobs.c.failed + bad)
+        update(jobs)
+        .where(jobs.c.id == job.id)
+        .values(
+            succeeded=jobs.c.succeeded + (len(outcomes) - bad),
+            failed=jobs.c.failed + bad,
+            **({} if summary == job.summary else {"summary": summary}),
+        )
     )
 
 
+def added_up(summary: dict[str, float] | None, outcomes: Sequence[Outcome]) -> dict[str, float] | None:
+    """The summary of a job, whose row is locked, with what these outcomes add to it."""
+    new = dict(summary or {})
+    for outcome in outcomes:
+        for name, amount in outcome.tally.items():
+            new[name] = round(new.get(name, 0) + amount, 6)
+    return new or None
+
+
+def hold(tx: Tx, *where: Any) -> None:
+    """Take queued chunks of a paused job out of the line: they wait for a place, and it has none."""
+    tx.execute(update(chunks).where(line.queued(*where)).values(state="waiting", run_after=None, rung_at=None))
+
+
+def again(job: Row[Any] | None) -> str:
+    """The state in which a chunk of this job, which is locked, waits to be started again at once."""
+    return "queued" if job is None or job.paused_at is None else "waiting"
+
+
 def fill_places(tx: Tx, job: Row[Any]) -> None:
-    """Let chunks that wait for a place move up, as many as the job may now run at once."""
-    if job.max_concurrency is None:
+    """Let chunks that wait for a place move up, as many as the job may now run at once: none while it is paused."""
+    if job.paused_at is not None or job.max_concurrency is None:
         return
     busy = tx.number(
         select(func.count())
@@ -375,8 +405,13 @@ def fill_places(tx: Tx, job: Row[Any]) -> None:
         )
     )
     if busy < job.max_concurrency:
-        held = line.waiting(chunks.c.job_id == job.id, chunks.c.run_after.is_(None)).order_by(chunks.c.ordinal)
-        line.join(tx, tx.execute(held.limit(job.max_concurrency - busy)).all())
+        let_up(tx, job, job.max_concurrency - busy)
+
+
+def let_up(tx: Tx, job: Row[Any], most: int | None = None) -> None:
+    """Queue so many of the chunks that wait for a place, or all."""
+    held = line.waiting(chunks.c.job_id == job.id, chunks.c.run_after.is_(None)).order_by(chunks.c.ordinal)
+    line.join(tx, tx.execute(held.limit(most)).all())
 
 
 def close(tx: Tx, job: Row[Any]) -> Settled:
@@ -388,6 +423,7 @@ def close(tx: Tx, job: Row[Any]) -> Settled:
         .values(
             state=case((jobs.c.failed == 0, literal("succeeded")), (jobs.c.succeeded == 0, literal("failed")), else_=literal("partial")),
             finished_at=tx.now,
+            paused_at=None,
         )
         .returning(*jobs.c)
     ).one_or_none()

@@ -75,13 +75,19 @@ def get(tx: Tx, tenant_id: str, part_id: str) -> dict[str, Any]:
     if row is None:
         raise Failure("PART_NOT_FOUND", {"id": part_id[:64]})
     found = tx.execute(
-        select(vectors.c.feature_version, vectors.c.engine_build, vectors.c.result, vectors.c.created_at)
+        select(*(vectors.c[name] for name in ("feature_version", "engine_build", "provenance", "result", "created_at")))
         .where(vectors.c.tenant_id == tenant_id, vectors.c.sha256 == row.sha256)
         .order_by(vectors.c.feature_version, vectors.c.created_at)
     )
     return view(row) | {
         "vectors": [
-            {"feature_version": v.feature_version, "engine_build": v.engine_build, "result": v.result, "created_at": iso(v.created_at)}
+            {
+                "feature_version": v.feature_version,
+                "engine_build": v.engine_build,
+                "provenance": v.provenance,
+                "result": v.result,
+                "created_at": iso(v.created_at),
+            }
             for v in found
         ]
     }
@@ -106,9 +112,9 @@ def delete(tx: Tx, tenant_id: str, part_id: str) -> None:
     audit.record(tx, tenant_id, "api", "part.deleted", part_id)
 
 
-def in_bites(tx: Tx, values: Sequence[str], query: Callable[[Sequence[str]], Any]) -> list[Any]:
+def in_bites(tx: Tx, values: Sequence[Any], query: Callable[[Sequence[Any]], Any], size: int = _BITE) -> list[Any]:
     """Rows of a query with an IN list, asked in bites that every database takes."""
-    return [row for start in range(0, len(values), _BITE) for row in tx.execute(query(values[start : start + _BITE]))]
+    return [row for start in range(0, len(values), size) for row in tx.execute(query(values[start : start + size]))]
 
 
 def sizes(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, int]:

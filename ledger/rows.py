@@ -92,7 +92,28 @@ vectors = Table(
     Column("result", Json, nullable=False),
     Column("hits", Count, nullable=False, server_default="0"),
     Column("created_at", Double, nullable=False),
+    Column("provenance", String, nullable=False, server_default="extracted"),  # extracted, cut or projected (`vectors.py`)
+    Column("job_id", String),  # who wrote it
     PrimaryKeyConstraint("tenant_id", "sha256", "feature_version", "engine_build"),
+)
+
+# what a migration wrote, and what was there before: all of it null where there was nothing
+superseded = Table(
+    "superseded",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("sha256", ForeignKey("files.sha256"), nullable=False),
+    Column("feature_version", String, nullable=False),
+    Column("engine_build", String, nullable=False),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("family", String),
+    Column("vector", LargeBinary),
+    Column("result", Json),
+    Column("provenance", String),
+    Column("writer_id", String),  # the job that had written it
+    Column("created_at", Double),
+    PrimaryKeyConstraint("job_id", "sha256", "feature_version", "engine_build"),
+    Index("ix_superseded_sha256", "sha256"),
 )
 
 jobs = Table(
@@ -123,6 +144,9 @@ jobs = Table(
     Column("error", Json),
     Column("results_pruned_at", Double),  # the results of its items were emptied
     Column("pruned_at", Double),  # on its way out: hidden, while its rows go in bites
+    Column("summary", Json),  # what came of its items, added up (`jobs.added_up`)
+    Column("paused_at", Double),  # since when it may start nothing more
+    Column("rolled_back_at", Double),  # a migration whose vectors were put back
     Index("ix_jobs_page", "tenant_id", "id"),
     Index("ix_jobs_finished_at", "finished_at"),
     Index(

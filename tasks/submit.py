@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -165,6 +165,17 @@ def told(faults: Sequence[Any]) -> dict[str, str]:
     return {".".join(str(step) for step in fault["loc"]): str(fault["msg"]) for fault in faults[:20]}
 
 
+def resume(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str, job_id: str) -> dict[str, Any]:
+    """Let a paused job go on. Raises JOB_NOT_FOUND, JOB_FINISHED, JOB_NOT_PAUSED."""
+    with ledger.write() as tx:
+        changes.resume(tx, tenant_id, job_id)
+        answer = job_views.get(tx, tenant_id, job_id)
+        task, step = catalogue()[answer["kind"]], Priority(answer["priority"]).step
+        ready = jobs.ring(tx, task.queue, step, settings.queue.ring_window)
+    doorbell.ring(ring.of_chunks(ready, task.queue, step))
+    return answer
+
+
 def retry(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str, job_id: str, code: str | None = None) -> dict[str, Any]:
     """Queue the failed items of an ended job again, all or those of a code. Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE."""
     with ledger.write() as tx:
@@ -210,7 +221,12 @@ def _similarity(tx: Tx, tenant_id: str, request: SimilarityRequest, settings: Se
 def _migration(tx: Tx, tenant_id: str, request: MigrationRequest, settings: Settings) -> Asked:
     sizes = parts.select_ids(tx, tenant_id, request.selector.model_dump(mode="json"), settings.upload.max_items + 1)
     chosen = request.selector.parts or tuple(sizes)
-    return Asked(_of_parts(sizes, chosen), {"from": request.from_version, "to": request.to_version, "dry_run": request.dry_run})
+    items = _of_parts(sizes, chosen)
+    for place in range(min(request.sample, len(items))):  # spread evenly
+        at = place * len(items) // min(request.sample, len(items))
+        items[at] = replace(items[at], payload={"sample": True})
+    told = {"from": request.from_version, "to": request.to_version, "dry_run": request.dry_run}
+    return Asked(items, told | {"allow_projection": request.allow_projection})
 
 
 def _prewarm(_tx: Tx, _tenant_id: str, request: PrewarmRequest, settings: Settings) -> Asked:

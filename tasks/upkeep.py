@@ -90,6 +90,7 @@ def prune(ledger: Ledger, files: FileStore, settings: Settings) -> Pruned:
     result_days = keep.result_days
     _bites(ledger, lambda tx: retention.hide_jobs(tx, jobs_before))
     _bites(ledger, lambda tx: retention.drop_keys(tx, before(keep.idempotency_days)))
+    _bites(ledger, lambda tx: retention.drop_superseded(tx, before(keep.rollback_days)))
     gone = Pruned(
         chunks=_bites(ledger, lambda tx: retention.drop_chunks(tx, before(keep.chunk_days))),
         items=_bites(ledger, retention.drop_items),

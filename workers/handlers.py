@@ -8,22 +8,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from foundation.errors import Failure
-from foundation.telemetry import FeaturesExtracted, PreviewDrawn, emit, logger
+from foundation.telemetry import FeaturesExtracted, PreviewDrawn, VectorMigrated, emit, logger
 from ledger import previews, vectors
 from ledger.jobs import ClaimedItem
-from ledger.vectors import Vector
+from ledger.vectors import EXTRACTED, Stored, Vector
 from tasks.extraction import UnitsAsked
 from tasks.recognition import claimed as claimed_format
 from tasks.vocabulary import FeatureVersion, Kind
+from workers import migration as migrating
 from workers import quarantine
 from workers.cache.store import VectorKey
 from workers.cad.preview.previews import Previews
 from workers.cad.sandbox.sandbox import Sandbox
 from workers.cad.shape import Finding, FindingCode
-from workers.features.extraction import ENGINE_BUILD
+from workers.features.extraction import ENGINE_BUILD, Extraction
 from workers.features.packing import packed
 from workers.index.exact import Gallery
-from workers.migration import Plan, cut, plan
 from workers.work import Work
 
 Result = dict[str, Any]
@@ -54,6 +54,17 @@ def _features(
     draw = wanted and (known is None or not previews.there(work.worker.files, sha256, ENGINE_BUILD))
     if stored is not None and not draw and claimed_format(name) in (None, stored["format"]) and stored["units_asked"] == asked:
         return stored
+    extracted = _read(work, box, item, version, units, draw)
+    if extracted.previews is not None:
+        _keep_previews(work, sha256, extracted.previews, extracted.result)
+    _keep_vector(work, sha256, migrating.cut(extracted.result, extracted.version))
+    if known is not None and extracted.version is version:
+        known[sha256] = extracted.result
+    return extracted.result
+
+
+def _read(work: Work, box: Sandbox, item: ClaimedItem, version: FeatureVersion, units: UnitsAsked, draw: bool) -> Extraction:
+    sha256, name = _file_of(item)
     quarantine.refuse(work, sha256)
     try:
         extracted = box.extract(work.worker.files.path(sha256), name, version, draw, units)
@@ -62,17 +73,12 @@ def _features(
             quarantine.remember(work, sha256)
         raise
     emit(FeaturesExtracted(version.value, str(extracted.result["format"]), float(extracted.result["seconds"])))
-    if extracted.previews is not None:
-        _keep_previews(work, sha256, extracted.previews, extracted.result)
-    _keep_vector(work, sha256, cut(extracted.result, extracted.version))
-    if known is not None and extracted.version is version:
-        known[sha256] = extracted.result
-    return extracted.result
+    return extracted
 
 
-def _keep_vector(work: Work, sha256: str, result: Result) -> None:
+def _keep_vector(work: Work, sha256: str, result: Result, provenance: str = EXTRACTED) -> None:
     version, family = FeatureVersion(result["feature_version"]), str(result["family"])
-    work.vectors.append(Vector(sha256, version, ENGINE_BUILD, family, packed(result["vector"]), result))
+    work.vectors.append(Vector(sha256, version, ENGINE_BUILD, family, packed(result["vector"]), result, provenance))
 
 
 def _keep_previews(work: Work, sha256: str, drawn: Previews, result: Result) -> None:
@@ -127,35 +133,49 @@ def _vectors(work: Work, written: Mapping[str, float], version: FeatureVersion) 
 
 
 def migration(work: Work) -> None:
-    """Each part's vector in another feature version: kept, cut from a longer one, or extracted from the file."""
+    """Each part's vector in another feature version: kept, cut from a longer one, extracted from the file, or projected without it."""
     told, tenant_id = work.claimed.input, work.claimed.tenant_id
     source, target = FeatureVersion(told["from"]), FeatureVersion(told["to"])
     sha256s = sorted({item.sha256 for item in work.claimed.items if item.sha256})
     with work.worker.ledger.read() as tx:
-        present = vectors.results(tx, tenant_id, sha256s, target, ENGINE_BUILD)
-        longer = vectors.results(tx, tenant_id, sha256s, source, ENGINE_BUILD)
+        held = vectors.in_every_version(tx, tenant_id, sha256s, ENGINE_BUILD)
+        expected = migrating.expected_seconds(tx, tenant_id, sha256s, held) if told["dry_run"] else {}
 
     def move(item: ClaimedItem) -> Result:
         sha256, _ = _file_of(item)
-        chosen = plan(source, target, present.get(sha256), longer.get(sha256))
-        if not told["dry_run"]:
-            _carry_out(work, box, item, target, chosen)
+        here = held.setdefault(sha256, {})
+        there = work.worker.files.path(sha256).exists()
+        chosen = migrating.plan(source, target, here, there, told.get("allow_projection", False))
         stored = not told["dry_run"] and chosen.way != "present"
-        answer = {"way": chosen.way, "delta": target.width - source.width, "stored": stored}
-        return answer | {"feature_version": target.value, "engine_build": ENGINE_BUILD}
+        answer = migrating.told(source, target, here, chosen, stored) | {"engine_build": ENGINE_BUILD}
+        work.tally[chosen.way] = 1
+        if stored:
+            here[target] = _carry_out(work, box, item, target, chosen)  # another part of the same file finds it there
+            if answer["delta"] is not None:
+                emit(VectorMigrated(chosen.way, answer["delta"]))
+        elif chosen.way == "extraction":
+            work.tally |= migrating.estimated(expected.get(sha256))
+        if (item.payload or {}).get("sample"):
+            made = chosen.made.result if chosen.made else _whole(_read(work, box, item, target, chosen.units, False).result, target)
+            answer |= migrating.sampled(here.get(source), made)
+        return answer
 
     with Sandbox(work.worker.nursery, work.still_ours) as box:
         work.each(move)
 
 
-def _carry_out(work: Work, box: Sandbox, item: ClaimedItem, target: FeatureVersion, chosen: Plan) -> None:
-    if chosen.way == "extraction":
-        found = _features(work, box, item, target, chosen.units, None)
-        if found["missing_slots"]:
-            raise Failure("FEATURES_INCOMPLETE", {"feature_version": target.value, "missing": found["missing_slots"]})
-    elif chosen.result is not None and chosen.way == "prefix":
-        sha256, _ = _file_of(item)
-        _keep_vector(work, sha256, chosen.result)
+def _carry_out(work: Work, box: Sandbox, item: ClaimedItem, target: FeatureVersion, chosen: migrating.Plan) -> Stored:
+    if chosen.made is None:
+        return Stored(_whole(_features(work, box, item, target, chosen.units, None), target))
+    sha256, _ = _file_of(item)
+    _keep_vector(work, sha256, chosen.made.result, chosen.made.provenance)
+    return chosen.made
+
+
+def _whole(result: Result, target: FeatureVersion) -> Result:
+    if result["missing_slots"]:
+        raise Failure("FEATURES_INCOMPLETE", {"feature_version": target.value, "missing": result["missing_slots"]})
+    return result
 
 
 def prewarm(work: Work) -> None:

@@ -11,13 +11,14 @@ from billiard import current_process
 
 from foundation.errors import Failure
 from foundation.telemetry import ChunkHandedBack, ChunkSettled, CommitStale, RetryDelayed, RingDropped, WorkAbandoned, emit, logger
-from ledger import audit, budgets, jobs, line, vectors
+from ledger import audit, budgets, jobs, line, superseded, vectors
 from ledger.budgets import Budget
 from ledger.jobs import Claimed, Settled
 from ledger.session import Tx
 from tasks import ring
 from tasks.catalogue import catalogue
 from tasks.ring import Ring
+from tasks.vocabulary import Kind
 from workers import leaving
 from workers.features.extraction import ENGINE_BUILD
 from workers.handlers import HANDLERS
@@ -173,7 +174,9 @@ def _commit(work: Work, verb: Callable[[Tx], Settled | None]) -> Settled | None:
             with worker.ledger.write() as tx:
                 settled = verb(tx)
                 if settled is not None:
-                    vectors.put(tx, claimed.tenant_id, work.vectors)
+                    if claimed.kind == Kind.MIGRATION:
+                        superseded.remember(tx, claimed.tenant_id, claimed.job_id, work.vectors)
+                    vectors.put(tx, claimed.tenant_id, work.vectors, claimed.job_id)
                     vectors.count_hits(tx, work.hits)
                 elif doubted:
                     settled = jobs.recorded(tx, claimed)

@@ -125,6 +125,14 @@ class Client:
     def retry(self, job: str) -> Json:
         return self._ask("POST", f"/api/v1/jobs/{_step(job)}/retry")
 
+    def change_job(self, verb: str, job: str, **how: Any) -> Json:
+        """Pause, resume or roll back a job."""
+        return self._ask("POST", f"/api/v1/jobs/{_step(job)}/{verb}", **how)
+
+    def migration_preview(self, job: str) -> Json:
+        """What the dry run of a migration, with a sample, has found."""
+        return self._ask_patiently("GET", "/api/v1/vectors/migrate/preview", params={"job": job})
+
     def quarantine(self) -> list[Json]:
         return list(self._pages("/api/v1/quarantine", "files", {}, None))
 

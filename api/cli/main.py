@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import operating, schedules
+from api.cli import changes, migrations, operating, schedules
 from api.cli.chaos_commands import chaos_app
 from api.cli.options import DirOption, KeyOption, UrlOption, client_at, labels_of
 
@@ -269,6 +269,8 @@ def _one_or_all(job: str, every: bool) -> None:
         raise typer.BadParameter("name one job, or say --all")
 
 
+app.add_typer(changes.app)
+app.add_typer(migrations.app)
 app.add_typer(operating.app)
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(chaos_app)

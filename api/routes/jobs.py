@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from api import paging
@@ -17,6 +17,7 @@ from api.house import House, TheHouse
 from api.paging import Cursor, Limit
 from ledger import changes, job_views, outbox, waiting
 from tasks import ring, submit
+from tasks.rollback import rollback
 from tasks.submit import JobRequest
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -29,7 +30,10 @@ _PAGE = 500
 
 def linked(job: dict[str, Any]) -> dict[str, Any]:
     here = f"/api/v1/jobs/{job['id']}"
-    return job | {"links": {"self": here} | {name: f"{here}/{name}" for name in ("items", "result", "deliveries", "cancel", "retry")}}
+    return job | {
+        "links": {"self": here}
+        | {name: f"{here}/{name}" for name in ("items", "result", "deliveries", "cancel", "retry", "pause", "resume")}
+    }
 
 
 @router.post("", status_code=202)
@@ -177,6 +181,35 @@ def cancel_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any
         job = job_views.get(tx, tenant.id, job_id)
     house.doorbell.ring(ring.of_deliveries(settled.deliveries))
     return linked(job)
+
+
+@router.post("/{job_id}/pause")
+def pause_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """Start nothing more of a job, of any kind. What runs finishes and is kept; the rest waits until the job is resumed, whatever is
+    started anew meanwhile. Its deadline goes on, and it can be cancelled.
+    """
+    with house.ledger.write() as tx:
+        changes.pause(tx, tenant.id, job_id)
+        return linked(job_views.get(tx, tenant.id, job_id))
+
+
+@router.post("/{job_id}/resume")
+def resume_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """Let a paused job go on where it was."""
+    return linked(submit.resume(house.ledger, house.doorbell, house.settings, tenant.id, job_id))
+
+
+@router.post("/{job_id}/rollback")
+def roll_back_job(
+    job_id: str,
+    house: TheHouse,
+    tenant: TheTenant,
+    keep_changed: Annotated[bool, Query(description="leave what other jobs have written since as it is, instead of refusing")] = False,
+) -> dict[str, Any]:
+    """Undo a migration that has ended: its vectors are what they were before it, byte for byte. Refused where a later job has written
+    any of them. Repeating it is harmless.
+    """
+    return linked(rollback(house.ledger, house.settings, tenant.id, job_id, keep_changed))
 
 
 @router.post("/{job_id}/retry", status_code=202)

@@ -14,7 +14,7 @@ from ledger import audit, jobs, outbox, repair
 from ledger.inspection.findings import Finding, Patience
 from ledger.inspection.jobs import LIVE_CHUNK
 from ledger.job_views import view
-from ledger.rows import chunks, deliveries, idempotency, items, parts, tries, vectors
+from ledger.rows import chunks, deliveries, idempotency, items, parts, superseded, tries, vectors
 from ledger.rows import jobs as job_rows
 from ledger.session import Tx
 
@@ -60,7 +60,7 @@ def number_chunks(tx: Tx, job: Row[Any], finding: Finding, _patience: Patience) 
 
 def give_chunk(tx: Tx, job: Row[Any], finding: Finding, _patience: Patience) -> bool:
     """Put the items of a chunk that is gone into a new one."""
-    new = jobs.new_chunk(tx, job, job.chunks_made, held=job.max_concurrency is not None)
+    new = jobs.new_chunk(tx, job, job.chunks_made, held=job.max_concurrency is not None or job.paused_at is not None)
     tx.execute(insert(chunks).values(**new))
     tx.execute(
         update(items)
@@ -94,6 +94,8 @@ def rescue(tx: Tx, _job: Row[Any], finding: Finding, patience: Patience) -> bool
 
 
 def let_up(tx: Tx, job: Row[Any], _finding: Finding, _patience: Patience) -> bool:
+    if job.paused_at is not None:
+        return False
     if job.max_concurrency is not None:
         jobs.fill_places(tx, job)
         return True
@@ -147,7 +149,11 @@ def forget_key(tx: Tx, finding: Finding) -> bool:
 def forget_vector(tx: Tx, finding: Finding) -> bool:
     named = exists().where(parts.c.tenant_id == vectors.c.tenant_id, parts.c.sha256 == vectors.c.sha256)
     here = (vectors.c.tenant_id == finding.detail["tenant_id"], vectors.c.sha256 == finding.subject)
-    return bool(tx.execute(delete(vectors).where(*here, not_(named))).rowcount)
+    gone = bool(tx.execute(delete(vectors).where(*here, not_(named))).rowcount)
+    if gone:
+        before = (superseded.c.tenant_id == finding.detail["tenant_id"], superseded.c.sha256 == finding.subject)
+        tx.execute(delete(superseded).where(*before))
+    return gone
 
 
 def ring_anew(tx: Tx, finding: Finding) -> bool:

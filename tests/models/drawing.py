@@ -20,7 +20,8 @@ A worker acts for a numbered attempt, and what an attempt that is no longer the 
 _WORDS = {
     "jobs": "## A job\n\nOne asking of a task, over when its last item is. Only an explicit retry opens it again, as a new generation.",
     "chunks": "## A chunk\n\nThe slice of a job that one worker claims. `running` to `queued`: its lease ended, or it was handed back.\n"
-    "`waiting`: for a time, or for a place within `max_concurrency`. `dead`: its items failed with it, or moved to chunks of their own.",
+    "`waiting`: for a time, or for a place within `max_concurrency`; a paused job has no places.\n"
+    "`dead`: its items failed with it, or moved to chunks of their own.",
     "items": "## An item\n\nOne input of a job. Its outcome is recorded once in each generation.",
     "deliveries": "## A delivery\n\nOne webhook owed, written in the commit that ended the job.",
 }
