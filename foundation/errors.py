@@ -201,6 +201,9 @@ CODES: dict[str, Code] = _rows(
          "The probe failed, as it was told to.", "Nothing: the probe is for tests."),
     Code("PROBE_UNSTEADY", Source.SYSTEM, _W, Stage.FEATURES, 503, True,
          "The probe failed for a passing reason, as it was told to.", "Nothing: the probe is for tests."),
+    Code("FAISS_RECOVERY_CONFLICT", Source.INPUT, _W, Stage.SEARCH, 409, False,
+         "A recovery of the index that was asked for by hand is running already.",
+         "Wait for it; GET /api/v1/health/faiss/health tells how it goes."),
     Code("CHAOS_UNHEARD", Source.CONFIG, _W, Stage.REQUEST, 409, True,
          "No worker took the fault.", "Start the workers with CADMILL_CHAOS=1, too; one that was just killed needs a moment to come back."),
     # what stands below
