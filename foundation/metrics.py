@@ -32,6 +32,7 @@ _DEGRADED_SECONDS = Histogram(
     "degraded_duration_seconds", "How long exact search stood in for a failed index", buckets=(1, 10, 60, 300, 600, 1800, 3600, 7200, 86400)
 )
 _RECOVERIES = Counter("faiss_recovery_attempts", "Tries to get a failed index back", ["result"])
+_PREWARMED = Counter("feature_cache_prewarm", "Vectors a prewarm looked at, by what became of them", ["result"])
 _DELIVERIES = Counter("cadmill_delivery_tries", "Tries to deliver a webhook, by what came of them", ["state"])
 _REQUESTS = Histogram("cadmill_http_seconds", "HTTP requests", ["method", "route", "status"])
 
@@ -86,6 +87,9 @@ def count(event: Event) -> None:
             _DEGRADED_SECONDS.observe(seconds)
         case telemetry.SearchDegraded(queries=queries):
             _DEGRADED.labels("answered").inc(queries)
+        case telemetry.CachePrewarmed():
+            for what in ("loaded", "skipped", "evicted", "failed", "left"):
+                _PREWARMED.labels(what).inc(getattr(event, what))
         case telemetry.DeliveryTried(state=state):
             _DELIVERIES.labels(state).inc()
         case telemetry.RequestAnswered():

@@ -168,6 +168,17 @@ class SearchDegraded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CachePrewarmed(Event):
+    """What a worker process loaded before it was asked, and what for."""
+
+    loaded: int
+    skipped: int
+    evicted: int
+    failed: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryTried(Event):
     delivery_id: str
     attempt: int

@@ -91,8 +91,17 @@ vectors = Table(
     Column("vector", LargeBinary, nullable=False),  # float32, little endian
     Column("result", Json, nullable=False),
     Column("hits", Count, nullable=False, server_default="0"),
+    Column("hit_at", Double),  # when it was last asked for
     Column("created_at", Double, nullable=False),
     PrimaryKeyConstraint("tenant_id", "sha256", "feature_version", "engine_build"),
+    Index(
+        "ix_vectors_hit_at",
+        "tenant_id",
+        "engine_build",
+        "hit_at",
+        sqlite_where=text("hit_at IS NOT NULL"),
+        postgresql_where=text("hit_at IS NOT NULL"),
+    ),
 )
 
 jobs = Table(
