@@ -45,7 +45,7 @@ class VectorCache:
         self._capacity, self._ttl = capacity, ttl_seconds
         self._curve = Curve(capacity)
         self._since = self._clock.now()
-        self._hits = self._misses = self._evicted = self._expired = 0
+        self._hits = self._misses = self._evicted = self._expired = self._too_late = 0
 
     def __len__(self) -> int:
         return len(self._held)
@@ -96,6 +96,7 @@ class VectorCache:
                     self._misses += 1
                 elif entry[1] < oldest:
                     self._misses += 1
+                    self._too_late += 1
                     self._expire(key)
                 else:
                     self._hits += 1
@@ -153,6 +154,7 @@ class VectorCache:
                 "misses": self._misses,
                 "evicted": self._evicted,
                 "expired": self._expired,
+                "expired_misses": self._too_late,
                 "distinct_keys": curve.keys(),
                 "ghost_hits": round(sum(curve.hits[3:]) / curve.rate),
                 "would_serve": served,
