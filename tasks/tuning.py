@@ -81,17 +81,16 @@ def _size(served: dict[float, float], capacity: int, held: int, keys: int) -> tu
         step = next(step for step in served if step > 1 and served[step] - now >= ENOUGH * (most - now))
         wanted = min(round(step * capacity), max(capacity + 1, math.ceil(1.1 * keys)))
         share = served[step] - now
-        return (
-            wanted,
-            share,
-            [f"{share:.1%} of the lookups missed what a cache of {wanted:,} vectors would have had (about {keys:,} are in use)."],
-        )
+        return wanted, share, [f"{share:.1%} of the lookups missed what {wanted:,} vectors would have held; about {keys:,} are in use."]
     for step in (step for step in served if step < 1):
         lost = now - served[step]
         if lost <= LOSS and held > step * capacity:
             wanted = max(1, round(step * capacity))
             return wanted, -lost, [f"A cache of {wanted:,} vectors would have served all but {lost:.1%} of what this one did."]
-    return None, 0.0, [f"Four times the size would serve {most - now:.1%} more, half of it would not do: the size is right."]
+    half = (
+        "half of it would do as well, but it is not that full" if now - served[0.5] <= LOSS else f"half of it {now - served[0.5]:.1%} less"
+    )
+    return None, 0.0, [f"The size is right: four times of it would serve {most - now:.1%} more, {half}."]
 
 
 def _ttl(counted: Sequence[dict[str, Any]], lookups: int) -> tuple[float | None, list[str]]:
