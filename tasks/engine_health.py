@@ -32,7 +32,7 @@ def view(tx: Tx) -> dict[str, Any]:
         "last_recovery_attempt": max((one["last_recovery_attempt"] for one in each if one["last_recovery_attempt"]), default=None),
         "next_recovery_attempt": min((one["next_recovery_attempt"] for one in each if one["next_recovery_attempt"]), default=None),
         "flapping": any(one["flapping"] for one in each),
-        "history": sorted(lines, key=lambda line: str(line["at"]), reverse=True)[:_HISTORY],
+        "history": sorted(lines, key=lambda line: str(line["at"]))[: -_HISTORY - 1 : -1],
         "recovery": fleet.recovery(tx),
         "workers": each,
     }

@@ -87,9 +87,8 @@ def _size(served: dict[float, float], capacity: int, held: int, keys: int) -> tu
         if lost <= LOSS and held > step * capacity:
             wanted = max(1, round(step * capacity))
             return wanted, -lost, [f"A cache of {wanted:,} vectors would have served all but {lost:.1%} of what this one did."]
-    half = (
-        "half of it would do as well, but it is not that full" if now - served[0.5] <= LOSS else f"half of it {now - served[0.5]:.1%} less"
-    )
+    smaller = now - served[0.5]
+    half = "half of it would do as well, but it is not that full" if smaller <= LOSS else f"half of it {smaller:.1%} less"
     return None, 0.0, [f"The size is right: four times of it would serve {most - now:.1%} more, {half}."]
 
 

@@ -90,7 +90,7 @@ class VectorCache:
         with self._lock:
             oldest, touch = self._oldest(), self._curve.touch
             for key in keys:
-                touch(key)
+                touch(key, key.sha256)
                 entry = self._held.get(key)
                 if entry is None:
                     self._misses += 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Lock
 from typing import Any, Protocol
-from weakref import WeakSet
 
 from foundation.clock import SYSTEM, Clock, iso
 from foundation.errors import Failure
@@ -38,7 +37,7 @@ class Health:
         self._rules, self._clock = rules, clock
         self._lock, self._trying = Lock(), Lock()
         self._standing = Standing()
-        self._broken: WeakSet[Any] = WeakSet()  # Mendable
+        self._broken: set[Mendable] = set()  # few: only what fails while the engine counts as healthy
 
     @property
     def standing(self) -> Standing:
