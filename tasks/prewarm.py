@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -54,4 +54,5 @@ class PrewarmAnswer(Answer):
     cached: int = Field(description="vectors in the cache of the worker that had the job")
     worker: str
     workers: list[Prewarmed]
+    unable: list[dict[str, Any]] = Field(description="workers that tried in vain, or came too late")
     silent: list[str] = Field(description="workers that were asked and did not answer in time")

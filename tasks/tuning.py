@@ -105,7 +105,7 @@ def state(tx: Tx) -> dict[str, Any]:
     taken = [one for one in reports if one.cache_epoch == setting.epoch]
     return {
         "setting": asdict(setting),
-        "taken_by_all": len(taken) == len(reports),
+        "taken_by_all": len(taken) == len(reports) > 0,
         "recommendation": asdict(recommend([one.cache for one in taken])),
         "workers": [{"worker": one.process, "epoch": one.cache_epoch, "reported_at": iso(one.at)} | one.cache for one in reports],
         "history": cache_settings.history(tx, _HISTORY),

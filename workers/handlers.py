@@ -165,23 +165,27 @@ def prewarm(work: Work) -> None:
     work.each(lambda item: _prewarmed(work, item.payload or {}))
 
 
-def _prewarmed(work: Work, told: Result) -> Result:
+def _prewarmed(work: Work, payload: Result) -> Result:
     worker, tenant_id = work.worker, work.claimed.tenant_id
+    # a job queued by an older cadmill names one version and no budget
+    told = {"feature_versions": [payload.get("feature_version")], "budget_bytes": None, "budget_seconds": 30.0} | payload
     patience = told["budget_seconds"] + _PREWARM_GRACE_SECONDS
     with worker.ledger.write() as tx:
         order = fleet.give(tx, fleet.PREWARM, tenant_id, work.claimed.job_id, told | {"asker": worker.name}, patience)
         asked = {report.process for report in fleet.alive(tx)} - {worker.name}
     until = worker.clock.tick() + patience
-    done = {worker.name: {"result": "done"} | prewarm_here(worker, tenant_id, ENGINE_BUILD, told)}
-    while asked - done.keys() and worker.clock.tick() < until:
+    told_by = {worker.name: {"result": "done"} | prewarm_here(worker, tenant_id, ENGINE_BUILD, told)}
+    alive = asked
+    while (asked & alive) - told_by.keys() and worker.clock.tick() < until:
         work.rest(0.2)
         with worker.ledger.read() as tx:
-            done |= fleet.answers(tx, order.number)
-            asked &= {report.process for report in fleet.alive(tx)} | done.keys()  # who is gone cannot answer
-    workers = [done[name] for name in sorted(done) if done[name]["result"] == "done"]
+            told_by |= fleet.answers(tx, order.number)
+            alive = {report.process for report in fleet.alive(tx)}
+    workers = [told_by[name] for name in sorted(told_by) if told_by[name]["result"] == "done"]
+    unable = [{"worker": name} | told_by[name] for name in sorted(told_by) if told_by[name]["result"] != "done"]
     sums = {word: sum(one[word] for one in workers) for word in ("loaded", "skipped", "evicted", "failed", "left")}
-    told_of = {"cached": len(worker.vectors), "worker": worker.name, "workers": workers}
-    return sums | told_of | {"silent": sorted(asked - {one["worker"] for one in workers})}
+    here = {"cached": len(worker.vectors), "worker": worker.name}
+    return sums | here | {"workers": workers, "unable": unable, "silent": sorted(asked - told_by.keys())}
 
 
 def probe(work: Work) -> None:

@@ -84,6 +84,8 @@ def prewarm_table(item: Json) -> None:
         for one in item["result"]["workers"]
     ]
     show.table("Prewarm", ["worker", "loaded", "skipped", "evicted", "failed", "left", "hit rate", "first answer"], rows)
+    for one in item["result"]["unable"]:
+        show.line(show.clean(f"{one['worker']}: {show.told(one['error']) if 'error' in one else one['result']}"))
     for name in item["result"]["silent"]:
         show.line(show.clean(f"{name} did not answer"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -145,6 +146,28 @@ def test_a_second_setting_within_the_window_is_refused_and_after_it_taken(two: F
     two.apply(capacity=8)
     two.tick()
     assert [size for size, _ in two.sizes()] == [8, 8]
+
+
+def test_of_two_settings_at_once_one_is_taken(two: Fleet) -> None:
+    ledgers, told = [two.anew(), two.anew()], []
+    gate = threading.Barrier(2)
+
+    def apply(ledger: Ledger, capacity: int) -> None:
+        gate.wait()
+        try:
+            told.append(tuning.apply(ledger, two.admin, CacheChange(capacity=capacity), RULES, dry_run=False)["after"]["capacity"])
+        except Failure as failure:
+            told.append(failure.code)
+
+    threads = [threading.Thread(target=apply, args=(ledger, 7 + n)) for n, ledger in enumerate(ledgers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert told.count("CACHE_TUNING_SNAPSHOT_ACTIVE") == 1, told
+    (won,) = set(told) - {"CACHE_TUNING_SNAPSHOT_ACTIVE"}
+    two.tick()
+    assert two.sizes() == [(won, 1), (won, 1)]
 
 
 def test_a_rollback_brings_all_back_within_the_window_and_lets_another_one_be_applied(two: Fleet) -> None:

@@ -8,18 +8,22 @@ from typing import Any
 
 import pytest
 
-from foundation.clock import SYSTEM
-from ledger import heat, jobs, parts, vectors
-from ledger.jobs import NewItem, NewJob
+from foundation.clock import SYSTEM, Clock
+from foundation.errors import Failure
+from ledger import fleet, heat, jobs, parts, vectors
+from ledger.jobs import Claimed, ClaimedItem, NewItem, NewJob
 from ledger.parts import NewPart
 from ledger.vectors import Vector
-from tasks.prewarm import Prewarmed
+from tasks.prewarm import PrewarmAnswer, Prewarmed
 from tasks.vocabulary import FeatureVersion
 from tests.ledger.conftest import Desk, HandClock
 from tests.workers.cache.test_curve import zipf
 from tests.workers.fleet import Member, member
+from workers import handlers
 from workers.cache.prewarm import prewarm
 from workers.cache.store import VectorKey
+from workers.features import extraction
+from workers.work import Work
 
 BUILD = "7"
 
@@ -179,10 +183,41 @@ def test_no_more_is_loaded_than_fits(desk: Desk, tmp_path: Path, capacity: int) 
     assert (told["loaded"], told["evicted"], told["cached"]) == (capacity, 0, capacity)
 
 
-def test_an_order_to_prewarm_is_carried_out_by_the_others_and_answered(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ledger import fleet
-    from workers.features import extraction
+def test_a_prewarm_job_waits_for_every_worker_and_names_those_that_did_not_answer(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "ENGINE_BUILD", BUILD)
+    monkeypatch.setattr(extraction, "ENGINE_BUILD", BUILD)
+    shelf = Shelf(desk, tmp_path, 5)
+    good, mute, broken = (member(name, desk.ledger, desk.hand.clock(), tmp_path, 10) for name in ("good", "mute", "broken"))
 
+    def time_passes(seconds: float) -> None:
+        desk.hand.time += seconds
+        good.tick()
+        good.work()
+        with desk.ledger.read() as tx:
+            newest = fleet.steer(tx).order_number
+        with desk.ledger.write() as tx:
+            fleet.answer(tx, newest, broken.worker.name, {"result": "failed", "error": Failure("DATABASE_UNAVAILABLE").public()})
+
+    for each in (good, mute, broken):
+        each.tick()
+    asker = member("asker", desk.ledger, Clock(now=desk.hand, tick=desk.hand, sleep=time_passes), tmp_path, 10)
+    asker.tick()
+    told = {"feature_versions": ["v3"], "max": 3, "budget_bytes": None, "budget_seconds": 600.0}
+    claimed = Claimed("job.0", 1, 1, 0, "job", shelf.tenant, "prewarm", "prewarm", 6, {}, (ClaimedItem(0, None, told, None, None),), None)
+    work = Work(asker.worker, claimed)
+    handlers.HANDLERS["prewarm"](work)
+    (outcome,) = work.outcomes
+    assert outcome.result is not None
+    result = PrewarmAnswer.model_validate(outcome.result)
+    assert [one.worker for one in result.workers] == [asker.worker.name, good.worker.name]
+    assert (result.loaded, result.silent) == (6, [mute.worker.name])
+    assert [one["worker"] for one in result.unable] == [broken.worker.name]
+    assert desk.hand.time < 1_800_000_000.0 + 60, "who is silent for half a minute is not waited for"
+
+
+def test_an_order_to_prewarm_is_carried_out_by_the_others_and_answered(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extraction, "ENGINE_BUILD", BUILD)
     shelf = Shelf(desk, tmp_path, 5)
     asker, other = shelf.member(10), member("two", desk.ledger, desk.hand.clock(), tmp_path, 10)
