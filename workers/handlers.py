@@ -168,7 +168,8 @@ def prewarm(work: Work) -> None:
 def _prewarmed(work: Work, payload: Result) -> Result:
     worker, tenant_id = work.worker, work.claimed.tenant_id
     # a job queued by an older cadmill names one version and no budget
-    told = {"feature_versions": [payload.get("feature_version")], "budget_bytes": None, "budget_seconds": 30.0} | payload
+    older: Result = {"feature_versions": [payload.get("feature_version")], "budget_bytes": None, "budget_seconds": 30.0}
+    told = older | payload
     patience = told["budget_seconds"] + _PREWARM_GRACE_SECONDS
     with worker.ledger.write() as tx:
         order = fleet.give(tx, fleet.PREWARM, tenant_id, work.claimed.job_id, told | {"asker": worker.name}, patience)

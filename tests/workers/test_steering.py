@@ -62,9 +62,9 @@ class Fleet:
             each.tick()
 
     def pass_time(self, seconds: float) -> None:
-        """As ticks see it: every two seconds."""
-        for _ in range(int(seconds / 2)):
-            self.hand.time += 2
+        """In steps between which nobody counts as silent."""
+        for _ in range(int(seconds / 10)):
+            self.hand.time += 10
             self.tick()
 
     def work(self) -> None:
@@ -242,9 +242,9 @@ def reports(two: Fleet) -> list[fleet.Report]:
 def test_an_index_is_tried_by_itself_when_it_is_time_and_no_sooner(two: Fleet) -> None:
     space = break_index(two.members[0])
     space.sound = True
-    two.pass_time(268)
+    two.pass_time(260)
     assert not two.members[0].begun
-    two.pass_time(34)
+    two.pass_time(40)
     two.work()
     told = two.health()
     assert told["recovery_status"] == "healthy"
@@ -284,7 +284,7 @@ def test_a_recovery_by_hand_in_vain_is_told_so_and_tries_go_on(two: Fleet) -> No
     told = two.health()
     assert [one["result"] for one in told["recovery"]["answers"]] == ["unneeded", "failed"]  # type: ignore[index]
     assert (told["recovery_status"], told["reason"]) == ("degraded", "corruption")
-    two.pass_time(302)
+    two.pass_time(300)
     assert len(two.members[1].begun) == 1
 
 
@@ -298,7 +298,7 @@ def test_a_worker_that_died_in_a_recovery_hinders_the_next_one_no_longer_than_it
     two.pass_time(20)
     with pytest.raises(Failure, match="FAISS_RECOVERY_CONFLICT"):
         engine_health.recover(two.ledger, two.admin)
-    two.pass_time(14)
+    two.pass_time(20)
     assert engine_health.recover(two.ledger, two.admin)["workers"] == [left.worker.name]
     assert two.health()["recovery_status"] == "healthy", "the dead worker counts no more"
     two.hand.time += 400
