@@ -29,6 +29,14 @@ _MIGRATED = Histogram(
 _CRASHES = Counter("cadmill_engine_crashes", "Processes killed by the file they read", ["quarantined"])
 _ABANDONED = Counter("cadmill_work_abandoned", "Worker processes ended because they would not let go of work that was no longer theirs")
 _DELAYED = Counter("cadmill_retries_delayed", "Retries that wait for the budget of a dependency", ["dependency"])
+_DEGRADED = Counter(
+    "similarity_degraded", "Searches without the fast index: it failed, flapped, came back, or a query was answered", ["event"]
+)
+_DEGRADED_SECONDS = Histogram(
+    "degraded_duration_seconds", "How long exact search stood in for a failed index", buckets=(1, 10, 60, 300, 600, 1800, 3600, 7200, 86400)
+)
+_RECOVERIES = Counter("faiss_recovery_attempts", "Tries to get a failed index back", ["result"])
+_PREWARMED = Counter("feature_cache_prewarm", "Vectors a prewarm looked at, by what became of them", ["result"])
 _DELIVERIES = Counter("cadmill_delivery_tries", "Tries to deliver a webhook, by what came of them", ["state"])
 _REQUESTS = Histogram("cadmill_http_seconds", "HTTP requests", ["method", "route", "status"])
 
@@ -74,6 +82,20 @@ def count(event: Event) -> None:
             _ABANDONED.inc()
         case telemetry.RetryDelayed(dependency=dependency):
             _DELAYED.labels(dependency).inc()
+        case telemetry.EngineDegraded(flapping=flapping):
+            _DEGRADED.labels("degraded").inc()
+            if flapping:
+                _DEGRADED.labels("flapping").inc()
+        case telemetry.RecoveryTried(result=result):
+            _RECOVERIES.labels(result).inc()
+        case telemetry.EngineRestored(seconds=seconds):
+            _DEGRADED.labels("restored").inc()
+            _DEGRADED_SECONDS.observe(seconds)
+        case telemetry.SearchDegraded(queries=queries):
+            _DEGRADED.labels("answered").inc(queries)
+        case telemetry.CachePrewarmed():
+            for what in ("loaded", "skipped", "evicted", "failed", "left"):
+                _PREWARMED.labels(what).inc(getattr(event, what))
         case telemetry.DeliveryTried(state=state):
             _DELIVERIES.labels(state).inc()
         case telemetry.RequestAnswered():

@@ -134,9 +134,41 @@ class FeatureSettings(_Section):
     )
 
 
+class RecoverySettings(_Section):
+    """How a worker whose fast index failed gets it back. Searches are exact meanwhile."""
+
+    interval_seconds: float = Field(
+        300.0,
+        gt=0,
+        validation_alias=AliasChoices("FAISS_RECOVERY_INTERVAL_SECONDS", "interval_seconds"),
+        description="how long a worker waits before it first tries a failed index again",
+    )
+    backoff_multiplier: float = Field(
+        2.0,
+        ge=1,
+        validation_alias=AliasChoices("FAISS_RECOVERY_BACKOFF_MULTIPLIER", "backoff_multiplier"),
+        description="how many times as long it waits after each try in vain",
+    )
+    max_backoff_seconds: float = Field(
+        3600.0,
+        gt=0,
+        validation_alias=AliasChoices("FAISS_RECOVERY_MAX_BACKOFF", "max_backoff_seconds"),
+        description="the longest such wait, in seconds; an index that fails again and again soon after it recovered gets it at once",
+    )
+
+
 class CacheSettings(_Section):
     model_config = _section("CACHE")
-    max_vectors: int = Field(200_000, ge=1, description="vectors a worker process keeps in memory (about 250 bytes each)")
+    max_vectors: int = Field(
+        200_000, ge=1, description="vectors a worker process keeps in memory (about 500 bytes each), until `cadmill cache --apply`"
+    )
+    ttl_seconds: float = Field(0.0, ge=0, description="how long a vector may stay there; 0: as long as there is room")
+    rollback_window_seconds: float = Field(
+        300.0,
+        gt=0,
+        validation_alias=AliasChoices("CACHE_ROLLBACK_WINDOW_SECONDS", "rollback_window_seconds"),
+        description="how long a new setting of the caches may be taken back, and no other one be applied",
+    )
 
 
 class WebhookSettings(_Section):
@@ -207,6 +239,7 @@ class Settings(BaseModel):
     cad: CadSettings = Field(default_factory=CadSettings)
     sandbox: SandboxSettings = Field(default_factory=SandboxSettings)
     features: FeatureSettings = Field(default_factory=FeatureSettings)
+    recovery: RecoverySettings = Field(default_factory=RecoverySettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)

@@ -145,6 +145,48 @@ class RetryDelayed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class EngineDegraded(Event):
+    """The fast index of this process failed; the exact one serves."""
+
+    reason: str  # import, load, search, dimension or corruption
+    flapping: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryTried(Event):
+    """A try to get the fast index back ended: recovered, failed, or overtaken by another one."""
+
+    result: str
+    by_hand: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRestored(Event):
+    """The fast index serves again, after so long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchDegraded(Event):
+    """So many queries were answered by the exact index because the fast one had failed."""
+
+    queries: int
+
+
+@dataclass(frozen=True, slots=True)
+class CachePrewarmed(Event):
+    """What a worker process loaded before it was asked, and what for."""
+
+    loaded: int
+    skipped: int
+    evicted: int
+    failed: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryTried(Event):
     delivery_id: str
     attempt: int
@@ -180,7 +222,7 @@ def emit(event: Event) -> None:
             logger.exception("a telemetry sink failed on %s", type(event).__name__)
 
 
-_QUIET = (RequestAnswered, FeaturesExtracted, PreviewDrawn, VectorMigrated, RingDropped)
+_QUIET = (RequestAnswered, FeaturesExtracted, PreviewDrawn, VectorMigrated, RingDropped, SearchDegraded)
 
 
 def log(event: Event) -> None:
@@ -189,7 +231,7 @@ def log(event: Event) -> None:
         logging.DEBUG
         if isinstance(event, _QUIET)
         else logging.WARNING
-        if isinstance(event, RingFailed | CommitStale | CommitDoubted)
+        if isinstance(event, RingFailed | CommitStale | CommitDoubted | EngineDegraded)
         else logging.INFO
     )
     if not logger.isEnabledFor(level):

@@ -91,10 +91,19 @@ vectors = Table(
     Column("vector", LargeBinary, nullable=False),  # float32, little endian
     Column("result", Json, nullable=False),
     Column("hits", Count, nullable=False, server_default="0"),
+    Column("hit_at", Double),  # when it was last asked for
     Column("created_at", Double, nullable=False),
     Column("provenance", String, nullable=False, server_default="extracted"),  # extracted, cut or projected (`vectors.py`)
     Column("job_id", String),  # who wrote it
     PrimaryKeyConstraint("tenant_id", "sha256", "feature_version", "engine_build"),
+    Index(
+        "ix_vectors_hit_at",
+        "tenant_id",
+        "engine_build",
+        "hit_at",
+        sqlite_where=text("hit_at IS NOT NULL"),
+        postgresql_where=text("hit_at IS NOT NULL"),
+    ),
 )
 
 # what a migration wrote, and what was there before: all of it null where there was nothing

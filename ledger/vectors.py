@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, null, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, null, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.parts import in_bites
@@ -207,23 +207,6 @@ def load(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build: st
     query = select(vectors.c.sha256, vectors.c.vector).where(native())
     rows = in_bites(tx, sha256s, lambda bite: query.where(_these(tenant_id, version, build, bite)))
     return {row.sha256: row.vector for row in rows}
-
-
-def hottest(tx: Tx, tenant_id: str, version: str, build: str, most: int) -> dict[tuple[str, float], bytes]:
-    """The native vectors asked for most often, by file and time of writing: no other one is searched."""
-    rows = tx.execute(
-        select(vectors.c.sha256, vectors.c.created_at, vectors.c.vector)
-        .where(vectors.c.tenant_id == tenant_id, vectors.c.feature_version == version, vectors.c.engine_build == build, native())
-        .order_by(vectors.c.hits.desc(), vectors.c.created_at.desc())
-        .limit(most)
-    )
-    return {(row.sha256, row.created_at): row.vector for row in rows}
-
-
-def count_hits(tx: Tx, keys: Iterable[tuple[str, str, str, str]]) -> None:
-    """Remember that vectors of (tenant, file, feature version, engine build) were asked for; prewarm loads those first."""
-    for tenant_id, sha256, version, build in sorted(keys):
-        tx.execute(update(vectors).where(_these(tenant_id, version, build, [sha256])).values(hits=vectors.c.hits + 1))
 
 
 def _these(tenant_id: str, version: str, build: str, sha256s: Sequence[str]) -> ColumnElement[bool]:

@@ -28,7 +28,7 @@ from tasks.prewarm import PrewarmRequest
 from tasks.probe import ProbeRequest
 from tasks.ring import Doorbell
 from tasks.similarity import SimilarityRequest
-from tasks.vocabulary import Priority
+from tasks.vocabulary import FeatureVersion, Priority
 
 _LATEST = 253_402_300_800.0  # the year 10000, which no calendar of ours can tell
 _FROM_NOW_BELOW = 1e9  # 31 years as a time from now, the year 2001 as a time: the two cannot be mixed up
@@ -232,7 +232,13 @@ def _migration(tx: Tx, tenant_id: str, request: MigrationRequest, settings: Sett
 def _prewarm(_tx: Tx, _tenant_id: str, request: PrewarmRequest, settings: Settings) -> Asked:
     most = min(request.max or settings.features.prewarm_max, settings.features.prewarm_max)
     version = request.selector.feature_version or settings.features.version
-    return Asked([NewItem(payload={"feature_version": version, "max": most})], {"target": request.target})
+    payload = {
+        "feature_versions": list(FeatureVersion) if version == "all" else [version],
+        "max": most,
+        "budget_bytes": request.budget_bytes,
+        "budget_seconds": request.budget_seconds,
+    }
+    return Asked([NewItem(payload=payload)], {"target": request.target})
 
 
 def _probe(_tx: Tx, _tenant_id: str, request: ProbeRequest, _settings: Settings) -> Asked:

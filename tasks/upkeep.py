@@ -9,7 +9,7 @@ from redis import Redis, RedisError
 
 from foundation.settings import Settings
 from foundation.telemetry import Pruned, Repaired, RingFailed, emit
-from ledger import budgets, commits, jobs, leases, line, outbox, quarantine, queues, repair, retention
+from ledger import budgets, commits, fleet, jobs, leases, line, outbox, quarantine, queues, repair, retention
 from ledger.files import FileStore
 from ledger.session import Ledger, Tx
 from ledger.states import ended
@@ -103,6 +103,7 @@ def prune(ledger: Ledger, files: FileStore, settings: Settings) -> Pruned:
     with ledger.write() as tx:
         line.forget(tx)
         queues.forget_workers(tx)
+        fleet.forget(tx)
         quarantine.forget(tx, now - settings.queue.quarantine_hours * 3600.0)
         budgets.forget(tx, now - _DAY)
         commits.forget(tx.connection, now - _DAY)

@@ -9,7 +9,7 @@ from typing import Any
 
 from foundation.errors import Failure
 from foundation.telemetry import FeaturesExtracted, PreviewDrawn, VectorMigrated, emit, logger
-from ledger import previews, vectors
+from ledger import fleet, previews, vectors
 from ledger.jobs import ClaimedItem
 from ledger.vectors import EXTRACTED, Stored, Vector
 from tasks.extraction import UnitsAsked
@@ -17,6 +17,7 @@ from tasks.recognition import claimed as claimed_format
 from tasks.vocabulary import FeatureVersion, Kind
 from workers import migration as migrating
 from workers import quarantine
+from workers.cache.prewarm import prewarm as prewarm_here
 from workers.cache.store import VectorKey
 from workers.cad.preview.previews import Previews
 from workers.cad.sandbox.sandbox import Sandbox
@@ -27,6 +28,7 @@ from workers.index.exact import Gallery
 from workers.work import Work
 
 Result = dict[str, Any]
+_PREWARM_GRACE_SECONDS = 15.0  # how long after its budget a worker may still answer: it looks for orders every two seconds
 
 
 def extraction(work: Work) -> None:
@@ -179,17 +181,32 @@ def _whole(result: Result, target: FeatureVersion) -> Result:
 
 
 def prewarm(work: Work) -> None:
-    """Load the hottest vectors into this process's cache."""
+    """Load what will be asked for into this process's cache, and have every other process alive do so, too."""
+    work.each(lambda item: _prewarmed(work, item.payload or {}))
 
-    def load(item: ClaimedItem) -> Result:
-        told, cache = item.payload or {}, work.worker.vectors
-        version, tenant_id = FeatureVersion(told["feature_version"]), work.claimed.tenant_id
-        with work.worker.ledger.read() as tx:
-            hottest = vectors.hottest(tx, tenant_id, version, ENGINE_BUILD, told["max"])
-        loaded = cache.put((VectorKey(tenant_id, sha256, version, ENGINE_BUILD, time), one) for (sha256, time), one in hottest.items())
-        return {"loaded": loaded, "cached": len(cache), "worker": work.worker.settings.process.name}
 
-    work.each(load)
+def _prewarmed(work: Work, payload: Result) -> Result:
+    worker, tenant_id = work.worker, work.claimed.tenant_id
+    # a job queued by an older cadmill names one version and no budget
+    older: Result = {"feature_versions": [payload.get("feature_version")], "budget_bytes": None, "budget_seconds": 30.0}
+    told = older | payload
+    patience = told["budget_seconds"] + _PREWARM_GRACE_SECONDS
+    with worker.ledger.write() as tx:
+        order = fleet.give(tx, fleet.PREWARM, tenant_id, work.claimed.job_id, told | {"asker": worker.name}, patience)
+        asked = {report.process for report in fleet.alive(tx)} - {worker.name}
+    until = worker.clock.tick() + patience
+    told_by = {worker.name: {"result": "done"} | prewarm_here(worker, tenant_id, ENGINE_BUILD, told)}
+    alive = asked
+    while (asked & alive) - told_by.keys() and worker.clock.tick() < until:
+        work.rest(0.2)
+        with worker.ledger.read() as tx:
+            told_by |= fleet.answers(tx, order.number)
+            alive = {report.process for report in fleet.alive(tx)}
+    workers = [told_by[name] for name in sorted(told_by) if told_by[name]["result"] == "done"]
+    unable = [{"worker": name} | told_by[name] for name in sorted(told_by) if told_by[name]["result"] != "done"]
+    sums = {word: sum(one[word] for one in workers) for word in ("loaded", "skipped", "evicted", "failed", "left")}
+    here = {"cached": len(worker.vectors), "worker": worker.name}
+    return sums | here | {"workers": workers, "unable": unable, "silent": sorted(asked - told_by.keys())}
 
 
 def probe(work: Work) -> None:

@@ -11,7 +11,7 @@ from billiard import current_process
 
 from foundation.errors import Failure
 from foundation.telemetry import ChunkHandedBack, ChunkSettled, CommitStale, RetryDelayed, RingDropped, WorkAbandoned, emit, logger
-from ledger import audit, budgets, jobs, line, superseded, vectors
+from ledger import audit, budgets, heat, jobs, line, superseded, vectors
 from ledger.budgets import Budget
 from ledger.jobs import Claimed, Settled
 from ledger.session import Tx
@@ -177,7 +177,7 @@ def _commit(work: Work, verb: Callable[[Tx], Settled | None]) -> Settled | None:
                     if claimed.kind == Kind.MIGRATION:
                         superseded.remember(tx, claimed.tenant_id, claimed.job_id, work.vectors)
                     vectors.put(tx, claimed.tenant_id, work.vectors, claimed.job_id)
-                    vectors.count_hits(tx, work.hits)
+                    heat.count_hits(tx, work.hits)
                 elif doubted:
                     settled = jobs.recorded(tx, claimed)
                 return settled

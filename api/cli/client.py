@@ -18,6 +18,7 @@ from foundation.errors import CODES, Failure
 
 Json = dict[str, Any]
 Answer = TypeVar("Answer")
+_CACHE = "/api/v1/health/features/cache"
 TERMINAL = frozenset({"succeeded", "partial", "failed", "cancelled"})
 _PATIENCE_SECONDS = 30.0
 """How long a request that may be repeated waits for an API that restarts."""
@@ -182,6 +183,24 @@ class Client:
 
     def resume(self, queue: str, admin_token: str) -> Json:
         return self._ask("POST", f"/api/v1/queues/{_step(queue)}/resume", headers={"X-Admin-Token": admin_token})
+
+    # the index and the caches
+
+    def index_health(self) -> Json:
+        return self._ask_patiently("GET", "/api/v1/health/faiss/health")
+
+    def recover_index(self, admin_token: str) -> Json:
+        return self._ask("POST", "/api/v1/health/faiss/recover", headers={"X-Admin-Token": admin_token})
+
+    def cache_tuning(self, admin_token: str) -> Json:
+        return self._ask_patiently("GET", f"{_CACHE}/tuning", headers={"X-Admin-Token": admin_token})
+
+    def apply_cache(self, change: Json | None, dry_run: bool, admin_token: str) -> Json:
+        how = {"params": {"dry_run": dry_run}, "headers": {"X-Admin-Token": admin_token}}
+        return self._ask("PATCH", f"{_CACHE}/apply", **how, **({"json": change} if change else {}))
+
+    def roll_cache_back(self, admin_token: str) -> Json:
+        return self._ask("POST", f"{_CACHE}/rollback", headers={"X-Admin-Token": admin_token})
 
     def chaos(self, fault: str, seconds: float, admin_token: str) -> Json:
         return self._ask("POST", "/api/v1/chaos", json={"fault": fault, "seconds": seconds}, headers={"X-Admin-Token": admin_token})

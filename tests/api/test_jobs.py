@@ -133,7 +133,9 @@ def test_prewarm_loads_the_hottest_vectors_up_to_its_limit(stack: Stack) -> None
     assert stack.wait(job["id"])["state"] == "succeeded"
     (item,) = stack.items(job["id"])
     catalogue()["prewarm"].answers.model_validate(item["result"])
-    assert item["result"]["loaded"] == 3
+    assert len(item["result"]["workers"]) == 2
+    assert {one["loaded"] + one["skipped"] for one in item["result"]["workers"]} == {3}
+    assert item["result"]["silent"] == []
 
 
 def test_submitting_twice_with_one_key_is_one_job(stack: Stack) -> None:

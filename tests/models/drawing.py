@@ -5,6 +5,7 @@ from __future__ import annotations
 from ledger.states import BIRTH, TABLES, ended
 from tests.models.moves import MADE_BY, WHO
 from tests.stack import ROOT
+from workers.index.failover import MOVES
 
 PAGE = ROOT / "docs" / "states.md"
 
@@ -27,8 +28,22 @@ _WORDS = {
 }
 
 
+_ENGINE = """## The fast index of a worker process
+
+From `workers/index/failover.py`, and in the memory of the process alone: the ledger holds what it tells of it. In every state but `healthy`
+the exact index answers, and answers say `"engine": "degraded"`. `held`: a recovery by hand runs, so nothing is tried by itself. What
+stands in the table and nowhere else is refused; a search that fails in any other state than `healthy` began before and changes nothing.
+"""
+
+
 def page() -> str:
-    return "\n".join([_HEAD, *(f"{_WORDS[table]}\n\n{_picture(table)}\n\n{_who(table)}\n" for table in TABLES)])
+    return "\n".join([_HEAD, *(f"{_WORDS[table]}\n\n{_picture(table)}\n\n{_who(table)}\n" for table in TABLES), _ENGINE, _engine()])
+
+
+def _engine() -> str:
+    lines = ["```mermaid", "stateDiagram-v2", "    direction LR", "    [*] --> healthy"]
+    moves = [(old, event, new) for old, events in MOVES.items() for event, (new, _) in events.items() if new is not old]
+    return "\n".join([*lines, *(f"    {old} --> {new}: {event}" for old, event, new in moves), "```", ""])
 
 
 def _picture(table: str) -> str:
