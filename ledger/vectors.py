@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ledger.epochs import Shelf, note
 from ledger.parts import in_bites
 from ledger.rows import files, parts, vectors
 from ledger.session import Tx
@@ -37,7 +38,7 @@ class PartVector:
 
 
 def put(tx: Tx, tenant_id: str, new: Iterable[Vector]) -> None:
-    """Store vectors; one that is there already is replaced (a forced extraction, or a second attempt)."""
+    """Store vectors; one that is there already is replaced (a forced extraction, or a second attempt). Last in a transaction."""
     rows = [
         {
             "tenant_id": tenant_id,
@@ -50,7 +51,7 @@ def put(tx: Tx, tenant_id: str, new: Iterable[Vector]) -> None:
             "created_at": tx.now,
         }
         # One order everywhere, so that two chunks with common files never wait for each other.
-        for v in sorted({(v.sha256, v.feature_version, v.engine_build): v for v in new}.values(), key=lambda v: v.sha256)
+        for _, v in sorted({(v.sha256, v.feature_version, v.engine_build): v for v in new}.items())
     ]
     if not rows:
         return
@@ -63,6 +64,11 @@ def put(tx: Tx, tenant_id: str, new: Iterable[Vector]) -> None:
         ),
         rows,
     )
+    shelves: dict[Shelf, list[str]] = {}
+    for row in rows:
+        shelves.setdefault(Shelf(tenant_id, row["feature_version"], row["engine_build"]), []).append(row["sha256"])
+    for shelf in sorted(shelves):
+        note(tx, shelf, shelves[shelf])
 
 
 def results(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build: str) -> dict[str, dict[str, Any]]:

@@ -176,8 +176,8 @@ def _commit(work: Work, verb: Callable[[Tx], Settled | None]) -> Settled | None:
             with worker.ledger.write() as tx:
                 settled = verb(tx)
                 if settled is not None:
-                    vectors.put(tx, claimed.tenant_id, work.vectors)
                     vectors.count_hits(tx, work.hits)
+                    vectors.put(tx, claimed.tenant_id, work.vectors)
                 elif doubted:
                     settled = jobs.recorded(tx, claimed)
                 return settled
