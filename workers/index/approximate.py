@@ -62,9 +62,9 @@ def _told_as(reason: Reason) -> Iterator[None]:
 class ApproximateIndex:
     """Rows of one width. Up to `flat_max` of them the answers are exact."""
 
-    def __init__(self, width: int, flat_max: int = FLAT_MAX) -> None:
+    def __init__(self, width: int, flat_max: int = FLAT_MAX, goal: float = GOAL) -> None:
         self._faiss = faiss_here()
-        self._width, self._flat_max = width, flat_max
+        self._width, self._flat_max, self._goal = width, flat_max, goal
         self._places = Places()
         self._flat: Any = self._faiss.IndexFlatL2(width)
         self._lists: Any = None  # the IVF index, where there is one; the flat one is empty then
@@ -185,7 +185,7 @@ class ApproximateIndex:
         while True:
             near, _ = self._lists.search(sample, first, params=self._faiss.SearchParametersIVF(nprobe=self.probes))
             recall = float((near <= reach)[:, 1:].mean())
-            if recall >= GOAL or self.probes >= self._lists.nlist:
+            if recall >= self._goal or self.probes >= self._lists.nlist:
                 break
             self.probes = min(2 * self.probes, self._lists.nlist)
         logger.info("an index of %s vectors has %s lists and looks into %s: recall %.4f", len(rows), self._lists.nlist, self.probes, recall)
