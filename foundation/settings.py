@@ -143,8 +143,7 @@ class IndexSettings(_Section):
 
     model_config = _section("INDEX")
     engine: Literal["approximate", "exact", "pgvector"] = Field(
-        "approximate",
-        description="approximate: faiss, exact answers up to CADMILL_INDEX_FLAT_MAX vectors; exact: numpy; pgvector: PostgreSQL with pgvector",
+        "approximate", description="approximate: faiss (exact up to CADMILL_INDEX_FLAT_MAX vectors); exact: numpy; pgvector: PostgreSQL"
     )
     flat_max: int = Field(100_000, ge=1, description="vectors of a family that faiss compares one by one; above it the nearest lists only")
     hnsw_above: int = Field(20_000, ge=0, description="vectors of a family above which pgvector gets an HNSW index")

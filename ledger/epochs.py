@@ -93,17 +93,21 @@ def count(tx: Tx, shelf: Shelf) -> int:
 
 def remove(tx: Tx, shelf: Shelf, sha256s: Sequence[str]) -> int:
     """Remove vectors; how many were there. Last in a transaction."""
-    gone = in_bites(
-        tx, sorted(sha256s), lambda bite: delete(vectors).where(*_of(vectors, shelf), vectors.c.sha256.in_(bite)).returning(vectors.c.sha256)
-    )
+    these = sorted(sha256s)
+    held = select(vectors.c.sha256).where(*_of(vectors, shelf)).order_by(vectors.c.sha256).with_for_update()  # in the order of `put`
+    in_bites(tx, these, lambda bite: held.where(vectors.c.sha256.in_(bite)))
+    removal = delete(vectors).where(*_of(vectors, shelf)).returning(vectors.c.sha256)
+    gone = in_bites(tx, these, lambda bite: removal.where(vectors.c.sha256.in_(bite)))
     note(tx, shelf, [row.sha256 for row in gone], removed=True)
     return len(gone)
 
 
 def remove_file(tx: Tx, sha256: str) -> None:
     """Remove every vector of a file, whoever has one. Last in a transaction, but for the file's own row, which must be held."""
-    gone = tx.execute(delete(vectors).where(vectors.c.sha256 == sha256).returning(*(vectors.c[name] for name in Shelf._fields)))
-    for shelf in sorted(Shelf(*row) for row in gone.all()):
+    gone = tx.execute(
+        delete(vectors).where(vectors.c.sha256 == sha256).returning(vectors.c.tenant_id, vectors.c.feature_version, vectors.c.engine_build)
+    )
+    for shelf in sorted(Shelf(row[0], row[1], row[2]) for row in gone.all()):
         note(tx, shelf, [sha256], removed=True)
 
 
@@ -113,14 +117,18 @@ def forget_removals(tx: Tx, before: float) -> int | None:
     row = tx.first(old)
     if row is None:
         return None
-    shelf = Shelf(*row)
+    shelf = Shelf(row[0], row[1], row[2])
     tx.execute(select(epochs.c.number).where(*_of(epochs, shelf)).with_for_update())
     chosen = select(vector_changes.c.sha256).where(*_of(vector_changes, shelf), vector_changes.c.removed_at < before).limit(_FORGOTTEN)
-    gone = tx.execute(
-        delete(vector_changes)
-        .where(*_of(vector_changes, shelf), vector_changes.c.sha256.in_(chosen), vector_changes.c.removed_at < before)
-        .returning(vector_changes.c.number)
-    ).scalars().all()
+    gone = (
+        tx.execute(
+            delete(vector_changes)
+            .where(*_of(vector_changes, shelf), vector_changes.c.sha256.in_(chosen), vector_changes.c.removed_at < before)
+            .returning(vector_changes.c.number)
+        )
+        .scalars()
+        .all()
+    )
     highest = max(gone, default=0)
     tx.execute(update(epochs).where(*_of(epochs, shelf), epochs.c.floor < highest).values(floor=highest))
     return len(gone)

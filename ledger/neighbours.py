@@ -33,7 +33,8 @@ def prepare(ledger: Ledger, width: int) -> None:
             tx.execute(
                 text(
                     f"CREATE TABLE IF NOT EXISTS {_table(width)} "
-                    f"(space text NOT NULL, key text COLLATE \"C\" NOT NULL, embedding vector({int(width)}) NOT NULL, PRIMARY KEY (space, key))"
+                    f'(space text NOT NULL, key text COLLATE "C" NOT NULL, embedding vector({int(width)}) NOT NULL, '
+                    "PRIMARY KEY (space, key))"
                 )
             )
     except DBAPIError as error:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.epochs import Shelf, note
 from ledger.parts import in_bites
-from ledger.rows import files, parts, vectors
+from ledger.rows import vectors
 from ledger.session import Tx
 
 
@@ -23,18 +23,6 @@ class Vector:
     family: str
     vector: bytes  # float32, little endian
     result: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class PartVector:
-    """A part that has a vector."""
-
-    part_id: str
-    name: str
-    sha256: str
-    family: str
-    format: str
-    written: float  # when its vector was, in seconds since the epoch
 
 
 def put(tx: Tx, tenant_id: str, new: Iterable[Vector]) -> None:
@@ -66,7 +54,7 @@ def put(tx: Tx, tenant_id: str, new: Iterable[Vector]) -> None:
     )
     shelves: dict[Shelf, list[str]] = {}
     for row in rows:
-        shelves.setdefault(Shelf(tenant_id, row["feature_version"], row["engine_build"]), []).append(row["sha256"])
+        shelves.setdefault(Shelf(tenant_id, str(row["feature_version"]), str(row["engine_build"])), []).append(str(row["sha256"]))
     for shelf in sorted(shelves):
         note(tx, shelf, shelves[shelf])
 
@@ -77,21 +65,10 @@ def results(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build:
     return {row.sha256: row.result for row in rows}
 
 
-def gallery(tx: Tx, tenant_id: str, version: str, build: str) -> list[PartVector]:
-    """Every part of a tenant that has a vector in this feature version and engine build, oldest first."""
-    query = (
-        select(parts.c.id, parts.c.name, vectors.c.sha256, vectors.c.family, files.c.format, vectors.c.created_at)
-        .join(vectors, (vectors.c.sha256 == parts.c.sha256) & (vectors.c.tenant_id == parts.c.tenant_id))
-        .join(files, files.c.sha256 == parts.c.sha256)
-        .where(
-            parts.c.tenant_id == tenant_id,
-            parts.c.deleted_at.is_(None),
-            vectors.c.feature_version == version,
-            vectors.c.engine_build == build,
-        )
-        .order_by(parts.c.id)
-    )
-    return [PartVector(*row) for row in tx.execute(query)]
+def written(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build: str) -> dict[str, float]:
+    """When the vectors of these files were written, in seconds since the epoch, by file."""
+    rows = in_bites(tx, sha256s, lambda bite: select(vectors.c.sha256, vectors.c.created_at).where(_these(tenant_id, version, build, bite)))
+    return {row.sha256: row.created_at for row in rows}
 
 
 def load(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build: str) -> dict[str, bytes]:

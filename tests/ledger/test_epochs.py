@@ -109,7 +109,9 @@ def _forget(ledger: Ledger, before: float) -> int | None:
         return epochs.forget_removals(tx, before)
 
 
-def test_numbers_become_visible_in_their_order_and_nobody_waits_for_ever(desk: Desk, shelf: Shelf, new_ledger: Callable[..., Ledger]) -> None:
+def test_numbers_become_visible_in_their_order_and_nobody_waits_for_ever(
+    desk: Desk, shelf: Shelf, new_ledger: Callable[..., Ledger]
+) -> None:
     """Writers of common files on two shelves, a remover and a forgetter, while a reader follows: it never misses a change."""
     other = shelf._replace(feature_version="v4")
     faults: list[BaseException] = []

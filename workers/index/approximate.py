@@ -120,8 +120,9 @@ class ApproximateIndex:
 
     def _stored(self) -> Floats32:
         """The rows of the flat index, as it holds them."""
-        count = self._flat.ntotal * self._width
-        rows: Floats32 = self._faiss.rev_swig_ptr(self._flat.get_xb(), count).reshape(-1, self._width) if count else np.empty((0, self._width))
+        if not self._flat.ntotal:
+            return np.empty((0, self._width), dtype=np.float32)
+        rows: Floats32 = self._faiss.rev_swig_ptr(self._flat.get_xb(), self._flat.ntotal * self._width).reshape(-1, self._width)
         return rows
 
     def _in_all(self, asked: Floats32, k: int) -> list[list[Hit]]:
@@ -161,7 +162,7 @@ class ApproximateIndex:
     def _make_lists(self) -> None:
         """Learn centres from a sample, the same each time for the same vectors, and give each vector to the list of its centre."""
         at, rows = self._all()
-        count = max(1, round(_LISTS * math.sqrt(len(rows))))
+        count = min(round(_LISTS * math.sqrt(len(rows))), len(rows))
         dice = np.random.default_rng(len(rows))
         some = dice.choice(len(rows), min(len(rows), _TRAINED * count), replace=False)
         centres = self._faiss.IndexFlatL2(self._width)

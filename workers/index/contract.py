@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,29 @@ class Index(Protocol):
         ...
 
     def __len__(self) -> int: ...
+
+
+class Portion(NamedTuple):
+    """What changed in a space up to a number: files that left it, and new ones with their rows, (n, d)."""
+
+    number: int
+    gone: list[str]
+    keys: list[str]
+    matrix: Floats32
+
+
+@runtime_checkable
+class Lasting(Index, Protocol):
+    """An index that outlives this process, and is brought further by whichever one comes first (`pgvector.py`)."""
+
+    @property
+    def number(self) -> int:
+        """The epoch it has come to."""
+        ...
+
+    def reach(self, before: int, portions: Iterable[Portion], afresh: bool) -> bool:
+        """Take portions in, all or none, `afresh` instead of what is there. False, and nothing is done, if it is not at `before`."""
+        ...
 
 
 def checked(matrix: Floats32, width: int) -> Floats32:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ledger import neighbours
 from ledger.session import Ledger
-from workers.index.contract import Floats32, Hit, checked, newest
+from workers.index.contract import Floats32, Hit, Portion, checked, newest
 
 HNSW_ABOVE = 20_000
 """Vectors above which a space gets an HNSW index. Below it every row is looked at, and answers are exact as far as float32 goes."""
@@ -56,26 +56,22 @@ class PgvectorIndex:
         with self._ledger.read() as tx:
             return neighbours.number(tx, self._space)
 
-    def reach(self, before: int, number: int, gone: Sequence[str], keys: Sequence[str], matrix: Floats32) -> bool:
-        """Bring the rows from one epoch to a later one, in one commit. False: they are not at `before`, somebody else was at it."""
-        once, rows = newest(keys, checked(matrix, self._width))
+    def reach(self, before: int, portions: Iterable[Portion], afresh: bool) -> bool:
+        """Take portions in, in one commit, `afresh` instead of what is there. False: somebody else has brought the rows further."""
         with self._ledger.write() as tx:
             if neighbours.number(tx, self._space, lock=True) != before:
                 return False
-            if before == 0:
+            if afresh:
                 neighbours.clear(tx, self._space, self._width)
-            neighbours.remove(tx, self._space, self._width, gone)
-            for start in range(0, len(once), _BITE):
-                bite = slice(start, start + _BITE)
-                neighbours.put(tx, self._space, self._width, once[bite], rows[bite].tolist())
+            number = before
+            for portion in portions:
+                keys, rows = newest(portion.keys, checked(portion.matrix, self._width))
+                neighbours.remove(tx, self._space, self._width, portion.gone)
+                neighbours.put(tx, self._space, self._width, keys, rows.tolist())
+                number = portion.number
             neighbours.reach(tx, self._space, number)
         self._hasten()
         return True
-
-    def clear(self) -> None:
-        with self._ledger.write() as tx:
-            neighbours.number(tx, self._space, lock=True)
-            neighbours.clear(tx, self._space, self._width)
 
     def _hasten(self) -> None:
         with self._ledger.write() as tx:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import numpy.typing as npt
 Keys = npt.NDArray[np.bytes_]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 KEY = np.dtype("S64")  # a SHA-256 in hex
 _FEW = 10_000  # keys that are kept in a dictionary before all are sorted anew
@@ -25,7 +27,7 @@ class Places:
         """`keys`: those of the first places, each once, in ascending order."""
         first = np.empty(0, KEY) if keys is None else keys
         self._keys, self._used = first, len(first)
-        self._there = np.ones(len(first), dtype=np.bool_)
+        self._there: Flags = np.ones(len(first), dtype=np.bool_)
         self._count = len(first)
         self._sorted = first  # what can be searched by halving
         self._order: Integers | None = None  # the places of the sorted keys; none: they stand in that order
@@ -96,9 +98,9 @@ class Places:
             self._there = enlarged(self._there, self._used, room)
 
 
-def enlarged(array: npt.NDArray[np.generic], used: int, room: int) -> npt.NDArray[np.generic]:
+def enlarged(array: npt.NDArray[Scalar], used: int, room: int) -> npt.NDArray[Scalar]:
     """A copy with room for so many rows, the used ones filled, the others zero."""
-    larger = np.zeros((room, *array.shape[1:]), dtype=array.dtype)
+    larger: npt.NDArray[Scalar] = np.zeros((room, *array.shape[1:]), dtype=array.dtype)
     larger[:used] = array[:used]
     return larger
 

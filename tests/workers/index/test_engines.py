@@ -12,7 +12,7 @@ from foundation.errors import Failure
 from foundation.settings import Settings
 from ledger.session import Ledger
 from workers.index.approximate import ApproximateIndex
-from workers.index.contract import Floats32, Hit, Index, IndexFailure
+from workers.index.contract import Floats32, Hit, Index, IndexFailure, Portion
 from workers.index.exact import ExactIndex
 from workers.index.pgvector import PgvectorIndex
 
@@ -202,20 +202,21 @@ def test_pgvector_finds_nearly_all_with_hnsw_and_remembers_how_far_it_has_come(p
     keys = [key(n) for n in range(2000)]
     index = PgvectorIndex(pgvector_ledger, "of a tenant's: v4/1", WIDTH, hnsw_above=1000)
     assert index.number == 0
-    assert index.reach(0, 5, [], keys, matrix)
+    halves = [Portion(4, [], keys[:1000], matrix[:1000]), Portion(5, [], keys[1000:], matrix[1000:])]
+    assert index.reach(0, halves, afresh=True)
     again = PgvectorIndex(pgvector_ledger, "of a tenant's: v4/1", WIDTH, hnsw_above=1000)
     assert (again.number, len(again)) == (5, 2000)
-    assert not again.reach(4, 6, keys, [], matrix[:0])
-    assert again.reach(5, 6, keys[:100], keys[100:101], matrix[:1])
+    assert not again.reach(4, [Portion(6, keys, [], matrix[:0])], afresh=False)
+    assert again.reach(5, [Portion(6, keys[:101], keys[100:101], matrix[:1])], afresh=False)
     assert (index.number, len(index)) == (6, 1900)
-    queries = rows(40, seed=9)
+    queries = matrix[200:240] + rows(40, seed=9) * np.float32(0.05)
     right = brute(keys[101:], matrix[101:], queries, 10)
     found = index.search(queries, 10)
     shares = [len({hit.key for hit in a} & {hit.key for hit in b}) / 10 for a, b in zip(right, found, strict=True)]
     assert np.mean(shares) >= 0.95
     assert index.search(matrix[:1], 1)[0][0] == Hit(keys[100], 0.0)
-    index.clear()
-    assert (index.number, len(index)) == (0, 0)
+    assert index.reach(6, [Portion(9, [], keys[:1], matrix[:1])], afresh=True)
+    assert (again.number, len(again)) == (9, 1)
 
 
 def test_a_database_without_the_extension_says_so(tmp_path: Any) -> None:
