@@ -117,7 +117,7 @@ def forget_removals(tx: Tx, before: float) -> int | None:
     row = tx.first(old)
     if row is None:
         return None
-    shelf = Shelf(row[0], row[1], row[2])
+    shelf = Shelf(*map(str, row))
     tx.execute(select(epochs.c.number).where(*_of(epochs, shelf)).with_for_update())
     chosen = select(vector_changes.c.sha256).where(*_of(vector_changes, shelf), vector_changes.c.removed_at < before).limit(_FORGOTTEN)
     gone = (

@@ -72,9 +72,11 @@ def load(directory: Path, shelf: Shelf, width: int) -> Snapshot | None:
     try:
         with source.open("rb") as stream:
             told = json.loads(stream.read(_HEADER_BYTES))
-        wanted = {"format": FORMAT, **shelf._asdict(), "width": width}
+        if told["format"] != FORMAT:
+            return None  # of another release of ours
+        wanted = {**shelf._asdict(), "width": width}
         if {name: told[name] for name in wanted} != wanted:
-            raise IndexFailure("corruption", "the header is of another format, shelf or width")
+            raise IndexFailure("corruption", "the header is of another shelf or width")
         content = {Family(name): _read(source, told["families"][name], width) for name in told["families"]}
         return Snapshot(int(told["number"]), content)
     except FileNotFoundError as error:
