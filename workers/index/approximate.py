@@ -20,7 +20,7 @@ import numpy as np
 
 from foundation.telemetry import logger
 from workers.index.contract import Floats32, Hit, IndexFailure, Reason, checked, newest
-from workers.index.exact import nearest
+from workers.index.exact import distances, in_runs, nearest
 from workers.index.places import Integers, Places, told
 
 FLAT_MAX = 100_000
@@ -127,17 +127,27 @@ class ApproximateIndex:
 
     def _in_all(self, asked: Floats32, k: int) -> list[list[Hit]]:
         most = min(self._places.used, k + _MARGIN)
-        apart, places = self._flat.search(asked, most)
-        rows = self._stored()
-        found = []
-        for query, near, at in zip(asked, apart, places, strict=True):
-            # the k-th, as far as rounding lets it be; nearer ones than that may have been missed only if the last one found is nearer, too
-            limit = float(near[k - 1]) * (1.0 + 2.0 * _ROUNDOFF * (self._width + 4)) + _UNDERFLOW
-            if most < self._places.used and near[-1] <= limit:
-                _, _, at = self._flat.range_search(query[None], np.nextafter(np.float32(limit), np.float32(np.inf)))
-            at = at[self._places.there[at]]
-            found.append(nearest(query, rows[at], self._places.keys(at), k))
+        rounded, places = self._flat.search(asked, most)
+        # The k-th, as far as rounding lets it be: nearer ones than that can have been missed only where the last one found is nearer, too.
+        limit = rounded[:, k - 1].astype(np.float64) * (1.0 + 2.0 * _ROUNDOFF * (self._width + 4)) + _UNDERFLOW
+        apart = distances(asked[:, None, :], self._stored()[places])
+        apart[~self._places.there[places]] = np.inf
+        order = np.argsort(apart, axis=1, kind="stable")
+        apart, places = np.take_along_axis(apart, order, axis=1), np.take_along_axis(places, order, axis=1)
+        keys = self._places.keys(places)
+        for row in np.flatnonzero((apart[:, 1:] == apart[:, :-1]).any(axis=1)):
+            keys[row] = keys[row][np.lexsort((keys[row], apart[row]))]
+        found = in_runs(keys[:, :k], apart[:, :k])
+        if most < self._places.used:
+            for row in np.flatnonzero(rounded[:, -1] <= limit):
+                found[row] = self._within(asked[row], limit[row], k)
         return found
+
+    def _within(self, query: Floats32, limit: float, k: int) -> list[Hit]:
+        """The k nearest of all that lie within a squared distance."""
+        _, _, at = self._flat.range_search(query[None], float(np.nextafter(np.float32(limit), np.float32(np.inf))))
+        at = at[self._places.there[at]]
+        return nearest(query, self._stored()[at], self._places.keys(at), k)
 
     # -- lists
 
@@ -151,8 +161,7 @@ class ApproximateIndex:
         keys = self._places.keys(places)
         for row in np.flatnonzero((apart[:, 1:] == apart[:, :-1]).any(axis=1)):
             keys[row] = keys[row][np.lexsort((keys[row], apart[row]))]
-        hits = list(map(Hit, told(keys.ravel()), np.sqrt(apart.astype(np.float64)).ravel().tolist()))
-        return [hits[start : start + k] for start in range(0, len(hits), k)]
+        return in_runs(keys, np.sqrt(apart.astype(np.float64)))
 
     def _probes_for(self, k: int) -> int:
         """As many lists as the first ten need, and more where k is so large that these hold too few to choose from."""
