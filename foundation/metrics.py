@@ -26,6 +26,13 @@ _MIGRATED = Histogram(
     "vector_migrate_dimension_delta", "Slots gained or lost by vectors that were migrated", ["way"],
     buckets=(-16, -14, -8, -6, -2, 0, 2, 6, 8, 14, 16),  # every difference that two feature versions can have
 )  # fmt: skip
+_GALLERIES = Counter("cadmill_galleries_made", "Galleries that workers loaded, by where from", ["source"])
+_SAVED = Histogram(
+    "batch_similarity_parallel_savings_seconds",
+    "What searching a batch in parallel saved against its serial run, measured on a slice of it; below zero: lost",
+    buckets=(-10, -1, -0.1, -0.01, 0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
+)
+_BATCHES = Counter("batch_similarity", "Batches of queries, by how they were searched", ["way"])
 _CRASHES = Counter("cadmill_engine_crashes", "Processes killed by the file they read", ["quarantined"])
 _ABANDONED = Counter("cadmill_work_abandoned", "Worker processes ended because they would not let go of work that was no longer theirs")
 _DELAYED = Counter("cadmill_retries_delayed", "Retries that wait for the budget of a dependency", ["dependency"])
@@ -76,6 +83,12 @@ def count(event: Event) -> None:
             _PREVIEWS.labels(event.format).observe(event.seconds)
         case telemetry.VectorMigrated():
             _MIGRATED.labels(event.way).observe(event.delta)
+        case telemetry.GalleryMade(source=source):
+            _GALLERIES.labels(source).inc()
+        case telemetry.BatchSearched(way=way, saved=saved):
+            _BATCHES.labels(way).inc()
+            if saved is not None:
+                _SAVED.observe(saved)
         case telemetry.EngineCrashed(quarantined=quarantined):
             _CRASHES.labels("yes" if quarantined else "no").inc()
         case telemetry.WorkAbandoned():

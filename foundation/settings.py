@@ -171,6 +171,31 @@ class CacheSettings(_Section):
     )
 
 
+class IndexSettings(_Section):
+    """How similar parts are searched for."""
+
+    model_config = _section("INDEX")
+    engine: Literal["approximate", "exact", "pgvector"] = Field(
+        "approximate", description="approximate: faiss (exact up to CADMILL_INDEX_FLAT_MAX vectors); exact: numpy; pgvector: PostgreSQL"
+    )
+    flat_max: int = Field(100_000, ge=1, description="vectors of a family that faiss compares one by one; above it the nearest lists only")
+    hnsw_above: int = Field(20_000, ge=0, description="vectors of a family above which pgvector gets an HNSW index")
+    memory_bytes: int = Field(2_000_000_000, ge=1, description="galleries a worker process keeps; the least recently used leave first")
+    snapshot_above: int = Field(20_000, ge=0, description="vectors above which a gallery is kept on disk too, to be there sooner")
+    parallel_threshold: int = Field(
+        50,
+        ge=1,
+        validation_alias=AliasChoices("BATCH_SIMILARITY_PARALLEL_THRESHOLD", "parallel_threshold"),
+        description="queries of a chunk above which they are searched in parallel, where that pays",
+    )
+    parallel_workers: int = Field(
+        4,
+        ge=1,
+        validation_alias=AliasChoices("BATCH_SIMILARITY_PARALLEL_WORKERS", "parallel_workers"),
+        description="threads that search in parallel, at most one a processor",
+    )
+
+
 class WebhookSettings(_Section):
     model_config = _section("WEBHOOK")
     allow_private: bool = Field(False, description="1: callbacks may go to private and loopback addresses, and by http")
@@ -241,6 +266,7 @@ class Settings(BaseModel):
     features: FeatureSettings = Field(default_factory=FeatureSettings)
     recovery: RecoverySettings = Field(default_factory=RecoverySettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
+    index: IndexSettings = Field(default_factory=IndexSettings)
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     process: ProcessSettings = Field(default_factory=ProcessSettings)

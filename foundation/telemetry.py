@@ -107,6 +107,24 @@ class FeaturesExtracted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class GalleryMade(Event):
+    """A worker holds the vectors of a shelf now: from its snapshot or from the ledger."""
+
+    source: str
+    vectors: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSearched(Event):
+    """Queries that were searched together. `saved`: seconds against the serial run of the same batch, where it was run in parallel."""
+
+    queries: int
+    way: str  # parallel, or serial and why: small batch, one processor, does not pay
+    saved: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class PreviewDrawn(Event):
     format: str
     seconds: float

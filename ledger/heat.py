@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, func, select, update
 
 from ledger.parts import in_bites
-from ledger.rows import items, jobs, parts, vectors
+from ledger.rows import items, jobs, native, parts, vectors
 from ledger.session import Tx
-from ledger.vectors import native
 
 _BATCHES = 20  # similarity jobs that count as recent
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation.clock import iso
@@ -126,8 +126,33 @@ def select_ids(tx: Tx, tenant_id: str, selector: dict[str, Any], limit: int) -> 
     """Ids and bytes of the tenant's parts that match a selector: {"parts": [ids]}, {"labels": {...}}, {"format": ...} or {}."""
     if selector.get("parts"):
         return sizes(tx, tenant_id, selector["parts"])
-    query = _mine(tenant_id).order_by(parts.c.id).limit(limit)
-    query = query.where(files.c.format == selector["format"]) if selector.get("format") else query
-    for name, value in (selector.get("labels") or {}).items():
-        query = query.where(parts.c.labels[name].as_string() == value)
+    query = _mine(tenant_id).where(*matching(selector)).order_by(parts.c.id).limit(limit)
     return {row.id: row.bytes for row in tx.execute(query)}
+
+
+def matching(selector: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    """Conditions on a part: {"labels": {...}}, {"format": ...}, both or neither."""
+    wanted = [parts.c.labels[name].as_string() == value for name, value in (selector.get("labels") or {}).items()]
+    return [*wanted, files.c.format == selector["format"]] if selector.get("format") else wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A part by which a file is known."""
+
+    id: str
+    name: str
+    sha256: str
+
+
+def of_files(tx: Tx, tenant_id: str, sha256s: Sequence[str], selector: Mapping[str, Any]) -> list[Named]:
+    """The tenant's live parts of these files that match a selector, oldest first."""
+    found = in_bites(tx, sha256s, lambda bite: _mine(tenant_id).where(parts.c.sha256.in_(bite), *matching(selector)))
+    return [Named(row.id, row.name, row.sha256) for row in sorted(found, key=lambda row: row.id)]
+
+
+def files_of(tx: Tx, tenant_id: str, selector: Mapping[str, Any], limit: int) -> list[str]:
+    """Files of the tenant's live parts that match a selector, at most so many."""
+    chosen = select(parts.c.sha256).join(files, files.c.sha256 == parts.c.sha256)
+    mine = chosen.where(parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None), *matching(selector))
+    return list(tx.execute(mine.distinct().limit(limit)).scalars())

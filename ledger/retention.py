@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ledger import epochs
 from ledger.files import FileStore
 from ledger.parts import in_bites
-from ledger.rows import chunks, files, idempotency, items, jobs, parts, quarantine, schedule_slots, superseded, vectors
+from ledger.rows import chunks, files, idempotency, items, jobs, parts, quarantine, schedule_slots, superseded
 from ledger.session import Ledger, Tx
 from ledger.states import ended
 
@@ -141,9 +142,9 @@ def _remove(ledger: Ledger, store: FileStore, sha256: str, before: float) -> boo
         if row is None or tx.connection.scalar(select(_wanted(sha256, before))):
             return False
         tx.execute(delete(superseded).where(superseded.c.sha256 == sha256))
-        tx.execute(delete(vectors).where(vectors.c.sha256 == sha256))
         tx.execute(delete(quarantine).where(quarantine.c.sha256 == sha256))
         tx.execute(delete(parts).where(parts.c.sha256 == sha256))
+        epochs.remove_file(tx, sha256)
         tx.execute(delete(files).where(files.c.sha256 == sha256))
         store.put_aside(sha256)
     return True

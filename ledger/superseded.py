@@ -17,11 +17,11 @@ from foundation.clock import iso
 from foundation.errors import Failure
 from ledger import audit, vectors
 from ledger.parts import in_bites
-from ledger.rows import jobs, superseded
+from ledger.rows import PROJECTED, jobs, superseded
 from ledger.rows import vectors as rows
 from ledger.session import Tx
 from ledger.states import ended
-from ledger.vectors import PROJECTED, Vector
+from ledger.vectors import Vector
 
 BITE = 500  # vectors of a transaction
 _TOLD = 20  # jobs of a conflict
@@ -118,8 +118,8 @@ def put_back(tx: Tx, tenant_id: str, job_id: str) -> PutBack | None:
     in_bites(tx, keys, lambda some: _gone(tx, job_id, some), size=300)
     told = PutBack(len(before), len(here) - len(before), len(bite) - len(here))
     audit.record(tx, tenant_id, "api", "vectors.put_back", job_id, restored=told.restored, removed=told.removed, kept=told.kept)
-    vectors.put_back(tx, tenant_id, [_row(row) for row in before])
-    vectors.remove(tx, tenant_id, [key for key, row in zip(keys, bite, strict=True) if key in ours and row.vector is None])
+    gone = [key for key, row in zip(keys, bite, strict=True) if key in ours and row.vector is None]
+    vectors.put_back(tx, tenant_id, [_row(row) for row in before], gone)
     return told
 
 

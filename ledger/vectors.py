@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, null, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, delete, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ledger.epochs import Shelf, note
 from ledger.parts import in_bites
-from ledger.rows import files, parts, vectors
+from ledger.rows import CUT as CUT
+from ledger.rows import EXTRACTED as EXTRACTED
+from ledger.rows import PROJECTED as PROJECTED
+from ledger.rows import files, native, parts, vectors
 from ledger.session import Tx
 
-EXTRACTED, CUT, PROJECTED = "extracted", "cut", "projected"
 _SAMPLE = 500  # results of which a median is taken
 _NAMED = 900  # of the parts that a selector names, spread evenly, so many are looked at
 
@@ -43,20 +46,9 @@ class Stored:
     provenance: str = EXTRACTED
 
 
-@dataclass(frozen=True, slots=True)
-class PartVector:
-    """A part that has a vector."""
-
-    part_id: str
-    name: str
-    sha256: str
-    family: str
-    format: str
-    written: float  # when its vector was, in seconds since the epoch
-
-
 def put(tx: Tx, tenant_id: str, new: Iterable[Vector], job_id: str | None = None) -> None:
-    """Store vectors; one that is there already is replaced (a forced extraction, or a second attempt), but no native one by a projected."""
+    """Store vectors; one that is there already is replaced (a forced extraction, or a second attempt), but no native one by a projected.
+    Last in a transaction."""
     rows = [
         {
             "tenant_id": tenant_id,
@@ -71,7 +63,7 @@ def put(tx: Tx, tenant_id: str, new: Iterable[Vector], job_id: str | None = None
             "job_id": job_id,
         }
         # One order everywhere, so that two chunks with common files never wait for each other.
-        for v in sorted({(v.sha256, v.feature_version, v.engine_build): v for v in new}.values(), key=lambda v: v.sha256)
+        for _, v in sorted({(v.sha256, v.feature_version, v.engine_build): v for v in new}.items())
     ]
     if not rows:
         return
@@ -85,12 +77,27 @@ def put(tx: Tx, tenant_id: str, new: Iterable[Vector], job_id: str | None = None
         ),
         rows,
     )
+    shelves = _by_shelf(tenant_id, [(str(row["sha256"]), str(row["feature_version"]), str(row["engine_build"])) for row in rows])
+    for shelf in sorted(shelves):
+        note(tx, shelf, shelves[shelf])
 
 
-def put_back(tx: Tx, tenant_id: str, before: Sequence[Mapping[str, Any]]) -> None:
-    """Make vectors, which are there and held, what they were, whole but for their hits: who wrote them, when, and from what."""
-    if not before:
-        return
+def put_back(tx: Tx, tenant_id: str, before: Sequence[Mapping[str, Any]], gone: Sequence[tuple[str, str, str]]) -> None:
+    """Make vectors, which are there and held, what they were, whole but for their hits: who wrote them, when, and from what; and remove
+    others by (file, feature version, engine build). Last in a transaction."""
+    if before:
+        _restore(tx, tenant_id, before)
+    this = (vectors.c.sha256 == bindparam("s"), vectors.c.feature_version == bindparam("f"), vectors.c.engine_build == bindparam("b"))
+    if gone:
+        tx.execute(delete(vectors).where(vectors.c.tenant_id == tenant_id, *this), [{"s": s, "f": f, "b": b} for s, f, b in gone])
+    restored = _by_shelf(tenant_id, [(row["sha256"], row["feature_version"], row["engine_build"]) for row in before])
+    removed = _by_shelf(tenant_id, gone)
+    for shelf in sorted(restored.keys() | removed.keys()):
+        note(tx, shelf, restored.get(shelf, []))
+        note(tx, shelf, removed.get(shelf, []), removed=True)
+
+
+def _restore(tx: Tx, tenant_id: str, before: Sequence[Mapping[str, Any]]) -> None:
     key = ("sha256", "feature_version", "engine_build")
     these = (vectors.c.tenant_id == tenant_id, *(vectors.c[name] == bindparam(f"k_{name}") for name in key))
     values = {name: bindparam(f"v_{name}", type_=vectors.c[name].type) for name in before[0] if name not in key}
@@ -98,16 +105,12 @@ def put_back(tx: Tx, tenant_id: str, before: Sequence[Mapping[str, Any]]) -> Non
     tx.execute(update(vectors).where(*these).values(values), told)
 
 
-def remove(tx: Tx, tenant_id: str, keys: Sequence[tuple[str, str, str]]) -> None:
-    """Remove vectors by (file, feature version, engine build)."""
-    this = (vectors.c.sha256 == bindparam("s"), vectors.c.feature_version == bindparam("f"), vectors.c.engine_build == bindparam("b"))
-    if keys:
-        tx.execute(delete(vectors).where(vectors.c.tenant_id == tenant_id, *this), [{"s": s, "f": f, "b": b} for s, f, b in keys])
-
-
-def native() -> ColumnElement[bool]:
-    """Whether every slot of a vector was computed from its file."""
-    return vectors.c.provenance != PROJECTED
+def _by_shelf(tenant_id: str, keys: Iterable[tuple[str, str, str]]) -> dict[Shelf, list[str]]:
+    """Files of (file, feature version, engine build), by shelf."""
+    found: dict[Shelf, list[str]] = {}
+    for sha256, version, build in keys:
+        found.setdefault(Shelf(tenant_id, version, build), []).append(sha256)
+    return found
 
 
 def results(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build: str) -> dict[str, dict[str, Any]]:
@@ -184,22 +187,10 @@ def sample(tx: Tx, tenant_id: str, source: str, target: str | None, build: str, 
     return [Pair(*row) for row in tx.execute(query.where(part.exists()).order_by(one.c.sha256).limit(limit))]
 
 
-def gallery(tx: Tx, tenant_id: str, version: str, build: str) -> list[PartVector]:
-    """Every part of a tenant that has a native vector in this feature version and engine build, oldest first."""
-    query = (
-        select(parts.c.id, parts.c.name, vectors.c.sha256, vectors.c.family, files.c.format, vectors.c.created_at)
-        .join(vectors, (vectors.c.sha256 == parts.c.sha256) & (vectors.c.tenant_id == parts.c.tenant_id))
-        .join(files, files.c.sha256 == parts.c.sha256)
-        .where(
-            parts.c.tenant_id == tenant_id,
-            parts.c.deleted_at.is_(None),
-            vectors.c.feature_version == version,
-            vectors.c.engine_build == build,
-            native(),
-        )
-        .order_by(parts.c.id)
-    )
-    return [PartVector(*row) for row in tx.execute(query)]
+def written(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build: str) -> dict[str, float]:
+    """When the vectors of these files were written, in seconds since the epoch, by file."""
+    rows = in_bites(tx, sha256s, lambda bite: select(vectors.c.sha256, vectors.c.created_at).where(_these(tenant_id, version, build, bite)))
+    return {row.sha256: row.created_at for row in rows}
 
 
 def load(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build: str) -> dict[str, bytes]:

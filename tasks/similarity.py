@@ -36,5 +36,5 @@ class Hit(Answer):
 
 class SimilarityAnswer(Answer):
     hits: list[Hit]
-    engine: Literal["approximate", "exact", "degraded"]
-    epoch: int = Field(description="number of vectors searched")
+    engine: Literal["approximate", "exact", "pgvector", "degraded"]
+    epoch: int = Field(description="number of the last change of your vectors that was known to this search; it never falls")

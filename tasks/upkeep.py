@@ -9,7 +9,7 @@ from redis import Redis, RedisError
 
 from foundation.settings import Settings
 from foundation.telemetry import Pruned, Repaired, RingFailed, emit
-from ledger import budgets, commits, fleet, jobs, leases, line, outbox, quarantine, queues, repair, retention
+from ledger import budgets, commits, epochs, fleet, jobs, leases, line, outbox, quarantine, queues, repair, retention
 from ledger.files import FileStore
 from ledger.session import Ledger, Tx
 from ledger.states import ended
@@ -91,6 +91,7 @@ def prune(ledger: Ledger, files: FileStore, settings: Settings) -> Pruned:
     _bites(ledger, lambda tx: retention.hide_jobs(tx, jobs_before))
     _bites(ledger, lambda tx: retention.drop_keys(tx, before(keep.idempotency_days)))
     _bites(ledger, lambda tx: retention.drop_superseded(tx, before(keep.rollback_days)))
+    _bites(ledger, lambda tx: epochs.forget_removals(tx, before(keep.file_days)))
     gone = Pruned(
         chunks=_bites(ledger, lambda tx: retention.drop_chunks(tx, before(keep.chunk_days))),
         items=_bites(ledger, retention.drop_items),

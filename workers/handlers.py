@@ -10,6 +10,7 @@ from typing import Any
 from foundation.errors import Failure
 from foundation.telemetry import FeaturesExtracted, PreviewDrawn, VectorMigrated, emit, logger
 from ledger import fleet, previews, vectors
+from ledger.epochs import Shelf
 from ledger.jobs import ClaimedItem
 from ledger.vectors import EXTRACTED, Stored, Vector
 from tasks.extraction import UnitsAsked
@@ -23,8 +24,10 @@ from workers.cad.preview.previews import Previews
 from workers.cad.sandbox.sandbox import Sandbox
 from workers.cad.shape import Finding, FindingCode
 from workers.features.extraction import ENGINE_BUILD, Extraction
-from workers.features.packing import packed
-from workers.index.exact import Gallery
+from workers.features.packing import packed, unpacked
+from workers.index.contract import IndexFailure
+from workers.index.process import searching
+from workers.index.search import Asked, Query, similar
 from workers.work import Work
 
 Result = dict[str, Any]
@@ -100,25 +103,36 @@ def _file_of(item: ClaimedItem) -> tuple[str, str]:
 
 
 def similarity(work: Work) -> None:
-    """Nearest parts of each query, by exact search over all vectors of the tenant."""
+    """Nearest parts of each query. All queries of the chunk are searched together."""
     told, tenant_id = work.claimed.input, work.claimed.tenant_id
     version = FeatureVersion(told["feature_version"])
-    with work.worker.ledger.read() as tx:
-        shown = vectors.gallery(tx, tenant_id, version, ENGINE_BUILD)
+    asked = Asked(told["top_k"], told["threshold"], told["scale_invariant"], told["filters"])
+    here, held = searching(work.worker), _vectors_of_queries(work, version)
+    queries = [Query(str(item.part_id), item.sha256, unpacked(held[item.sha256])) for item in work.claimed.items if item.sha256 in held]
     work.still_ours()
-    held = _vectors(work, {part.sha256: part.written for part in shown}, version)
-    work.still_ours()
-    gallery = Gallery(shown, held, told["scale_invariant"])
+    try:
+        with here.galleries.held(Shelf(tenant_id, version, ENGINE_BUILD), work.still_ours) as gallery:
+            found = similar(gallery, work.worker.ledger, queries, asked, here.parallel)
+            epoch = gallery.gallery.number
+    except IndexFailure as failure:
+        raise Failure("INDEX_FAILED", {"reason": failure.reason}) from failure
+    hits = {query.part_id: some for query, some in zip(queries, found, strict=True)}
 
-    def search(item: ClaimedItem) -> Result:
+    def answer(item: ClaimedItem) -> Result:
         sha256, _ = _file_of(item)
         if sha256 not in held:
             raise Failure("DATA_NOT_FOUND", {"part_id": str(item.part_id), "feature_version": version.value})
         work.hits.add((tenant_id, sha256, version, ENGINE_BUILD))
-        hits = gallery.search(str(item.part_id), sha256, told["top_k"], told["threshold"], told["filters"]["format"])
-        return {"hits": hits, "engine": "exact", "epoch": len(shown)}
+        return {"hits": hits[str(item.part_id)], "engine": work.worker.settings.index.engine, "epoch": epoch}
 
-    work.each(search)
+    work.each(answer)
+
+
+def _vectors_of_queries(work: Work, version: FeatureVersion) -> dict[str, bytes]:
+    sha256s = sorted({item.sha256 for item in work.claimed.items if item.sha256})
+    with work.worker.ledger.read() as tx:
+        written = vectors.written(tx, work.claimed.tenant_id, sha256s, version, ENGINE_BUILD)
+    return _vectors(work, written, version)
 
 
 def _vectors(work: Work, written: Mapping[str, float], version: FeatureVersion) -> dict[str, bytes]:

@@ -176,8 +176,8 @@ def _commit(work: Work, verb: Callable[[Tx], Settled | None]) -> Settled | None:
                 if settled is not None:
                     if claimed.kind == Kind.MIGRATION:
                         superseded.remember(tx, claimed.tenant_id, claimed.job_id, work.vectors)
-                    vectors.put(tx, claimed.tenant_id, work.vectors, claimed.job_id)
                     heat.count_hits(tx, work.hits)
+                    vectors.put(tx, claimed.tenant_id, work.vectors, claimed.job_id)
                 elif doubted:
                     settled = jobs.recorded(tx, claimed)
                 return settled

@@ -77,7 +77,8 @@ class Shelf:
 
     def replay(self, one: Member, trace: Sequence[int]) -> float:
         """The hit rate of a cache that is asked for these, one by one."""
-        written = {row.sha256: row.written for row in self._gallery()}
+        with self.desk.ledger.read() as tx:
+            written = vectors.written(tx, self.tenant, self.files, "v3", BUILD)
 
         def fetch(missing: Sequence[VectorKey]) -> Iterable[tuple[VectorKey, bytes]]:
             return [(key, bytes(88)) for key in missing]
@@ -88,10 +89,6 @@ class Shelf:
             one.worker.vectors.get([VectorKey(self.tenant, sha256, "v3", BUILD, written[sha256])], fetch)
         after = one.worker.vectors.statistics()
         return float(after["hits"] - before["hits"]) / len(trace)
-
-    def _gallery(self) -> list[vectors.PartVector]:
-        with self.desk.ledger.read() as tx:
-            return vectors.gallery(tx, self.tenant, "v3", BUILD)
 
 
 def test_prewarm_raises_the_measured_hit_rate_of_a_replayed_zipf_trace(desk: Desk, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 
 from foundation import metrics, telemetry
 from foundation.errors import Failure
-from ledger import queues, vectors
+from ledger import epochs, heat, queues, vectors
 from tasks import migration_preview
 from tasks.migration_preview import PreviewRequest
 from tasks.vocabulary import FLAT_SLOTS, FeatureVersion
@@ -74,8 +74,9 @@ def test_a_part_whose_file_is_gone_is_projected_on_request_and_stays_out_of_ever
     with mill.ledger.read() as tx:
         assert vectors.results(tx, *here) == {}
         assert vectors.load(tx, *here) == {}
-        assert [part.part_id for part in vectors.gallery(tx, mill.tenant_id, "v3", ENGINE_BUILD)] == [kept]
-        assert {sha256 for sha256, _ in vectors.hottest(tx, mill.tenant_id, "v3", ENGINE_BUILD, 10)} == {mill.sha256(kept)}
+        told = [change for some in epochs.since(tx, epochs.Shelf(mill.tenant_id, "v3", ENGINE_BUILD), 0) for change in some]
+        assert {change.sha256 for change in told if change.vector is not None} == {mill.sha256(kept)}
+        assert {one.sha256 for one in heat.hottest(tx, mill.tenant_id, ENGINE_BUILD, ["v3"], 10)} == {mill.sha256(kept)}
     (item,) = mill.done("similarity", {"queries": [lost], "feature_version": "v3"})
     assert item["error"]["code"] == "DATA_NOT_FOUND"
     (found,) = mill.done("similarity", {"queries": [kept], "feature_version": "v3"})
