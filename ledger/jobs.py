@@ -293,7 +293,7 @@ def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> Set
     )
     if job is None or moved.rowcount != 1:
         return None
-    settle_items(tx, job, claimed, outcomes)
+    settle_items(tx, job, claimed.attempt, outcomes)
     audit.record(tx, job.tenant_id, claimed.chunk_id, "chunk.handed_back", job.id, attempt=claimed.attempt, items=len(outcomes))
     return Settled("running")
 
@@ -306,7 +306,7 @@ def finish(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome]) -> Settled | N
     )
     if job is None or done.rowcount != 1:
         return None
-    settle_items(tx, job, claimed, outcomes)
+    settle_items(tx, job, claimed.attempt, outcomes)
     audit.record(tx, job.tenant_id, claimed.chunk_id, "chunk.done", job.id, attempt=claimed.attempt, items=len(outcomes))
     fill_places(tx, job)
     return close(tx, job)
@@ -329,7 +329,7 @@ def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str,
     if job is None or moved.rowcount != 1:
         return None
     rest = [Outcome(index, error=error) for index in left] if state == "dead" else []
-    settle_items(tx, job, claimed, [*outcomes, *rest])
+    settle_items(tx, job, claimed.attempt, [*outcomes, *rest])
     audit.record(
         tx, job.tenant_id, claimed.chunk_id, f"chunk.{state}", job.id, attempt=claimed.attempt, code=error["code"], retry_at=iso(retry_at)
     )
@@ -348,13 +348,13 @@ def recorded(tx: Tx, claimed: Claimed) -> Settled | None:
     return Settled(str(state), tuple(tx.execute(owed).scalars()))
 
 
-def settle_items(tx: Tx, job: Row[Any], claimed: Claimed, outcomes: Sequence[Outcome]) -> None:
+def settle_items(tx: Tx, job: Row[Any], attempt: int, outcomes: Sequence[Outcome]) -> None:
     if not outcomes:
         return
     tx.execute(
         update(items)
         .where(items.c.job_id == job.id, items.c.index == bindparam("i"), items.c.state == "pending")
-        .values(state=bindparam("s"), attempts=claimed.attempt, error=bindparam("e"), result=bindparam("r"), finished_at=tx.now),
+        .values(state=bindparam("s"), attempts=attempt, error=bindparam("e"), result=bindparam("r"), finished_at=tx.now),
         [
             {"i": outcome.index, "s": "failed" if outcome.error else "succeeded", "e": outcome.error, "r": outcome.result}
             for outcome in outcomes

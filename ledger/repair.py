@@ -58,8 +58,7 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int, rule: quarantine.Rule) -> b
         if job.kind in rule.kinds and chunk.engine_build is not None:
             _blame(tx, job, chunk, pending[0], crashes, rule)
         error = Failure("ENGINE_CRASH", {"attempts": attempt}).public()
-        ghost = jobs.Claimed(chunk_id, attempt, attempt, crashes, job.id, job.tenant_id, job.kind, chunk.queue, chunk.step, {}, ())
-        jobs.settle_items(tx, job, ghost, [jobs.Outcome(pending[0], error=error)])
+        jobs.settle_items(tx, job, attempt, [jobs.Outcome(pending[0], error=error)])
         jobs.fill_places(tx, job)
         jobs.close(tx, job)
     return True

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from foundation.clock import iso
 from foundation.errors import Failure
 from foundation.settings import Settings
 from foundation.telemetry import SlotSettled, emit, logger
@@ -120,11 +121,7 @@ def detail(ledger: Ledger, tenant_id: str, schedule_id: str) -> dict[str, Any]:
         row = schedules.get(tx, tenant_id, schedule_id)
         last, now = schedules.runs(tx, schedule_id, 10), tx.now
     ahead = islice(slots(row.cron, row.timezone, now), 5) if row.enabled else ()
-    return schedules.view(row) | {"next_slots": [_iso(slot) for slot in ahead], "last_runs": last}
-
-
-def _iso(slot: float) -> str:
-    return datetime.fromtimestamp(slot, UTC).isoformat().replace("+00:00", "Z")
+    return schedules.view(row) | {"next_slots": [iso(slot) for slot in ahead], "last_runs": last}
 
 
 def run_now(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str, schedule_id: str) -> dict[str, Any]:

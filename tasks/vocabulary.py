@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
 
 class Kind(StrEnum):
@@ -88,15 +88,10 @@ class FeatureVersion(StrEnum):
     @property
     def width(self) -> int:
         """Number of slots."""
-        return int(_Width[self.name])
+        return _WIDTHS[self]
 
 
-class _Width(IntEnum):
-    V1 = 8
-    V2 = 16
-    V3 = 22
-    V4 = 24
-
+_WIDTHS = {FeatureVersion.V1: 8, FeatureVersion.V2: 16, FeatureVersion.V3: 22, FeatureVersion.V4: 24}
 
 SOLID_SLOTS: tuple[str, ...] = (
     "log_size",

@@ -118,7 +118,7 @@ def test_a_slot_that_is_on_time_becomes_one_job_and_the_next_one_waits(house: Ho
     assert len(house.jobs()) == 1
     told = schedules.detail(house.ledger, house.tenant_id, one)
     assert told["last_runs"][0]["job_id"] == house.jobs()[0]
-    assert told["next_slots"][:2] == ["2026-06-01T12:02:00Z", "2026-06-01T12:03:00Z"]
+    assert told["next_slots"][:2] == ["2026-06-01T12:02:00.000Z", "2026-06-01T12:03:00.000Z"]
 
 
 @pytest.mark.parametrize(

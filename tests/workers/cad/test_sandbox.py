@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -202,7 +203,7 @@ def test_a_child_inherits_nothing(box: Sandbox, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CADMILL_DATABASE_URL", "postgresql://user:secret@host/db")
     seen = told(box, "look")
     assert seen["environment"] == {}
-    assert len(seen["handles"]) == 6, "three that lead nowhere, the pipe, the copy and the file itself"
+    assert len(seen["handles"]) == 5, "three that lead nowhere, the pipe and the copy: the file itself is shut again"
     assert (seen["umask"], seen["folder"], seen["session"], seen["threads"]) == (0o077, [], seen["pid"], 1)
 
 
@@ -219,6 +220,37 @@ def test_one_chunk_has_one_child_and_the_next_chunk_another(nursery: Nursery) ->
         second = told(box, "look")["pid"]
     assert len(first) == 1
     assert second not in first
+
+
+def test_a_child_that_died_between_two_files_ends_the_next_one_and_no_other(nursery: Nursery) -> None:
+    with Sandbox(nursery) as box:
+        child = told(box, "look")["pid"]
+        os.kill(child, signal.SIGKILL)
+        wait_until(lambda: Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z", 5)
+        with pytest.raises(Failure) as caught:
+            box.extract(FILE, "look", V3)
+        assert (caught.value.code, caught.value.context) == ("ENGINE_CRASH", {"signal": "SIGKILL"})
+        assert told(box, "look")["pid"] != child
+
+
+def test_a_child_that_takes_no_question_is_not_waited_for(nursery: Nursery) -> None:
+    """A child that answers unasked leaves its questions unread; when no more fit into the pipe, the clock ends it."""
+    with Sandbox(nursery) as box:
+        child = told(box, "look")["pid"]
+        os.kill(child, signal.SIGSTOP)
+        assert box._child is not None
+        box._child.pipe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        while True:
+            try:
+                box._child.pipe.send(bytes(1000), socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+        started = time.monotonic()
+        with pytest.raises(Failure) as caught:
+            box.extract(FILE, "look", V3)
+        assert caught.value.code == "ENGINE_TIMEOUT"
+        assert time.monotonic() - started <= WALL + SLACK
+        assert not Path(f"/proc/{child}").exists()
 
 
 def test_nobody_waits_for_an_answer_that_is_no_longer_wanted(nursery: Nursery) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+from array import array
 
 import msgspec
 
@@ -23,10 +23,10 @@ def accepted(body: bytes | bytearray, question: Question) -> Extraction:
     """What a child answered, if it can be an answer to the question. Raises the `Failure` it tells, or ENGINE_DEFECT."""
     try:
         match protocol.answer(body):
-            case Failed(code, context) if len(body) <= _FAILURE_BYTES:
-                raise _failure(code, context)
             case Extracted(result, previews):
                 return _extraction(result, question, _previews(previews))
+            case Failed(code, context) if len(body) <= _FAILURE_BYTES:
+                raise _failure(code, context)
             case told:
                 raise ValueError(f"not now, or too long: {type(told).__name__}")
     except (ValueError, OverflowError, RecursionError) as error:
@@ -51,18 +51,19 @@ def _previews(files: dict[str, bytes]) -> Previews | None:
 
 
 def _extraction(result: Result, question: Question, drawn: Previews | None) -> Extraction:
-    family, version, vector, wanted = result.family, result.feature_version, result.vector, question.version
+    family, version, missing, wanted = result.family, result.feature_version, result.missing_slots, question.version
     if result.engine_build != ENGINE_BUILD or result.units_asked != question.units:
         raise ValueError("the answer is not to this question")
-    if (version is not wanted) != bool(result.missing_slots) or version.width > wanted.width:
+    names = slot_names(family, wanted)
+    whole = names if version is wanted else slot_names(family, version)
+    if (version is not wanted) != bool(missing) or len(whole) > len(names):
         raise ValueError("the vector is of another version than its slots allow")
-    names, whole = slot_names(family, wanted), slot_names(family, version)
-    told = [name for name in names if name not in result.missing_slots]
-    if list(result.slots) != told or not set(whole) <= set(told) or len(told) + len(result.missing_slots) != len(names):
+    told = tuple(name for name in names if name not in missing) if missing else names
+    if tuple(result.slots) != told or told[: len(whole)] != whole or len(told) + len(missing) != len(names):
         raise ValueError("the slots are not those of the version")
-    if vector != [result.slots[name] for name in whole]:
+    numbers = list(result.slots.values())
+    if result.vector != numbers[: len(whole)]:
         raise ValueError("the vector has not the width of its version, or its slots say otherwise")
-    numbers = tuple(result.slots.values())
-    if struct.unpack(f"<{len(numbers)}f", struct.pack(f"<{len(numbers)}f", *numbers)) != numbers:
+    if array("f", numbers).tolist() != numbers:
         raise ValueError("a slot is not what the ledger can hold")
-    return Extraction(family, version, vector, msgspec.to_builtins(result), drawn)
+    return Extraction(family, version, result.vector, msgspec.to_builtins(result), drawn)

@@ -5,10 +5,10 @@ A `Sandbox` is one chunk's hold on one child. A child serves the files of one ch
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from workers.cad.sandbox.nursery import Child, Nursery
 from workers.cad.sandbox.protocol import HEADER, Question, Ready, UnitsSaid
 from workers.features.extraction import Extraction
 
-_LOOK_SECONDS = 0.2  # how often a wait looks whether it is still wanted
+_LOOK = struct.pack("@ll", 0, 200_000)  # struct timeval: how often a wait looks whether it is still wanted
 _LAST_BREATH_SECONDS = 2.0  # between closing its end and being dead
 _PART_BYTES = 1 << 16
 _SIGNALS = {number.value: number.name for number in signal.Signals}
@@ -50,18 +50,16 @@ class Sandbox:
         """As the engine's own `extract`. Raises `Failure` besides: ENGINE_TIMEOUT, MEMORY_ERROR, ENGINE_CRASH, ENGINE_DEFECT,
         SANDBOX_UNAVAILABLE, and whatever `wanted` raises.
         """
+        question = Question(name, version, draw, UnitsSaid(units.units, units.default_units))
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise Failure("FILE_MISSING") from error
-        question = Question(name, version, draw, UnitsSaid(units.units, units.default_units))
         try:
             return accepted(self._asked(question, file), question)
         except BaseException:
             self.close()
             raise
-        finally:
-            os.close(file)
 
     def close(self) -> None:
         """End the child, whatever it does."""
@@ -76,23 +74,35 @@ class Sandbox:
         self.close()
 
     def _asked(self, question: Question, file: int) -> bytearray:
-        """The child's answer. Raises `Failure` when there is none."""
+        """The child's answer; closes `file`. Raises `Failure` when there is none."""
         limits = self._nursery.limits
         try:
-            child = self._child or self._born()
-            child.questions += 1
-            with contextlib.suppress(BrokenPipeError):  # it died since the last file: reading finds out
-                handle = (socket.SOL_SOCKET, socket.SCM_RIGHTS, file.to_bytes(4, sys.byteorder))
-                child.pipe.sendmsg([protocol.framed(child.questions, question)], [handle])
-            return self._read(child, limits.wall_seconds)
+            return self._read(self._told(question, file), limits.wall_seconds)
         except TimeoutError as error:
             raise Failure("ENGINE_TIMEOUT", {"limit": "CADMILL_SANDBOX_WALL_SECONDS", "allowed": limits.wall_seconds}) from error
         except _Ended as error:
             raise self._judged() from error
 
+    def _told(self, question: Question, file: int) -> Child:
+        """The child that now has the question and the file. Raises `Failure`, _Ended, TimeoutError."""
+        try:
+            child = self._child or self._born()
+            child.questions += 1
+            handle = (socket.SOL_SOCKET, socket.SCM_RIGHTS, file.to_bytes(4, sys.byteorder))
+            child.pipe.sendmsg([protocol.framed(child.questions, question)], [handle])
+        except BrokenPipeError as error:  # it died since the last file
+            raise _Ended from error
+        except BlockingIOError as error:  # it has left too many questions unread
+            raise TimeoutError from error
+        finally:
+            os.close(file)  # at once, not after the answer: the code that does it is still in the cache
+        return child
+
     def _born(self) -> Child:
         seconds = self._nursery.limits.start_seconds
         self._child = self._nursery.birth()
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # the kernel counts: `settimeout` would poll before each call
+            self._child.pipe.setsockopt(socket.SOL_SOCKET, option, _LOOK)
         try:
             match protocol.answer(self._read(self._child, seconds)):
                 case Ready(missing):
@@ -109,33 +119,33 @@ class Sandbox:
     def _read(self, child: Child, seconds: float) -> bytearray:
         """The body of the frame that answers the last question. Raises TimeoutError, _Ended, and ENGINE_DEFECT for any other frame."""
         end, frame = time.monotonic() + seconds, bytearray()
-        self._fill(frame, HEADER.size, child, end)
+        while len(frame) < HEADER.size:
+            frame += self._part(child, end)
         number, size = HEADER.unpack_from(frame)
         if size > self._nursery.limits.result_bytes:
             raise Failure("ENGINE_DEFECT", {"limit": "CADMILL_SANDBOX_RESULT_BYTES", "allowed": self._nursery.limits.result_bytes})
-        self._fill(frame, HEADER.size + size, child, end)
+        while len(frame) < HEADER.size + size:
+            frame += self._part(child, end)
         if number != child.questions or len(frame) != HEADER.size + size:
             raise Failure("ENGINE_DEFECT", {"reason": "the answer is not to the question, or more than one"})
         del frame[: HEADER.size]
         return frame
 
-    def _fill(self, frame: bytearray, size: int, child: Child, end: float) -> None:
-        """Read until `frame` holds `size` bytes."""
-        while len(frame) < size:
+    def _part(self, child: Child, end: float) -> bytes:
+        """What the child says next. Raises TimeoutError, _Ended."""
+        while True:
             self._wanted()
-            left = end - time.monotonic()
-            if left <= 0:
+            if time.monotonic() >= end:
                 raise TimeoutError
-            child.pipe.settimeout(min(left, _LOOK_SECONDS))
             try:
                 part = child.pipe.recv(_PART_BYTES)
-            except TimeoutError:
+            except BlockingIOError:  # nothing yet
                 continue
             except ConnectionResetError:
                 part = b""
             if not part:
                 raise _Ended
-            frame += part
+            return part
 
     def _judged(self) -> Failure:
         """Why the child ended without an answer."""

@@ -23,13 +23,14 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, NoReturn, Protocol
 
 from foundation.errors import Failure
 from foundation.settings import CadSettings, SandboxSettings, forget_environment
 from tasks.extraction import UnitsAsked
-from tasks.vocabulary import FeatureVersion
+from tasks.vocabulary import FeatureVersion, LengthUnit
 from workers.cad.brep.kernel import need_kernel
 from workers.cad.preview.previews import Previews
 from workers.cad.sandbox import protocol, walls
@@ -177,13 +178,8 @@ def _serve(orders: _Orders, copy: int) -> None:
     path, used = Path(f"/proc/self/fd/{copy}"), -1
     with socket.socket(fileno=_CHANNEL) as channel:
         while asked := _receive(channel):
-            number, question, file = asked
             used = walls.limit_cpu(orders.limits.cpu_seconds, used)
-            try:
-                answer = _answer(orders, number, question, file, copy, path)
-            finally:
-                os.close(file)
-            _send(answer)
+            _send(_answer(orders, *asked, copy, path))
 
 
 def _receive(channel: socket.socket) -> tuple[int, Question, int] | None:
@@ -194,14 +190,15 @@ def _receive(channel: socket.socket) -> tuple[int, Question, int] | None:
         if not part:
             return None
         frame += part
-        handles += (int.from_bytes(data, sys.byteorder) for _, _, data in came)
+        for _, _, data in came:
+            handles.append(int.from_bytes(data, sys.byteorder))
     return HEADER.unpack_from(frame)[0], protocol.question(frame[HEADER.size :]), handles[0]
 
 
 def _answer(orders: _Orders, number: int, asked: Question, file: int, copy: int, path: Path) -> bytearray:
     try:
         _copied(file, copy)
-        units = UnitsAsked(units=asked.units.units, default_units=asked.units.default_units)
+        units = _units(asked.units.units, asked.units.default_units)
         extracted = orders.engine(path, asked.name, asked.version, orders.cad, asked.draw, units)
         drawn = extracted.previews.files if extracted.previews else {}
         return protocol.framed(number, protocol.extracted(extracted.result, drawn))
@@ -220,13 +217,22 @@ def _answer(orders: _Orders, number: int, asked: Question, file: int, copy: int,
     return protocol.framed(number, told)
 
 
+@cache
+def _units(units: LengthUnit | None, default_units: LengthUnit | None) -> UnitsAsked:
+    """Those of a chunk are the same for all its files."""
+    return UnitsAsked(units=units, default_units=default_units)
+
+
 def _copied(file: int, copy: int) -> None:
-    """Make `copy` what `file` is, over what it was: pages that stay need not be made anew."""
-    os.lseek(copy, 0, os.SEEK_SET)
-    size = 0
-    while part := os.sendfile(copy, file, None, _COPY_BYTES):
-        size += part
-    os.ftruncate(copy, size)
+    """Make `copy` what `file` is, over what it was: pages that stay need not be made anew. Closes `file`."""
+    try:
+        os.lseek(copy, 0, os.SEEK_SET)
+        size = 0
+        while part := os.sendfile(copy, file, None, _COPY_BYTES):
+            size += part
+        os.ftruncate(copy, size)
+    finally:
+        os.close(file)
 
 
 def _send(frame: bytearray) -> None:
