@@ -23,7 +23,7 @@ from ledger.session import Tx
 from ledger.states import ended
 from ledger.vectors import Vector
 
-BITE = 500  # vectors of a transaction
+BITE = 200  # vectors of a transaction
 _TOLD = 20  # jobs of a conflict
 
 _KEY = ("sha256", "feature_version", "engine_build")

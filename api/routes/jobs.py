@@ -30,10 +30,8 @@ _PAGE = 500
 
 def linked(job: dict[str, Any]) -> dict[str, Any]:
     here = f"/api/v1/jobs/{job['id']}"
-    return job | {
-        "links": {"self": here}
-        | {name: f"{here}/{name}" for name in ("items", "result", "deliveries", "cancel", "retry", "pause", "resume")}
-    }
+    steps = ["items", "result", "deliveries", "cancel", "retry", "pause", "resume"] + ["rollback"] * (job["kind"] == "migration")
+    return job | {"links": {"self": here} | {name: f"{here}/{name}" for name in steps}}
 
 
 @router.post("", status_code=202)

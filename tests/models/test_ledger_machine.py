@@ -36,9 +36,8 @@ def _without_the_attempt(chunk_id: str, _attempt: int) -> tuple[Any, ...]:
         (repair, "_split", lambda *_: None),
         (jobs, "close", lambda *_: jobs.Settled("running")),
         (jobs, "fill_places", lambda *_: None),
-        (jobs, "again", lambda _job: "queued"),
     ],
-    ids=["no fence", "no rering", "no split", "no close", "no places", "no pause"],
+    ids=["no fence", "no rering", "no split", "no close", "no places"],
 )
 def test_the_machine_sees_it_when_a_verb_is_broken(
     bench: Bench, module: Any, verb: str, broken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch

@@ -28,6 +28,8 @@ def test_deltas_are_means_over_parts_then_mean_and_median_over_dimensions() -> N
     assert [slot["slot"] for slot in told["slots"]] == list(SOLID_SLOTS[:8])
     assert (told["samples"], told["dimensions"], told["falling_dimensions"]) == (2, 8, 2)
     assert (told["avg_delta"], told["median_delta"], told["warnings"]) == (0.0, 0.0, [])
+    # lengths: root of 6 and root of 6; root of 10 and root of 22
+    assert (told["growing_samples"], told["neighbours"]["mean_overlap"]) == (0, 1.0)
     wide = statistics([solid([0] * 8, [8, 1, 1, 1, 1, 2, 2, 2])])
     assert (wide["avg_delta"], wide["median_delta"]) == (18 / 8, 1.5)
 

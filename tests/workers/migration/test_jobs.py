@@ -17,6 +17,7 @@ from tests.workers.migration.conftest import Mill
 from workers.features.extraction import ENGINE_BUILD
 from workers.features.packing import unpacked
 
+ON_ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what does not depend on the database
 SOLID, FLAT = "stl/angle_block.STL", "dxf/wrench.dxf"
 
 
@@ -28,6 +29,7 @@ def bucket(way: str, up_to: str) -> float:
     return REGISTRY.get_sample_value("vector_migrate_dimension_delta_bucket", {"way": way, "le": up_to}) or 0.0
 
 
+@ON_ONE
 def test_an_item_tells_its_way_both_dimensions_and_where_the_vector_comes_from(mill: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry, "_sinks", [metrics.count])
     parts = mill.upload(SOLID, FLAT)
@@ -49,6 +51,7 @@ def test_an_item_tells_its_way_both_dimensions_and_where_the_vector_comes_from(m
     assert [mill.vector(part, "v1").provenance for part in parts] == ["cut", "cut"]
 
 
+@ON_ONE
 def test_two_parts_of_one_file_are_migrated_once(mill: Mill) -> None:
     parts = mill.upload(FLAT, FLAT)
     mill.extract(parts, "v1")
@@ -87,6 +90,7 @@ def test_a_part_whose_file_is_gone_is_projected_on_request_and_stays_out_of_ever
     assert mill.migrated([lost], "v3", "v1")[0]["way"] == "present"
 
 
+@ON_ONE
 @pytest.mark.parametrize("kind", ["extraction", "migration"])
 def test_a_later_extraction_replaces_a_projected_vector_and_never_the_other_way_round(mill: Mill, kind: str) -> None:
     (part,) = mill.upload(FLAT)
@@ -107,6 +111,7 @@ def test_a_later_extraction_replaces_a_projected_vector_and_never_the_other_way_
     assert mill.vector(part, "v4") == row
 
 
+@ON_ONE
 def test_a_part_says_where_each_of_its_vectors_comes_from(mill: Mill) -> None:
     from ledger import parts
 
@@ -145,6 +150,7 @@ def test_a_dry_run_counts_by_way_and_estimates_from_measured_seconds(mill: Mill)
     assert mill.vectors() == before
 
 
+@ON_ONE
 def test_a_dry_run_says_how_many_it_cannot_estimate(mill: Mill) -> None:
     (part,) = mill.upload(SOLID)
     job_id = mill.submit("migration", {"from": "v1", "to": "v3", "selector": {"parts": [part, "part_of_nobody"]}, "dry_run": True})
@@ -185,6 +191,7 @@ def test_the_preview_of_a_way_down_needs_no_job_and_that_of_a_way_up_takes_the_s
         assert caught.value.code == code
 
 
+@ON_ONE
 def test_a_sample_is_refused_where_it_would_be_ignored(mill: Mill) -> None:
     with pytest.raises(Failure) as caught:
         mill.submit("migration", {"from": "v3", "to": "v4", "sample": 5})
