@@ -71,7 +71,11 @@ def get_metrics(house: TheHouse) -> Response:
         text += _gauge(name, meaning, {f'{{queue="{q["name"]}"}}': value(q) for q in found})
     by_state = {f'{{state="{state}"}}': count for state, count in indexes.items()}
     text += _gauge("cadmill_index_workers", "Worker processes by the state of their fast index, by the ledger", by_state)
-    text += _gauge("cadmill_index_degraded_seconds", "Since when the worker degraded longest is", {"": round(degraded_seconds, 3)})
+    text += _gauge(
+        "cadmill_index_degraded_seconds",
+        "How long exact search has stood in, in the worker where it has longest",
+        {"": round(degraded_seconds, 3)},
+    )
     text += _gauge("cadmill_quarantined_files", "Files in quarantine, by the ledger", {"": held})
     known = {f'{{kind="{kind}"}}': count for kind, count in sorted(wrong.items()) if kind in RULES}
     text += _gauge("cadmill_ledger_inconsistencies", "What the last inspection of the store found, by kind", known)

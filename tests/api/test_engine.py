@@ -50,13 +50,16 @@ def test_every_worker_tells_of_its_index_and_a_sound_one_needs_no_recovery(stack
     assert {one["result"] for one in recovery["answers"]} == {"unneeded"}
     assert stack.metric("cadmill_index_workers") == 2
     assert stack.metric("cadmill_index_degraded_seconds") == 0
-    assert "index: healthy" in cadmill(stack, "index")
+    told = cadmill(stack, "index", "--recover")
+    assert "2 worker(s) asked to recover" in told
+    assert "index: healthy" in told
 
 
 def test_a_setting_of_the_caches_reaches_both_workers_and_is_taken_back(stack: Stack) -> None:
     before = tuning(stack)["setting"]
     tried = stack.http.patch(f"{CACHE}/apply", params={"dry_run": True}, json={"capacity": 123}, headers=ADMIN).json()
     assert (tried["dry_run"], tried["changed"], tried["after"]["capacity"]) == (True, True, 123)
+    assert "capacity: as each worker's environment says -> 77" in cadmill(stack, "cache", "--apply", "--dry-run", "--capacity", "77")
     assert tuning(stack)["setting"] == before
     applied = stack.http.patch(f"{CACHE}/apply", json={"capacity": 123, "ttl_seconds": 600}, headers=ADMIN)
     assert applied.status_code == 200, applied.text

@@ -10,7 +10,7 @@ from celery import Celery
 
 from foundation import keyspace
 from foundation.clock import Clock
-from foundation.settings import CacheSettings, ProcessSettings, Settings
+from foundation.settings import CacheSettings, ProcessSettings, Settings, StorageSettings
 from ledger.files import FileStore
 from ledger.session import Ledger
 from tasks.ring import Doorbell
@@ -43,7 +43,9 @@ class Member:
 
 
 def member(name: str, ledger: Ledger, clock: Clock, folder: Path, capacity: int = 100) -> Member:
-    here = Settings(process=ProcessSettings(name=name), cache=CacheSettings(max_vectors=capacity))
+    here = Settings(
+        storage=StorageSettings(directory=folder), process=ProcessSettings(name=name), cache=CacheSettings(max_vectors=capacity)
+    )
     worker = Worker(
         here,
         ledger,

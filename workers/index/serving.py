@@ -52,14 +52,16 @@ class Failover:
     def serve(self, queries: Floats32, k: int) -> Served:
         """Search, and tell who answered."""
         if self._health.healthy:
+            fast: Index | None = None
             try:
-                return Served(_whole(self._fast().search(queries, k), queries, k), degraded=False)
+                fast = self._fast()
+                return Served(_whole(fast.search(queries, k), queries, k), degraded=False)
             except Failure:  # the ledger is away: neither index can be made
                 raise
             except Exception as error:  # noqa: BLE001 - whatever breaks in it, the exact index can still answer
                 hits = self._exact().search(queries, k)  # where that fails too, the question is to blame and not the engine
                 self._asked = queries[:_CHECKED].copy(), k
-                self._fail(error)
+                self._fail(error, fast)
         else:
             hits = self._exact().search(queries, k)
         emit(SearchDegraded(len(queries)))
@@ -117,13 +119,14 @@ class Failover:
                 self._changes.append(do)
             if self._fallback is not None:
                 do(self._fallback)
-            if self._primary is not None:
+            fast = self._primary
+            if fast is not None:
                 try:
-                    do(self._primary)
+                    do(fast)
                 except Exception as error:  # noqa: BLE001 - whatever breaks in it, the exact index can still answer
                     failed = error
         if failed is not None:  # told without our lock: whoever ends a try holds the other one and wants ours
-            self._fail(failed)
+            self._fail(failed, fast)
 
     def _replay(self, made: Index) -> None:
         """What was changed since the rebuild began; adding and removing again what is known changes nothing."""
@@ -152,11 +155,14 @@ class Failover:
                 self._fallback = self._make_fallback()
             return self._fallback
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception, failed: Index | None) -> None:
+        """`failed`: the index that did; None: it could not be made."""
         failure = _as_failure(error)
-        logger.warning("the fast index failed, exact search serves: %s", failure)
         with self._lock:
+            if failed is not None and failed is not self._primary:
+                return  # told already, by another thread that searched in it
             self._primary = None
+        logger.warning("the fast index failed, exact search serves: %s", failure)
         self._health.failed(failure.reason, self)
 
     def _check(self, made: Index) -> None:

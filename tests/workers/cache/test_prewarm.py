@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
-from ledger import fleet, heat, jobs, parts, vectors
+from ledger import fleet, heat, jobs, parts, rows, vectors
 from ledger.jobs import Claimed, ClaimedItem, NewItem, NewJob
 from ledger.parts import NewPart
 from ledger.vectors import Vector
@@ -77,8 +78,7 @@ class Shelf:
 
     def replay(self, one: Member, trace: Sequence[int]) -> float:
         """The hit rate of a cache that is asked for these, one by one."""
-        with self.desk.ledger.read() as tx:
-            written = vectors.written(tx, self.tenant, self.files, "v3", BUILD)
+        written = self.written()
 
         def fetch(missing: Sequence[VectorKey]) -> Iterable[tuple[VectorKey, bytes]]:
             return [(key, bytes(88)) for key in missing]
@@ -89,6 +89,12 @@ class Shelf:
             one.worker.vectors.get([VectorKey(self.tenant, sha256, "v3", BUILD, written[sha256])], fetch)
         after = one.worker.vectors.statistics()
         return float(after["hits"] - before["hits"]) / len(trace)
+
+    def written(self) -> dict[str, float]:
+        """When each vector was."""
+        columns = select(rows.vectors.c.sha256, rows.vectors.c.created_at).where(rows.vectors.c.feature_version == "v3")
+        with self.desk.ledger.read() as tx:
+            return {row.sha256: row.created_at for row in tx.execute(columns)}
 
 
 def test_prewarm_raises_the_measured_hit_rate_of_a_replayed_zipf_trace(desk: Desk, tmp_path: Path) -> None:
@@ -140,7 +146,7 @@ def test_a_budget_in_bytes_or_seconds_leaves_the_least_urgent(desk: Desk, tmp_pa
     one = shelf.member(1000)
     told = shelf.warm(one, budget_bytes=10 * 88 + 87)
     assert (told["loaded"], told["left"], told["skipped"]) == (10, 240, 0)
-    latest = {sha256 for _, sha256, *_ in one.worker.vectors.holds(keys(shelf, one))}
+    latest = {each.sha256 for each in one.worker.vectors.holds(keys(shelf))}
     assert latest == set(shelf.files[:10])
     told = shelf.warm(one, max=20)
     assert (told["loaded"], told["left"], told["skipped"]) == (10, 0, 10)
@@ -157,8 +163,8 @@ def test_a_budget_in_bytes_or_seconds_leaves_the_least_urgent(desk: Desk, tmp_pa
     assert (told["loaded"], told["left"]) == (100, 150), "it stops between two bites"
 
 
-def keys(shelf: Shelf, _one: Member) -> list[VectorKey]:
-    return [VectorKey(shelf.tenant, part.sha256, "v3", BUILD, part.written) for part in shelf._gallery()]
+def keys(shelf: Shelf) -> list[VectorKey]:
+    return [VectorKey(shelf.tenant, sha256, "v3", BUILD, written) for sha256, written in shelf.written().items()]
 
 
 def test_what_cannot_be_used_is_counted_and_what_must_leave_is_the_rest(desk: Desk, tmp_path: Path) -> None:
@@ -169,7 +175,7 @@ def test_what_cannot_be_used_is_counted_and_what_must_leave_is_the_rest(desk: De
     shelf.put([3], FeatureVersion.V3, size=5)
     told = shelf.warm(one, max=4)
     assert (told["loaded"], told["skipped"], told["evicted"], told["failed"]) == (2, 1, 1, 1)
-    held = one.worker.vectors.holds(keys(shelf, one))
+    held = one.worker.vectors.holds(keys(shelf))
     assert {shelf.files.index(each.sha256) for each in held} == {0, 1, 2, 9, 10, 11}, "the least used left"
 
 
