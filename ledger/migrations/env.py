@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from ledger.rows import metadata
+from ledger.index_rows import epochs  # with its tables all others are known
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, transactional_ddl=False)
+context.configure(connection=connection, target_metadata=epochs.metadata, render_as_batch=True, transactional_ddl=False)
 context.run_migrations()

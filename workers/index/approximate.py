@@ -31,7 +31,7 @@ _LISTS = 4  # times the root of the number of vectors
 _TRAINED = 64  # vectors a list from which the centres are learned
 _SAMPLE = 256  # vectors on which recall is measured
 _FIRST = 10  # of what recall is measured
-_MARGIN = 6  # more than k, so that rounding seldom needs a second look
+_MARGIN = 2  # more than k, so that rounding seldom needs a second look
 _GROWN = 2  # times as many vectors as the lists were made for: they are made anew
 _ROUNDOFF = 2.0**-22  # of a squared distance in float32, times the slots, with room to spare
 _UNDERFLOW = 1e-35  # squares below it may have lost digits
@@ -115,6 +115,11 @@ class ApproximateIndex:
         faiss_here()
         with _told_as("search"):
             return self._in_lists(asked, k) if self._lists is not None else self._in_all(asked, k)
+
+    @property
+    def lists(self) -> int:
+        """Into how many lists the vectors are divided; 0: into none, each is looked at."""
+        return 0 if self._lists is None else int(self._lists.nlist)
 
     # -- flat
 
