@@ -43,7 +43,8 @@ def prepare(ledger: Ledger, width: int) -> None:
 
 def number(tx: Tx, space: str, lock: bool = False) -> int:
     """How far a space has come; with its row held until the commit."""
-    tx.execute(text("INSERT INTO neighbour_spaces (space) VALUES (:space) ON CONFLICT DO NOTHING"), {"space": space}) if lock else None
+    if lock:
+        tx.execute(text("INSERT INTO neighbour_spaces (space) VALUES (:space) ON CONFLICT DO NOTHING"), {"space": space})
     found = tx.connection.scalar(
         text(f"SELECT number FROM neighbour_spaces WHERE space = :space{' FOR UPDATE' if lock else ''}"), {"space": space}
     )
