@@ -159,7 +159,8 @@ def _beside_the_bare_call(
     flat.add(rows)
     if index.probes:
         lists = faiss.IndexIVFFlat(faiss.IndexFlatL2(rows.shape[1]), rows.shape[1], index.lists, faiss.METRIC_L2)
-        lists.train(rows[:: max(1, len(rows) // (64 * index.lists))])
+        lists.cp.min_points_per_centroid = 1
+        lists.train(rows[:: max(1, len(rows) // (32 * index.lists))])
         lists.add(rows)
         lists.nprobe = index.probes
         told.lists = f"{index.lists} lists, {index.probes} looked into"
