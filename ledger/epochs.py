@@ -15,11 +15,12 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Table, and_, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ledger.index_rows import epochs, vector_changes
 from ledger.parts import in_bites
-from ledger.rows import epochs, native, vector_changes, vectors
+from ledger.rows import native, vectors
 from ledger.session import Tx
 
-_FORGOTTEN = 500  # removals of a bite
+_BITE = 500  # rows of one statement
 _READ = 10_000  # rows that are fetched at once
 
 
@@ -93,21 +94,22 @@ def count(tx: Tx, shelf: Shelf) -> int:
 
 def remove(tx: Tx, shelf: Shelf, sha256s: Sequence[str]) -> int:
     """Remove vectors; how many were there. Last in a transaction."""
-    these = sorted(sha256s)
-    held = select(vectors.c.sha256).where(*_of(vectors, shelf)).order_by(vectors.c.sha256).with_for_update()  # in the order of `put`
-    in_bites(tx, these, lambda bite: held.where(vectors.c.sha256.in_(bite)))
-    removal = delete(vectors).where(*_of(vectors, shelf)).returning(vectors.c.sha256)
-    gone = in_bites(tx, these, lambda bite: removal.where(vectors.c.sha256.in_(bite)))
-    note(tx, shelf, [row.sha256 for row in gone], removed=True)
-    return len(gone)
+    here = select(vectors.c.sha256).where(*_of(vectors, shelf)).order_by(vectors.c.sha256).with_for_update()  # in the order of `put`
+    # and only what is held by now is removed: a row that came meanwhile may be held by somebody who waits for one of these
+    held = [row.sha256 for row in in_bites(tx, sorted(sha256s), lambda bite: here.where(vectors.c.sha256.in_(bite)))]
+    for start in range(0, len(held), _BITE):
+        tx.execute(delete(vectors).where(*_of(vectors, shelf), vectors.c.sha256.in_(held[start : start + _BITE])))
+    note(tx, shelf, held, removed=True)
+    return len(held)
 
 
 def remove_file(tx: Tx, sha256: str) -> None:
     """Remove every vector of a file, whoever has one. Last in a transaction, but for the file's own row, which must be held."""
-    gone = tx.execute(
-        delete(vectors).where(vectors.c.sha256 == sha256).returning(vectors.c.tenant_id, vectors.c.feature_version, vectors.c.engine_build)
-    )
-    for shelf in sorted(Shelf(row[0], row[1], row[2]) for row in gone.all()):
+    here = select(vectors.c.tenant_id, vectors.c.feature_version, vectors.c.engine_build).where(vectors.c.sha256 == sha256)
+    shelves = [Shelf(*map(str, row)) for row in tx.execute(here.order_by(*here.selected_columns).with_for_update())]
+    for shelf in shelves:
+        tx.execute(delete(vectors).where(*_of(vectors, shelf), vectors.c.sha256 == sha256))
+    for shelf in shelves:
         note(tx, shelf, [sha256], removed=True)
 
 
@@ -119,7 +121,7 @@ def forget_removals(tx: Tx, before: float) -> int | None:
         return None
     shelf = Shelf(*map(str, row))
     tx.execute(select(epochs.c.number).where(*_of(epochs, shelf)).with_for_update())
-    chosen = select(vector_changes.c.sha256).where(*_of(vector_changes, shelf), vector_changes.c.removed_at < before).limit(_FORGOTTEN)
+    chosen = select(vector_changes.c.sha256).where(*_of(vector_changes, shelf), vector_changes.c.removed_at < before).limit(_BITE)
     gone = (
         tx.execute(
             delete(vector_changes)

@@ -1,6 +1,6 @@
 """Nearest neighbours inside PostgreSQL, by the extension pgvector: for those whose vectors outgrow the memory of a worker.
 
-One table a width, made on demand; a space is a name of ours. All in one place, so every worker searches the same rows: `spaces.number`
+One table a width, made on demand; a space is a name of ours. Every worker searches the same rows: `neighbour_spaces.number`
 says how far they have come (`epochs.py`), and who brings them further holds its row.
 """
 
@@ -29,7 +29,7 @@ def prepare(ledger: Ledger, width: int) -> None:
         with ledger.write() as tx:
             tx.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             tx.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
-            tx.execute(text("CREATE TABLE IF NOT EXISTS spaces (space text PRIMARY KEY, number bigint NOT NULL DEFAULT 0)"))
+            tx.execute(text("CREATE TABLE IF NOT EXISTS neighbour_spaces (space text PRIMARY KEY, number bigint NOT NULL DEFAULT 0)"))
             tx.execute(
                 text(
                     f"CREATE TABLE IF NOT EXISTS {_table(width)} "
@@ -43,13 +43,16 @@ def prepare(ledger: Ledger, width: int) -> None:
 
 def number(tx: Tx, space: str, lock: bool = False) -> int:
     """How far a space has come; with its row held until the commit."""
-    tx.execute(text("INSERT INTO spaces (space) VALUES (:space) ON CONFLICT DO NOTHING"), {"space": space}) if lock else None
-    found = tx.connection.scalar(text(f"SELECT number FROM spaces WHERE space = :space{' FOR UPDATE' if lock else ''}"), {"space": space})
+    if lock:
+        tx.execute(text("INSERT INTO neighbour_spaces (space) VALUES (:space) ON CONFLICT DO NOTHING"), {"space": space})
+    found = tx.connection.scalar(
+        text(f"SELECT number FROM neighbour_spaces WHERE space = :space{' FOR UPDATE' if lock else ''}"), {"space": space}
+    )
     return int(found or 0)
 
 
 def reach(tx: Tx, space: str, number: int) -> None:
-    tx.execute(text("UPDATE spaces SET number = :number WHERE space = :space"), {"space": space, "number": number})
+    tx.execute(text("UPDATE neighbour_spaces SET number = :number WHERE space = :space"), {"space": space, "number": number})
 
 
 def put(tx: Tx, space: str, width: int, keys: Sequence[str], rows: Sequence[Sequence[float]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -28,7 +29,7 @@ from tasks.prewarm import PrewarmRequest
 from tasks.probe import ProbeRequest
 from tasks.ring import Doorbell
 from tasks.similarity import SimilarityRequest
-from tasks.vocabulary import FeatureVersion, Priority
+from tasks.vocabulary import FeatureVersion, Kind, Priority
 
 _LATEST = 253_402_300_800.0  # the year 10000, which no calendar of ours can tell
 _FROM_NOW_BELOW = 1e9  # 31 years as a time from now, the year 2001 as a time: the two cannot be mixed up
@@ -190,6 +191,8 @@ def retry(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str
 
 def chunk_size(task: Task, settings: Settings) -> ChunkSize:
     queue = settings.queue
+    if task.kind is Kind.SIMILARITY:  # queries are searched together, and no file is read: only their number weighs
+        return ChunkSize(min(task.chunk_items, queue.chunk_max_items), sys.maxsize, 1)
     return ChunkSize(min(task.chunk_items, queue.chunk_max_items), queue.chunk_target_bytes, queue.chunk_per_job_min)
 
 

@@ -13,9 +13,9 @@ from foundation.clock import SYSTEM
 from ledger import epochs, parts, retention, tenants, vectors
 from ledger.epochs import Epoch, Shelf
 from ledger.files import FileStore
+from ledger.index_rows import vector_changes
 from ledger.migrate import migrate
 from ledger.parts import NewPart
-from ledger.rows import vector_changes
 from ledger.session import Ledger, Tx
 from ledger.vectors import Vector
 from tests.ledger.conftest import Desk
@@ -146,15 +146,21 @@ def test_numbers_become_visible_in_their_order_and_nobody_waits_for_ever(
             while True:
                 last = done.is_set()
                 with ledger.read() as tx:
-                    for change_number, sha256, vector in told(tx, shelf, number):
+                    changes, before = told(tx, shelf, number), number
+                    for change_number, sha256, vector in changes:
                         assert change_number >= number
                         held[sha256], number = vector, change_number
+                    if epochs.current(tx, shelf).floor > before:  # a removal may have been forgotten before it was told
+                        changes = told(tx, shelf, 0)
+                        held.clear()
+                        held.update({sha256: vector for _, sha256, vector in changes})
+                        number = max((change_number for change_number, _, _ in changes), default=number)
                 if last:
                     return
         except BaseException as fault:  # noqa: BLE001 - told by the test
             faults.append(fault)
 
-    workers = [working(write_both), working(write_both), working(remove_some), working(lambda ledger, _: _forget(ledger, 0.0))]
+    workers = [working(write_both), working(write_both), working(remove_some), working(lambda ledger, _: _forget(ledger, 1e12))]
     reader = threading.Thread(target=follow)
     for thread in (*workers, reader):
         thread.start()
@@ -165,7 +171,7 @@ def test_numbers_become_visible_in_their_order_and_nobody_waits_for_ever(
     assert not faults
     with desk.ledger.read() as tx:
         truth = {change.sha256: change.vector for rows in epochs.since(tx, shelf, 0) for change in rows}
-        assert held == truth
+        assert {key: vector for key, vector in held.items() if vector} == {key: vector for key, vector in truth.items() if vector}
         assert epochs.current(tx, other).number == 30
         assert epochs.count(tx, shelf) == sum(vector is not None for vector in truth.values())
 

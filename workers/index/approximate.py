@@ -28,10 +28,11 @@ FLAT_MAX = 100_000
 GOAL = 0.995
 """Recall of the first ten that the number of lists looked into has to reach on a sample of the vectors."""
 _LISTS = 4  # times the root of the number of vectors
-_TRAINED = 64  # vectors a list from which the centres are learned
+_TRAINED = 40  # vectors a list from which the centres are learned
 _SAMPLE = 256  # vectors on which recall is measured
 _FIRST = 10  # of what recall is measured
-_MARGIN = 6  # more than k, so that rounding seldom needs a second look
+_TOGETHER = 1_000  # queries given to faiss at once: with many it multiplies matrices, and an answer could depend on the others
+_MARGIN = 2  # more than k, so that rounding seldom needs a second look
 _GROWN = 2  # times as many vectors as the lists were made for: they are made anew
 _ROUNDOFF = 2.0**-22  # of a squared distance in float32, times the slots, with room to spare
 _UNDERFLOW = 1e-35  # squares below it may have lost digits
@@ -45,8 +46,6 @@ def faiss_here() -> Any:
     except Exception as error:
         raise IndexFailure("import", f"{type(error).__name__}: {error}") from error
     faiss.omp_set_num_threads(1)
-    # Products by BLAS would make an answer depend on how many are asked together.
-    faiss.cvar.distance_compute_blas_threshold = 2**31 - 1
     return faiss
 
 
@@ -113,8 +112,14 @@ class ApproximateIndex:
         if k <= 0 or not len(asked):
             return [[] for _ in asked]
         faiss_here()
+        answer = self._in_all if self._lists is None else self._in_lists
         with _told_as("search"):
-            return self._in_lists(asked, k) if self._lists is not None else self._in_all(asked, k)
+            return [hits for start in range(0, len(asked), _TOGETHER) for hits in answer(asked[start : start + _TOGETHER], k)]
+
+    @property
+    def lists(self) -> int:
+        """Into how many lists the vectors are divided; 0: into none, each is looked at."""
+        return 0 if self._lists is None else int(self._lists.nlist)
 
     # -- flat
 

@@ -14,6 +14,7 @@ from workers.index.places import Integers, Keys, Places, enlarged, told
 Floats = npt.NDArray[np.float64]
 
 _ROWS = 16_384  # compared at once: what fits into a processor's cache
+_FIRST_ROWS = 1_024
 _QUERIES = 64
 # A squared distance of d slots, computed in float32 as |x|^2 + |q|^2 - 2xq, is off by less than this times (d + 4)(|x| + |q|)^2: twice
 # the unit roundoff, for the standard bound of a dot product (Higham 2002, 3.1) and of what is added to it.
@@ -72,24 +73,24 @@ class ExactIndex:
         the error that rounding can have made. Those are then measured exactly.
         """
         used = self._places.used
-        lengths = np.square(asked).sum(axis=1)
+        lengths = np.square(asked, dtype=np.float64).sum(axis=1)
         longest = float(np.sqrt(np.max(self._squares[:used], where=self._places.there, initial=0.0)))
-        slack = 2.0 * _ROUNDOFF * (self._width + 4) * np.square(longest + np.sqrt(lengths.astype(np.float64)))
+        slack = 2.0 * _ROUNDOFF * (self._width + 4) * np.square(longest + np.sqrt(lengths))
         limit = np.full(len(asked), np.inf)
         kept: list[list[Integers]] = [[] for _ in asked]
         near: list[list[Floats32]] = [[] for _ in asked]
-        for start in range(0, used, _ROWS):
-            end = min(start + _ROWS, used)
-            apart = asked @ self._rows[start:end].T
-            apart *= -2.0
+        minus_twice = asked * np.float32(-2.0)
+        start, end = 0, min(used, max(_FIRST_ROWS, 4 * k))  # a few first, so that of the others few come near
+        while start < used:
+            apart = minus_twice @ self._rows[start:end].T  # less the query's own square, which changes no order
             apart += self._squares[start:end]
-            apart += lengths[:, None]
             for at, row in enumerate(apart):
                 places = np.flatnonzero(row <= limit[at])
                 if len(places):
                     kept[at].append(places + start)
                     near[at].append(row[places])
                     self._tighten(kept[at], near[at], at, k, limit, slack)
+            start, end = end, min(end + _ROWS, used)
         return [self._measured(asked[at], np.concatenate(kept[at]), k) for at in range(len(asked))]
 
     @staticmethod

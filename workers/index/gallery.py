@@ -47,7 +47,7 @@ class Ranked:
     gated: Floats  # (n,) distances
     same: Flags  # (n,) whether they are called the same part
     rows: Floats32  # (n, width) unscaled
-    surely: float  # files that are not among these are no nearer than this; infinite: all are
+    surely: float  # files that are not among these are no nearer than this, if the index found the nearest; infinite: all are here
 
     @property
     def scores(self) -> Floats:

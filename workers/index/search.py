@@ -19,7 +19,7 @@ from workers.index.gallery import Gallery, Ranked
 from workers.index.parallel import Parallel
 from workers.index.verdict import verdict
 
-DEPTH = 100
+DEPTH = 50
 """Files that each of the two spaces proposes at first; where that may hide a nearer one, ten times as many."""
 _DEEPER = 10
 _SURE = 1000  # so deep that what is still not proposed is taken for not near; only want of hits leads further

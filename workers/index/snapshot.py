@@ -28,6 +28,7 @@ from workers.index.places import KEY, Keys
 FORMAT = 1
 _HEADER_BYTES = 65_536
 _ABANDONED_SECONDS = 24 * 3600.0
+_UNUSED_SECONDS = 30 * 24 * 3600.0
 _DTYPES = {"keys": KEY, "rows": np.dtype("<f4")}
 
 Content = Mapping[Family, tuple[Keys, Floats32]]
@@ -64,6 +65,10 @@ def save(directory: Path, shelf: Shelf, width: int, number: int, content: Conten
         os.fsync(stream.fileno())
     os.replace(part, target)
     _tidy(target, before - _files(target))
+    for other in target.parent.glob("*.json"):  # of tenants, versions and builds that nobody has asked for
+        with suppress(FileNotFoundError):  # somebody else was faster
+            if time.time() - other.stat().st_mtime > _UNUSED_SECONDS:
+                _discard(other)
 
 
 def load(directory: Path, shelf: Shelf, width: int) -> Snapshot | None:
@@ -78,6 +83,7 @@ def load(directory: Path, shelf: Shelf, width: int) -> Snapshot | None:
         if {name: told[name] for name in wanted} != wanted:
             raise IndexFailure("corruption", "the header is of another shelf or width")
         content = {Family(name): _read(source, told["families"][name], width) for name in told["families"]}
+        os.utime(source)
         return Snapshot(int(told["number"]), content)
     except FileNotFoundError as error:
         if not source.exists():
@@ -89,7 +95,10 @@ def load(directory: Path, shelf: Shelf, width: int) -> Snapshot | None:
 
 def discard(directory: Path, shelf: Shelf) -> None:
     """Forget the snapshot of a shelf."""
-    target = header(directory, shelf)
+    _discard(header(directory, shelf))
+
+
+def _discard(target: Path) -> None:
     files = _files(target)
     target.unlink(missing_ok=True)
     _tidy(target, files)

@@ -15,6 +15,7 @@ from workers.index.approximate import ApproximateIndex
 from workers.index.contract import Floats32, Hit, Index, IndexFailure, Portion
 from workers.index.exact import ExactIndex
 from workers.index.pgvector import PgvectorIndex
+from workers.index.table import Table
 
 ENGINES = ("exact", "flat", "lists", "pgvector")
 WIDTH = 24
@@ -175,6 +176,25 @@ def test_flat_answers_are_those_of_exact_search_bit_for_bit_also_where_rounding_
         assert [hits for query in queries for hits in flat.search(query[None], k)] == right
     left = [at for at in range(3000) if at % 5]
     assert exact.search(queries, 10) == brute([keys[at] for at in left], matrix[left], queries, 10)
+
+
+def test_what_has_become_mostly_empty_is_made_anew_and_answers_as_before() -> None:
+    matrix = rows(40_000, width=2)
+    keys = [key(n) for n in range(40_000)]
+    exact, flat, table = ExactIndex(2), ApproximateIndex(2), Table(2)
+    exact.add(keys, matrix)
+    flat.add(keys, matrix)
+    table.put(keys, matrix)
+    for each in (exact, flat, table):
+        each.remove(keys[:39_000])
+        assert len(each) == 1_000
+    right = brute(keys[39_000:], matrix[39_000:], matrix[:20], 5)
+    assert exact.search(matrix[:20], 5) == flat.search(matrix[:20], 5) == right
+    assert table.keys(table.all()) == sorted(keys[39_000:])
+    assert np.array_equal(table.rows(table.find(keys[39_500:])), matrix[39_500:])
+    assert table.find(keys[:2]).tolist() == [-1, -1]
+    exact.add(keys[:1], matrix[39_001:39_002])
+    assert [hit.key for hit in exact.search(matrix[39_001:39_002], 2)[0]] == sorted((keys[0], keys[39_001]))
 
 
 def test_lists_find_nearly_all_and_stay_right_while_vectors_come_and_go() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -216,6 +218,22 @@ def test_a_snapshot_that_lost_vectors_does_not_agree_with_the_ledger(shop: Shop,
     shop.restart()
     assert shop.hits(solids[0].name) == before
     assert made == ["ledger", "ledger"]
+
+
+def test_a_snapshot_that_nobody_has_used_for_a_month_makes_room(shop: Shop, solids: list[Sample]) -> None:
+    shop.hits(solids[0].name)
+    (kept,) = [snapshot.load(shop.directory, shop.shelf, 24)]
+    assert kept is not None
+    of_another = shop.shelf._replace(engine_build="0")
+    for age, left in ((29, 2), (31, 1)):
+        snapshot.save(shop.directory, of_another, 24, 1, kept.content)
+        written = time.time() - age * 24 * 3600
+        os.utime(snapshot.header(shop.directory, of_another), (written, written))
+        snapshot.save(shop.directory, shop.shelf, 24, kept.number, kept.content)
+        assert len(list((shop.directory / "index").glob("*.json"))) == left
+        assert len(list((shop.directory / "index").iterdir())) == 5 * left
+    snapshot.discard(shop.directory, shop.shelf)
+    assert list((shop.directory / "index").iterdir()) == []
 
 
 def test_a_disk_that_is_full_costs_the_snapshot_and_nothing_else(shop: Shop, solids: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
