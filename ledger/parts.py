@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +116,23 @@ def sizes(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, int]:
     return {row.id: row.bytes for row in in_bites(tx, part_ids, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
 
 
-def select_ids(tx: Tx, tenant_id: str, selector: dict[str, Any], limit: int) -> dict[str, int]:
+def matching(tx: Tx, tenant_id: str, filters: Mapping[str, Any]) -> set[str] | None:
+    """Ids of the tenant's parts that pass filters: {"labels": {...}, "format": ...}. None: nothing is filtered."""
+    asked = {name: filters[name] for name in ("labels", "format") if filters.get(name)}
+    return set(select_ids(tx, tenant_id, asked, None)) if asked else None
+
+
+def one_each(tx: Tx, tenant_id: str, part_ids: Iterable[str]) -> list[str]:
+    """Of parts with the same content only the first; ids that are nobody's stay."""
+    asked = list(part_ids)
+    known = {row.id: row.sha256 for row in in_bites(tx, asked, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
+    first: dict[str, str] = {}
+    for part_id in asked:
+        first.setdefault(known.get(part_id, part_id), part_id)
+    return list(first.values())
+
+
+def select_ids(tx: Tx, tenant_id: str, selector: Mapping[str, Any], limit: int | None) -> dict[str, int]:
     """Ids and bytes of the tenant's parts that match a selector: {"parts": [ids]}, {"labels": {...}}, {"format": ...} or {}."""
     if selector.get("parts"):
         return sizes(tx, tenant_id, selector["parts"])

@@ -9,7 +9,7 @@ from typing import Any
 
 from foundation.errors import Failure
 from foundation.telemetry import FeaturesExtracted, PreviewDrawn, emit, logger
-from ledger import previews, vectors
+from ledger import parts, previews, vectors
 from ledger.jobs import ClaimedItem
 from ledger.vectors import Vector
 from tasks.extraction import UnitsAsked
@@ -23,6 +23,7 @@ from workers.cad.shape import Finding, FindingCode
 from workers.features.extraction import ENGINE_BUILD
 from workers.features.packing import packed
 from workers.index.exact import Gallery
+from workers.index.wanted import Wanted
 from workers.migration import Plan, cut, plan
 from workers.work import Work
 
@@ -92,25 +93,55 @@ def _file_of(item: ClaimedItem) -> tuple[str, str]:
 
 
 def similarity(work: Work) -> None:
-    """Nearest parts of each query, by exact search over all vectors of the tenant."""
+    """Nearest parts of each query, by exact search over all vectors of the tenant. Queries without a vector are extracted first."""
     told, tenant_id = work.claimed.input, work.claimed.tenant_id
     version = FeatureVersion(told["feature_version"])
+    failed = _catch_up(work, version) if told.get("extract") else {}
     with work.worker.ledger.read() as tx:
         shown = vectors.gallery(tx, tenant_id, version, ENGINE_BUILD)
+        wanted = Wanted.of(told, parts.matching(tx, tenant_id, told["filters"]))
     work.still_ours()
     held = _vectors(work, {part.sha256: part.written for part in shown}, version)
     work.still_ours()
-    gallery = Gallery(shown, held, told["scale_invariant"])
+    gallery = Gallery(shown, held, wanted)
 
     def search(item: ClaimedItem) -> Result:
         sha256, _ = _file_of(item)
+        if sha256 in failed:
+            raise failed[sha256]
         if sha256 not in held:
             raise Failure("DATA_NOT_FOUND", {"part_id": str(item.part_id), "feature_version": version.value})
         work.hits.add((tenant_id, sha256, version, ENGINE_BUILD))
-        hits = gallery.search(str(item.part_id), sha256, told["top_k"], told["threshold"], told["filters"]["format"])
-        return {"hits": hits, "engine": "exact", "epoch": len(shown)}
+        return {"hits": gallery.search(str(item.part_id), sha256), "engine": "exact", "epoch": len(shown)}
 
     work.each(search)
+
+
+def _catch_up(work: Work, version: FeatureVersion) -> dict[str, Failure]:
+    """Vectors for queries that have none in this version, from a longer one or from their files; gives the failures, by file.
+
+    They are written down before anything is searched: of two chunks that catch up side by side the one that reads the gallery later
+    sees what the other has written, so no pair is missed by both.
+    """
+    tenant_id, failed = work.claimed.tenant_id, dict[str, Failure]()
+    files = {item.sha256: item for item in work.claimed.items if item.sha256}
+    with work.worker.ledger.read() as tx:
+        lacking = sorted(set(files) - set(vectors.load(tx, tenant_id, sorted(files), version, ENGINE_BUILD)))
+        if not lacking:
+            return failed
+        known = [(other, vectors.results(tx, tenant_id, lacking, other, ENGINE_BUILD)) for other in FeatureVersion if other is not version]
+    with Sandbox(work.worker.nursery, work.still_ours) as box:
+        for sha256 in lacking:
+            work.still_ours()
+            source, longest = next(((other, found[sha256]) for other, found in reversed(known) if sha256 in found), (version, None))
+            try:
+                _carry_out(work, box, files[sha256], version, plan(source, version, None, longest))
+            except Failure as failure:
+                failed[sha256] = failure
+    with work.worker.ledger.write() as tx:
+        vectors.put(tx, tenant_id, work.vectors)
+    work.vectors.clear()
+    return failed
 
 
 def _vectors(work: Work, written: Mapping[str, float], version: FeatureVersion) -> dict[str, bytes]:
