@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation.clock import iso
@@ -106,7 +106,7 @@ def delete(tx: Tx, tenant_id: str, part_id: str) -> None:
     audit.record(tx, tenant_id, "api", "part.deleted", part_id)
 
 
-def in_bites(tx: Tx, values: Sequence[str], query: Callable[[Sequence[str]], Any]) -> list[Any]:
+def in_bites(tx: Tx, values: Sequence[Any], query: Callable[[Sequence[Any]], Any]) -> list[Any]:
     """Rows of a query with an IN list, asked in bites that every database takes."""
     return [row for start in range(0, len(values), _BITE) for row in tx.execute(query(values[start : start + _BITE]))]
 
@@ -116,16 +116,26 @@ def sizes(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, int]:
     return {row.id: row.bytes for row in in_bites(tx, part_ids, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
 
 
+def count(tx: Tx, tenant_id: str) -> int:
+    """How many parts a tenant has."""
+    return tx.number(select(func.count()).select_from(parts).where(parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None)))
+
+
 def matching(tx: Tx, tenant_id: str, filters: Mapping[str, Any]) -> set[str] | None:
     """Ids of the tenant's parts that pass filters: {"labels": {...}, "format": ...}. None: nothing is filtered."""
     asked = {name: filters[name] for name in ("labels", "format") if filters.get(name)}
     return set(select_ids(tx, tenant_id, asked, None)) if asked else None
 
 
+def contents(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of those of the named parts that are the tenant's."""
+    return {row.id: row.sha256 for row in in_bites(tx, part_ids, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
+
+
 def one_each(tx: Tx, tenant_id: str, part_ids: Iterable[str]) -> list[str]:
     """Of parts with the same content only the first; ids that are nobody's stay."""
     asked = list(part_ids)
-    known = {row.id: row.sha256 for row in in_bites(tx, asked, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
+    known = contents(tx, tenant_id, asked)
     first: dict[str, str] = {}
     for part_id in asked:
         first.setdefault(known.get(part_id, part_id), part_id)

@@ -21,7 +21,7 @@ class Match(StrEnum):
 
 
 class Sought(StrEnum):
-    """What hits may be asked for."""
+    """What hits may be asked for, the surest first."""
 
     EXACT = "exact"
     SAME = "same"
@@ -60,7 +60,11 @@ class SimilarityRequest(Request):
     feature_version: FeatureVersion | None = Field(None, description="empty: the server's FEATURE_VERSION")
     include_self: bool = Field(False, description="the query is a hit of itself; other parts with its content always are")
     distinct: bool = Field(False, description="ask once for parts of one content, and show one of them where they are hits")
-    extract: bool = Field(True, description="extract queries that have no vector in this version yet; else they fail with DATA_NOT_FOUND")
+    extract: bool = Field(
+        True,
+        description="extract queries that have no vector in this version yet; else they fail with DATA_NOT_FOUND. Of two that are "
+        "extracted in one job the one may be a hit of the other only, so its pairs are complete, its lists of hits may not be",
+    )
 
 
 class Slot(Answer):
@@ -91,6 +95,9 @@ class SimilarityAnswer(Answer):
     hits: list[Hit]
     engine: Literal["approximate", "exact", "degraded"]
     epoch: int = Field(description="number of vectors searched")
+    unseen: int = Field(
+        0, ge=0, description="parts that might have been hits, but had no vector in this version when this query was answered"
+    )
 
 
 def resolved(request: SimilarityRequest, version: FeatureVersion) -> dict[str, Any]:

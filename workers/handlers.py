@@ -100,6 +100,7 @@ def similarity(work: Work) -> None:
     with work.worker.ledger.read() as tx:
         shown = vectors.gallery(tx, tenant_id, version, ENGINE_BUILD)
         wanted = Wanted.of(told, parts.matching(tx, tenant_id, told["filters"]))
+        unseen = (parts.count(tx, tenant_id) if wanted.parts is None else len(wanted.parts)) - sum(map(wanted.takes, shown))
     work.still_ours()
     held = _vectors(work, {part.sha256: part.written for part in shown}, version)
     work.still_ours()
@@ -112,7 +113,7 @@ def similarity(work: Work) -> None:
         if sha256 not in held:
             raise Failure("DATA_NOT_FOUND", {"part_id": str(item.part_id), "feature_version": version.value})
         work.hits.add((tenant_id, sha256, version, ENGINE_BUILD))
-        return {"hits": gallery.search(str(item.part_id), sha256), "engine": "exact", "epoch": len(shown)}
+        return {"hits": gallery.search(str(item.part_id), sha256), "engine": "exact", "epoch": len(shown), "unseen": unseen}
 
     work.each(search)
 

@@ -36,6 +36,10 @@ class Wanted:
         """Whether parts that are merely alike may be hits."""
         return Sought.NEAR in self.matches
 
+    def takes(self, part: PartVector) -> bool:
+        """Whether the filters let a part be a hit."""
+        return self.parts is None or part.part_id in self.parts
+
     def hits(self, part_id: str, sha256: str, found: Iterable[Found]) -> list[dict[str, Any]]:
         """Hits of a query from what was found, which comes best first."""
         hits: list[dict[str, Any]] = []
@@ -45,7 +49,7 @@ class Wanted:
                 break
             itself = part.part_id == part_id
             copy = self.distinct and not itself and (part.sha256 == sha256 or part.sha256 in shown)
-            if copy or (itself and not self.include_self) or not (self.parts is None or part.part_id in self.parts):
+            if copy or (itself and not self.include_self) or not self.takes(part):
                 continue
             told = tell()
             if told["label"] in self.matches or (told["likely"] and Sought.LIKELY in self.matches):
