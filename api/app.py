@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from api import problems
 from api.doors import Doors
 from api.house import Caretaker, House, build
-from api.routes import bulk, health, jobs, pairs, parts, previews, quarantine, queues, reviews, schedules, webhooks
+from api.routes import bulk, duplicates, health, jobs, pairs, parts, previews, quarantine, queues, reviews, schedules, webhooks
 from foundation import metrics, telemetry
 from foundation.settings import settings
 from tasks.ring import BackgroundDoorbell
@@ -49,7 +49,7 @@ def create(house: House | None = None) -> FastAPI:
     )  # fmt: skip
     app.state.house = here
     problems.install(app)
-    for routes in (parts, previews, bulk, jobs, pairs, reviews, schedules, quarantine, queues, webhooks, health):
+    for routes in (parts, previews, bulk, jobs, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, health):
         app.include_router(routes.router)
     if here.settings.process.chaos:
         from api.routes import chaos  # not even imported elsewhere

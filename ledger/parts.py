@@ -116,9 +116,35 @@ def sizes(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, int]:
     return {row.id: row.bytes for row in in_bites(tx, part_ids, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
 
 
-def count(tx: Tx, tenant_id: str) -> int:
-    """How many parts a tenant has."""
-    return tx.number(select(func.count()).select_from(parts).where(parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None)))
+def copies(tx: Tx, tenant_id: str) -> dict[str, list[str]]:
+    """Contents that a tenant has more than once: by SHA-256 the ids of the parts, the oldest first."""
+    mine = (parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None))
+    often = select(parts.c.sha256).where(*mine).group_by(parts.c.sha256).having(func.count() > 1)
+    return _by_content(tx.execute(select(parts.c.sha256, parts.c.id).where(*mine, parts.c.sha256.in_(often)).order_by(parts.c.id)))
+
+
+def of_contents(tx: Tx, tenant_id: str, sha256s: Sequence[str]) -> dict[str, list[str]]:
+    """By SHA-256 the ids of a tenant's parts with that content, the oldest first."""
+    query = select(parts.c.sha256, parts.c.id).where(parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None)).order_by(parts.c.id)
+    return _by_content(in_bites(tx, sha256s, lambda bite: query.where(parts.c.sha256.in_(bite))))
+
+
+def _by_content(rows: Iterable[Any]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for sha256, part_id in rows:
+        found.setdefault(sha256, []).append(part_id)
+    return found
+
+
+def named(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Those of the parts that are the tenant's, as clients see them."""
+    return {row.id: view(row) for row in in_bites(tx, part_ids, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
+
+
+def count(tx: Tx, tenant_id: str, added_after: float = 0.0) -> int:
+    """How many parts a tenant has that were added after a time."""
+    mine = (parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None), parts.c.created_at > added_after)
+    return tx.number(select(func.count()).select_from(parts).where(*mine))
 
 
 def matching(tx: Tx, tenant_id: str, filters: Mapping[str, Any]) -> set[str] | None:

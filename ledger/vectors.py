@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.parts import in_bites
@@ -92,6 +92,22 @@ def load(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build: st
     """Vectors by file, as float32 bytes."""
     rows = in_bites(tx, sha256s, lambda bite: select(vectors.c.sha256, vectors.c.vector).where(_these(tenant_id, version, build, bite)))
     return {row.sha256: row.vector for row in rows}
+
+
+def described(tx: Tx, tenant_id: str, sha256s: Sequence[str]) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """Engine build and result of every extraction of these files for a tenant, by file, the newest first."""
+    query = select(vectors.c.sha256, vectors.c.engine_build, vectors.c.result).where(vectors.c.tenant_id == tenant_id)
+    newest = query.order_by(vectors.c.created_at.desc(), vectors.c.feature_version.desc())
+    found: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for row in in_bites(tx, sha256s, lambda bite: newest.where(vectors.c.sha256.in_(bite))):
+        found.setdefault(row.sha256, []).append((row.engine_build, row.result))
+    return found
+
+
+def written_after(tx: Tx, tenant_id: str, version: str, time: float) -> int:
+    """How many vectors of a tenant in a feature version were written after a time."""
+    mine = (vectors.c.tenant_id == tenant_id, vectors.c.feature_version == version, vectors.c.created_at > time)
+    return tx.number(select(func.count()).select_from(vectors).where(*mine))
 
 
 def hottest(tx: Tx, tenant_id: str, version: str, build: str, most: int) -> dict[tuple[str, float], bytes]:
