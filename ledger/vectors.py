@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.parts import in_bites
@@ -56,10 +56,12 @@ def put(tx: Tx, tenant_id: str, new: Iterable[Vector]) -> None:
         return
     dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(vectors)
+    # numbers that come out as they were have not been written anew: what was made from them still holds
+    written = case((vectors.c.vector == statement.excluded.vector, vectors.c.created_at), else_=statement.excluded.created_at)
     tx.execute(
         statement.on_conflict_do_update(
             index_elements=["tenant_id", "sha256", "feature_version", "engine_build"],
-            set_={name: statement.excluded[name] for name in ("family", "vector", "result", "created_at")},
+            set_={name: statement.excluded[name] for name in ("family", "vector", "result")} | {"created_at": written},
         ),
         rows,
     )

@@ -17,7 +17,7 @@ class Forest(Generic[Edge]):
         self._parents: list[int] = []
         self._sizes: list[int] = []
         self.edges: list[Edge] = []
-        self.joined: list[int] = []  # for each edge one of the things it joined
+        self.ends: list[tuple[int, int]] = []  # of each edge the things it was given for
 
     def __len__(self) -> int:
         return len(self._parents)
@@ -38,14 +38,14 @@ class Forest(Generic[Edge]):
 
     def join(self, one: int, other: int, edge: Edge) -> bool:
         """Put both into one tree. False: they were, and the edge is not needed."""
-        one, other = self.root(one), self.root(other)
-        if one == other:
+        here, there = self.root(one), self.root(other)
+        if here == there:
             return False
-        small, large = (one, other) if self._sizes[one] < self._sizes[other] else (other, one)
+        small, large = (here, there) if self._sizes[here] < self._sizes[there] else (there, here)
         self._parents[small] = large
         self._sizes[large] += self._sizes[small]
         self.edges.append(edge)
-        self.joined.append(small)
+        self.ends.append((one, other))
         return True
 
     def trees(self) -> Iterator[list[int]]:

@@ -68,16 +68,26 @@ class Grouping:
         """Groups by rank, the strictest first; a rank tells only of those that its own evidence has made."""
         largest: dict[int, Group] = {}
         for rank, forest in enumerate(self._forests):
-            edges: dict[int, list[Edge]] = {}
-            for edge, member in zip(forest.edges, forest.joined, strict=True):
-                if edge[0] == rank:
-                    edges.setdefault(forest.root(member), []).append(edge)
+            edges = self._needed(rank, largest)
             for tree in forest.trees():
                 if mine := edges.get(forest.root(tree[0])):
                     inner = {id(largest[member]): largest[member] for member in tree if member in largest}
                     group = Group(rank, [self.keys[member] for member in tree], mine, list(inner.values()))
                     largest |= dict.fromkeys(tree, group)
                     yield group
+
+    def _needed(self, rank: int, largest: Mapping[int, Group]) -> dict[int, list[Edge]]:
+        """By tree those edges of a rank that join what stricter ranks have not: a hit may have come before surer ones that say as much."""
+        forest, apart = self._forests[rank], Forest[Edge]()
+        apart.grow(len(self.keys))
+        stands_for: dict[int, int] = {}
+        for member, group in largest.items():
+            apart.join(member, stands_for.setdefault(id(group), member), (-1, -1, -1))
+        found: dict[int, list[Edge]] = {}
+        for edge, (one, other) in zip(forest.edges, forest.ends, strict=True):
+            if edge[0] == rank and apart.join(one, other, edge):
+                found.setdefault(forest.root(one), []).append(edge)
+        return found
 
 
 def outermost(groups: Iterable[Group]) -> list[Group]:

@@ -145,6 +145,10 @@ class Client:
             report |= {"groups": report["groups"] + page["groups"], "next_cursor": page["next_cursor"]}
         return report
 
+    def pairs(self, job: str) -> Iterator[Json]:
+        """The pairs of a similarity job, each once."""
+        return self._pages(f"/api/v1/jobs/{_step(job)}/pairs", "pairs", {}, None)
+
     def duplicates_as(self, form: str, asked: Mapping[str, Any]) -> Iterator[bytes]:
         """The report as a file: html or csv."""
         with self._http.stream("GET", f"/api/v1/duplicates.{form}", params=asked) as response:

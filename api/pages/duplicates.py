@@ -14,6 +14,7 @@ Picture = Callable[[Mapping[str, Any]], bytes | None]
 """The PNG of a part, if there is one."""
 
 PICTURES_SHOWN = 12  # of a group
+_NAMES_SHOWN = 4  # below a picture, beside its own
 
 _TITLES = {
     "content": "Same file",
@@ -41,14 +42,14 @@ figcaption { margin-top: 4px }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: 3px 8px 3px 0; border-top: 1px solid #eceef0 }
-th { color: #6a7078; font-weight: 500 } td { overflow-wrap: anywhere } td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
+th { color: #6a7078; font-weight: 500 } td { overflow-wrap: anywhere } td.short { font-variant-numeric: tabular-nums; white-space: nowrap }
 .mark { border: 1px solid currentColor; border-radius: 3px; padding: 0 4px; white-space: nowrap }
 @page { size: A4; margin: 14mm }
 @media print {
   body { background: #fff; margin: 0; padding: 0; max-width: none; font-size: 9.5pt }
   article { border-color: #999; break-inside: avoid }
   article.long { break-inside: auto }
-  figure, tr { break-inside: avoid } h2, h3 { break-after: avoid } thead { display: table-header-group }
+  figure, tr { break-inside: avoid } h2, h3, h2 + p { break-after: avoid } thead { display: table-header-group }
   .pictures { grid-template-columns: repeat(4, 1fr) } .wide { overflow: visible }
 }
 </style></head><body>
@@ -90,12 +91,13 @@ def _about(head: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _group(group: Mapping[str, Any], picture: Picture) -> str:
-    shown = _one_a_content(group["parts"])
+    shown = _alike(group["parts"])
     long = len(shown) > 8 or len(group["evidence"]) > 10
     more = f" <small>The first {len(group['parts'])} are told.</small>" if group["parts_total"] > len(group["parts"]) else ""
-    hidden = f"<p class=quiet>{len(shown) - PICTURES_SHOWN} more file(s) without a picture here.</p>" if len(shown) > PICTURES_SHOWN else ""
+    hidden = f"<p class=quiet>{len(shown) - PICTURES_SHOWN} more without a picture here.</p>" if len(shown) > PICTURES_SHOWN else ""
     rejected = f"<p class=warn>{group['rejected_within']} pair(s) within were rejected.</p>" if group["rejected_within"] else ""
-    figures = "".join(_figure(parts, picture) for parts in shown[:PICTURES_SHOWN])
+    names = len(group["parts"]) if group["kind"] == "content" else _NAMES_SHOWN
+    figures = "".join(_figure(parts, picture, names) for parts in shown[:PICTURES_SHOWN])
     return (
         f'<article{" class=long" if long else ""} id="{_text(group["id"])}"><h3>{group["parts_total"]} parts '
         f"<small>{_text(group['id'])}</small></h3>{more}"
@@ -103,54 +105,60 @@ def _group(group: Mapping[str, Any], picture: Picture) -> str:
     )
 
 
-def _one_a_content(parts: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """Parts by content: copies share a picture."""
+def _alike(parts: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Parts that share a picture: those of one group of a surer kind, which the page shows in full before."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for part in parts:
-        found.setdefault(part["sha256"], []).append(part)
+        found.setdefault(part["subgroup"] or part["sha256"], []).append(part)
     return list(found.values())
 
 
-def _figure(copies: list[Mapping[str, Any]], picture: Picture) -> str:
-    part = copies[0]
+def _figure(alike: list[Mapping[str, Any]], picture: Picture, names: int) -> str:
+    part, others = alike[0], alike[1:]
     data = picture(part)
     name = _text(part["name"])
     if data is None:
         seen = '<div class="none">no preview</div>'
     else:
         seen = f'<img alt="{name}" src="data:image/png;base64,{base64.b64encode(data).decode("ascii")}">'
-    others = "".join(f"<br>{_text(copy['name'])}" for copy in copies[1:5]) + (f"<br>and {len(copies) - 5} more" if len(copies) > 5 else "")
-    facts = _text(" · ".join(_facts(part, len(copies))))
-    return f"<figure>{seen}<figcaption><b>{name}</b>{others}<br><small>{facts}</small></figcaption></figure>"
+    more = "".join(f"<br>{_text(other['name'])}" for other in others[:names])
+    more += f"<br>and {len(others) - names} more" if len(others) > names else ""
+    facts, surer = _text(" · ".join(_facts(part))), part["subgroup"]
+    link = f' · {len(alike)} parts: <a href="#{_text(surer)}">{_text(surer)}</a>' if surer else ""
+    return (
+        f'<figure title="{_text(part["id"])}">{seen}<figcaption><b>{name}</b>{more}<br><small>{facts}{link}</small></figcaption></figure>'
+    )
 
 
-def _facts(part: Mapping[str, Any], copies: int) -> Iterator[str]:
+def _facts(part: Mapping[str, Any]) -> Iterator[str]:
     yield str(part["format"])
     if part["size_mm"]:
         yield " × ".join(f"{side:.4g}" for side in part["size_mm"]) + " mm"
     if units := part["units"]:
         yield f"{units['name']} ({units['origin']})" + (f", rather {units['suspected']}" if units["suspected"] else "")
-    if copies > 1:
-        yield f"{copies} copies"
 
 
 def _evidence(group: Mapping[str, Any]) -> str:
     if group["kind"] == "content":
         mark = next((_mark(pair) for pair in group["evidence"] if pair["review"]), "")
         return f"<p class=quiet>SHA-256 {_text(group['parts'][0]['sha256'])}{mark}</p>" if group["parts"] else ""
+    if all(pair["equal"] and not pair["review"] for pair in group["evidence"]):
+        return "<p class=quiet>Every slot of these is equal.</p>"
     rows = "".join(_row(pair) for pair in group["evidence"])
     left = group["evidence_total"] - len(group["evidence"])
     more = f"<p class=quiet>and {left} more such pair(s)</p>" if left > 0 else ""
-    head = "<tr><th>part<th>is to<th>as<th>score<th>distance<th>size of the second<th>what differs most</tr>"
+    head = "<tr><th>part<th>is to<th>as<th><th>score<th>distance<th>size of the second<th>what differs most</tr>"
     return f'<div class="wide"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>{more}'
 
 
 def _row(pair: Mapping[str, Any]) -> str:
     slots = "; ".join(f"{slot['slot']} {slot['share']:.0%}: {slot['first']:.5g} / {slot['second']:.5g}" for slot in pair["slots"])
     label = "likely" if pair["likely"] else "equal" if pair["equal"] else pair["label"]
-    size = f"{pair['size_ratio']:g} times" + (", units suspected" if pair["units_suspected"] else "")
-    numbers = f"<td class=number>{pair['score']:.4f}<td class=number>{pair['distance'] or 0:.5f}<td class=number>{_text(size)}"
-    names = f"<td>{_text(pair['first']['name'])}<td>{_text(pair['second']['name'])}<td>{_text(label)}{_mark(pair)}"
+    size = ("equal" if abs(pair["size_ratio"] - 1) < 5e-4 else f"{pair['size_ratio']:g} times") + (
+        ", units suspected" if pair["units_suspected"] else ""
+    )
+    numbers = f"<td class=short>{pair['score']:.4f}<td class=short>{pair['distance'] or 0:.5f}<td class=short>{_text(size)}"
+    names = f"<td>{_text(pair['first']['name'])}<td>{_text(pair['second']['name'])}<td class=short>{_text(label)}<td>{_mark(pair)}"
     return f"<tr>{names}{numbers}<td>{_text(slots)}</tr>"
 
 
