@@ -47,8 +47,11 @@ def groups_table(report: Json) -> None:
         told = ", ".join(f"{count} {code}" for code, count in report["not_compared"].items())
         show.line(f"not compared: {told}", "yellow")
     show.table("Duplicates", ["kind", "parts", "names", "score", "size", ""], [_row(group) for group in report["groups"]])
-    counts = ", ".join(f"{one['groups']} {kind}" for kind, one in report["kinds"].items() if one["groups"])
-    show.line(f"{len(report['groups'])} group(s){f': {counts}' if counts else ''}")
+    for kind, one in report["kinds"].items():
+        if one["groups"]:
+            show.line(f"{one['groups']} {kind}: {one['sentence']}")
+    if not report["groups"]:
+        show.line("No duplicates were found.", "green")
     left = ", ".join(f"{count} {mark}" for mark, count in report["left_out"].items() if count)
     if left:
         show.line(f"left out by review: {left} pair(s); --reviewed shows them")
