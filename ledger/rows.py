@@ -355,6 +355,20 @@ quarantine = Table(
     PrimaryKeyConstraint("tenant_id", "sha256", "engine_build"),
 )
 
+reviews = Table(
+    "reviews",
+    metadata,
+    # a pair of contents, in order; they outlive their files, for the same bytes may be uploaded again
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("first", String(64), nullable=False),
+    Column("second", String(64), nullable=False),
+    Column("mark", String, nullable=False),  # confirmed, rejected or ignored
+    Column("by", String(255), nullable=False),
+    Column("note", String(1000), nullable=False),
+    Column("at", Double, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "first", "second"),
+)
+
 budgets = Table(
     "budgets",
     metadata,

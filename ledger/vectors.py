@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, null, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.epochs import Shelf, note
@@ -69,10 +69,13 @@ def put(tx: Tx, tenant_id: str, new: Iterable[Vector], job_id: str | None = None
         return
     dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(vectors)
+    # numbers that come out as they were have not been written anew: what was made from them still holds
+    written = case((vectors.c.vector == statement.excluded.vector, vectors.c.created_at), else_=statement.excluded.created_at)
     tx.execute(
         statement.on_conflict_do_update(
             index_elements=["tenant_id", "sha256", "feature_version", "engine_build"],
-            set_={name: statement.excluded[name] for name in ("family", "vector", "result", "created_at", "provenance", "job_id")},
+            set_={name: statement.excluded[name] for name in ("family", "vector", "result", "provenance", "job_id")}
+            | {"created_at": written},
             where=or_(statement.excluded.provenance != PROJECTED, vectors.c.provenance == PROJECTED),
         ),
         rows,
@@ -198,6 +201,22 @@ def load(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build: st
     query = select(vectors.c.sha256, vectors.c.vector).where(native())
     rows = in_bites(tx, sha256s, lambda bite: query.where(_these(tenant_id, version, build, bite)))
     return {row.sha256: row.vector for row in rows}
+
+
+def described(tx: Tx, tenant_id: str, sha256s: Sequence[str]) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """Engine build and result of every extraction of these files for a tenant, by file, the newest first."""
+    query = select(vectors.c.sha256, vectors.c.engine_build, vectors.c.result).where(vectors.c.tenant_id == tenant_id, native())
+    newest = query.order_by(vectors.c.created_at.desc(), vectors.c.feature_version.desc())
+    found: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for row in in_bites(tx, sha256s, lambda bite: newest.where(vectors.c.sha256.in_(bite))):
+        found.setdefault(row.sha256, []).append((row.engine_build, row.result))
+    return found
+
+
+def written_after(tx: Tx, tenant_id: str, version: str, time: float) -> int:
+    """How many vectors of a tenant in a feature version were written after a time."""
+    mine = (vectors.c.tenant_id == tenant_id, vectors.c.feature_version == version, vectors.c.created_at > time, native())
+    return tx.number(select(func.count()).select_from(vectors).where(*mine))
 
 
 def _these(tenant_id: str, version: str, build: str, sha256s: Sequence[str]) -> ColumnElement[bool]:

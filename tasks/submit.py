@@ -28,7 +28,7 @@ from tasks.migration import MigrationRequest
 from tasks.prewarm import PrewarmRequest
 from tasks.probe import ProbeRequest
 from tasks.ring import Doorbell
-from tasks.similarity import SimilarityRequest
+from tasks.similarity import SimilarityRequest, SimilaritySelector, resolved
 from tasks.vocabulary import FeatureVersion, Kind, Priority
 
 _LATEST = 253_402_300_800.0  # the year 10000, which no calendar of ours can tell
@@ -215,10 +215,15 @@ def _extraction(tx: Tx, tenant_id: str, request: ExtractionRequest, settings: Se
 
 
 def _similarity(tx: Tx, tenant_id: str, request: SimilarityRequest, settings: Settings) -> Asked:
-    everything = request.queries == "all"
-    queries = parts.select_ids(tx, tenant_id, {}, settings.upload.max_items + 1) if everything else request.queries
-    asked = request.model_dump(mode="json", exclude={"queries"}) | {"feature_version": request.feature_version or settings.features.version}
-    return Asked([NewItem(part_id=part_id) for part_id in queries], asked)
+    if isinstance(request.queries, tuple):
+        queries = list(request.queries)
+    else:
+        chosen = request.queries.model_dump(mode="json") if isinstance(request.queries, SimilaritySelector) else {}
+        # what is asked once for each content is counted afterwards
+        queries = list(parts.select_ids(tx, tenant_id, chosen, None if request.distinct else settings.upload.max_items + 1))
+    if request.distinct:
+        queries = parts.one_each(tx, tenant_id, queries)
+    return Asked([NewItem(part_id=part_id) for part_id in queries], resolved(request, FeatureVersion(settings.features.version)))
 
 
 def _migration(tx: Tx, tenant_id: str, request: MigrationRequest, settings: Settings) -> Asked:

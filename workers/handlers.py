@@ -9,7 +9,7 @@ from typing import Any
 
 from foundation.errors import Failure
 from foundation.telemetry import FeaturesExtracted, PreviewDrawn, VectorMigrated, emit, logger
-from ledger import fleet, previews, vectors
+from ledger import fleet, parts, previews, vectors
 from ledger.epochs import Shelf
 from ledger.jobs import ClaimedItem
 from ledger.vectors import EXTRACTED, Stored, Vector
@@ -103,10 +103,10 @@ def _file_of(item: ClaimedItem) -> tuple[str, str]:
 
 
 def similarity(work: Work) -> None:
-    """Nearest parts of each query. All queries of the chunk are searched together."""
+    """Nearest parts of each query. Queries without a vector are extracted first; then all queries of the chunk are searched together."""
     told, tenant_id = work.claimed.input, work.claimed.tenant_id
-    version = FeatureVersion(told["feature_version"])
-    asked = Asked(told["top_k"], told["threshold"], told["scale_invariant"], told["filters"])
+    version, asked = FeatureVersion(told["feature_version"]), Asked.of(told)
+    failed = _catch_up(work, version) if told.get("extract") else {}
     here, held = searching(work.worker), _vectors_of_queries(work, version)
     queries = [Query(str(item.part_id), item.sha256, unpacked(held[item.sha256])) for item in work.claimed.items if item.sha256 in held]
     work.still_ours()
@@ -116,14 +116,19 @@ def similarity(work: Work) -> None:
             epoch = gallery.gallery.number
     except IndexFailure as failure:
         raise Failure("INDEX_FAILED", {"reason": failure.reason}) from failure
+    with work.worker.ledger.read() as tx:
+        unseen = parts.without_vector(tx, tenant_id, asked.filters, version, ENGINE_BUILD)
     hits = {query.part_id: some for query, some in zip(queries, found, strict=True)}
+    common = {"engine": work.worker.settings.index.engine, "epoch": epoch, "unseen": unseen}
 
     def answer(item: ClaimedItem) -> Result:
         sha256, _ = _file_of(item)
+        if sha256 in failed:
+            raise failed[sha256]
         if sha256 not in held:
             raise Failure("DATA_NOT_FOUND", {"part_id": str(item.part_id), "feature_version": version.value})
         work.hits.add((tenant_id, sha256, version, ENGINE_BUILD))
-        return {"hits": hits[str(item.part_id)], "engine": work.worker.settings.index.engine, "epoch": epoch}
+        return {"hits": hits[str(item.part_id)], **common}
 
     work.each(answer)
 
@@ -133,6 +138,33 @@ def _vectors_of_queries(work: Work, version: FeatureVersion) -> dict[str, bytes]
     with work.worker.ledger.read() as tx:
         written = vectors.written(tx, work.claimed.tenant_id, sha256s, version, ENGINE_BUILD)
     return _vectors(work, written, version)
+
+
+def _catch_up(work: Work, version: FeatureVersion) -> dict[str, Failure]:
+    """Vectors for queries that have none in this version, from a longer one or from their files; gives the failures, by file.
+
+    They are written down before anything is searched: of two chunks that catch up side by side the one that reads the gallery later
+    sees what the other has written, so no pair is missed by both.
+    """
+    tenant_id, failed = work.claimed.tenant_id, dict[str, Failure]()
+    files = {item.sha256: item for item in work.claimed.items if item.sha256}
+    with work.worker.ledger.read() as tx:
+        lacking = sorted(set(files) - set(vectors.written(tx, tenant_id, sorted(files), version, ENGINE_BUILD)))
+        known = vectors.in_every_version(tx, tenant_id, lacking, ENGINE_BUILD) if lacking else {}
+    if not lacking:
+        return failed
+    with Sandbox(work.worker.nursery, work.still_ours) as box:
+        for sha256 in lacking:
+            work.still_ours()
+            there = work.worker.files.path(sha256).exists()
+            try:
+                _carry_out(work, box, files[sha256], version, migrating.plan(version, version, known.get(sha256, {}), there, False))
+            except Failure as failure:
+                failed[sha256] = failure
+    with work.worker.ledger.write() as tx:
+        vectors.put(tx, tenant_id, work.vectors, work.claimed.job_id)
+    work.vectors.clear()
+    return failed
 
 
 def _vectors(work: Work, written: Mapping[str, float], version: FeatureVersion) -> dict[str, bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -143,6 +143,37 @@ class Client:
     def bulk(self, verb: str, selection: Json) -> Json:
         """Retry or cancel many jobs; repeating it after a lost answer finds those that are left."""
         return self._ask_patiently("POST", f"/api/v1/jobs/{verb}", json={name: value for name, value in selection.items() if value})
+
+    # duplicates
+
+    def duplicates(self, asked: Json) -> Json:
+        """The whole report."""
+        report = self._ask_patiently("GET", "/api/v1/duplicates", params={**asked, "limit": 200})
+        while cursor := report.pop("next_cursor"):
+            page = self._ask_patiently("GET", "/api/v1/duplicates", params={**asked, "limit": 200, "cursor": cursor})
+            report |= {"groups": report["groups"] + page["groups"], "next_cursor": page["next_cursor"]}
+        return report
+
+    def pairs(self, job: str) -> Iterator[Json]:
+        """The pairs of a similarity job, each once."""
+        return self._pages(f"/api/v1/jobs/{_step(job)}/pairs", "pairs", {}, None)
+
+    def duplicates_as(self, form: str, asked: Mapping[str, Any]) -> Iterator[bytes]:
+        """The report as a file: html or csv."""
+        with self._http.stream("GET", f"/api/v1/duplicates.{form}", params=asked) as response:
+            if not response.is_success:
+                response.read()
+                raise _told(response)
+            yield from response.iter_bytes()
+
+    def put_reviews(self, reviews: Sequence[Json]) -> None:
+        self._ask_patiently("PUT", "/api/v1/reviews", json={"reviews": list(reviews)})
+
+    def reviews(self, mark: str | None) -> list[Json]:
+        return list(self._pages("/api/v1/reviews", "reviews", {"mark": mark} if mark else {}, None))
+
+    def remove_review(self, first: str, second: str) -> None:
+        self._send("DELETE", "/api/v1/reviews", params={"first": first, "second": second})
 
     # schedules
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -15,6 +13,7 @@ from api import paging
 from api.auth import TheTenant
 from api.house import House, TheHouse
 from api.paging import Cursor, Limit
+from api.tables import line
 from ledger import changes, job_views, outbox, waiting
 from tasks import ring, submit
 from tasks.rollback import rollback
@@ -125,19 +124,19 @@ def _table(items: Iterator[dict[str, Any]]) -> Iterator[str]:
     for item in items:
         if columns is None and item["result"]:
             columns = list(_flat(item["result"])[0])
-            yield _line([*_COLUMNS, *columns]) + "".join(_lines(each, columns) for each in waiting)
+            yield line([*_COLUMNS, *columns]) + "".join(_lines(each, columns) for each in waiting)
         if columns is None:
             waiting.append(item)
         else:
             yield _lines(item, columns)
     if columns is None:
-        yield _line(_COLUMNS) + "".join(_lines(each, []) for each in waiting)
+        yield line(_COLUMNS) + "".join(_lines(each, []) for each in waiting)
 
 
 def _lines(item: dict[str, Any], columns: list[str]) -> str:
     error = item["error"] or {}
     head = [item[name] for name in _COLUMNS[:5]] + [error.get("code"), error.get("message")]
-    return "".join(_line([*head, *(row.get(name) for name in columns)]) for row in _flat(item["result"] or {}))
+    return "".join(line([*head, *(row.get(name) for name in columns)]) for row in _flat(item["result"] or {}))
 
 
 def _flat(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -150,17 +149,6 @@ def _flat(result: dict[str, Any]) -> list[dict[str, Any]]:
     empty = dict.fromkeys(("hit_part_id", "hit_name", "score", "label"))
     rows = [{"hit_part_id": h["part_id"], "hit_name": h["name"], "score": h["score"], "label": h["label"]} for h in hits]
     return [row | plain for row in rows or [empty]]
-
-
-def _line(values: Any) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerow([_safe(value) for value in values])
-    return text.getvalue()
-
-
-def _safe(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula is told as text."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 @router.get("/{job_id}/deliveries")

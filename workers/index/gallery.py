@@ -18,7 +18,7 @@ from ledger.epochs import Change, Shelf
 from tasks.vocabulary import Family, FeatureVersion
 from workers.features.scaling import scaled
 from workers.index.contract import Floats32, Hit, Index, IndexFailure, Lasting, Portion
-from workers.index.places import Flags, Integers, Keys
+from workers.index.places import Integers, Keys
 from workers.index.sameness import Floats, fingerprint, gated, nearness
 from workers.index.table import Table
 
@@ -45,9 +45,12 @@ class Ranked:
 
     sha256s: list[str]
     gated: Floats  # (n,) distances
-    same: Flags  # (n,) whether they are called the same part
+    stable: Floats  # (n,) distances over the stable slots
     rows: Floats32  # (n, width) unscaled
-    surely: float  # files that are not among these are no nearer than this, if the index found the nearest; infinite: all are here
+    # Files that are not among these are no nearer than this, if the index found the nearest: through the gate, and over the stable slots.
+    # Infinite: all are here.
+    surely: float
+    surely_stable: float
 
     @property
     def scores(self) -> Floats:
@@ -158,7 +161,7 @@ class Gallery:
             at = np.unique(places[start:end])
             start = end
             surely = _surely(by_all, by_stable, depth, len(table), family)
-            ranked.append(self._ranked(query, table, at[at >= 0], family, sized, surely))
+            ranked.append(self._ranked(query, table, at[at >= 0], family, sized, *surely))
         return ranked
 
     def rank_among(self, queries: Floats32, family: Family, sized: bool, sha256s: Sequence[str]) -> list[Ranked]:
@@ -166,9 +169,11 @@ class Gallery:
         table = self._tables[family]
         at = table.find(sha256s)
         at = np.unique(at[at >= 0])
-        return [self._ranked(query, table, at, family, sized, np.inf) for query in queries]
+        return [self._ranked(query, table, at, family, sized, np.inf, np.inf) for query in queries]
 
-    def _ranked(self, query: Floats32, table: Table, at: Integers, family: Family, sized: bool, surely: float) -> Ranked:
+    def _ranked(
+        self, query: Floats32, table: Table, at: Integers, family: Family, sized: bool, surely: float, surely_stable: float
+    ) -> Ranked:
         rows = table.rows(at)
         both = scaled(np.concatenate([rows, query[None]]), family)
         if not sized:
@@ -176,7 +181,7 @@ class Gallery:
         near = nearness(both[:-1], both[-1], family)
         keys = np.array(table.keys(at), dtype="U64")
         order = np.lexsort((keys, near.gated))
-        return Ranked(keys[order].tolist(), near.gated[order], near.same[order], rows[order], surely)
+        return Ranked(keys[order].tolist(), near.gated[order], near.stable[order], rows[order], surely, surely_stable)
 
     def _seen(self, rows: Floats32, space: Space) -> Floats32:
         """Rows as a space sees them, (n, slots) float32."""
@@ -191,11 +196,12 @@ class Gallery:
         return len(self._seen(np.zeros((1, self._width), dtype=np.float32), space)[0])
 
 
-def _surely(by_all: list[Hit], by_stable: list[Hit], depth: int, size: int, family: Family) -> float:
+def _surely(by_all: list[Hit], by_stable: list[Hit], depth: int, size: int, family: Family) -> tuple[float, float]:
     """What is further than the last found by all slots and by the stable ones is further through the gate than both at once."""
     if depth >= size or not by_all or not by_stable:
-        return float("inf")
-    return float(gated(np.array([by_all[-1].distance]), np.array([by_stable[-1].distance]), family)[0])
+        return float("inf"), float("inf")
+    last = by_stable[-1].distance
+    return float(gated(np.array([by_all[-1].distance]), np.array([last]), family)[0]), last
 
 
 def _sorted_out(changes: Sequence[Change], width: int) -> tuple[list[str], dict[Family, tuple[list[str], Floats32]]]:

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ledger import parts
+from ledger import parts, vectors
 from ledger.parts import Named
 from ledger.session import Ledger
-from tasks.vocabulary import Family
+from tasks.similarity import Sought
+from tasks.vocabulary import Family, Format
 from workers.index.contract import Floats32
 from workers.index.galleries import Held
 from workers.index.gallery import Gallery, Ranked
 from workers.index.parallel import Parallel
-from workers.index.verdict import verdict
+from workers.index.verdict import LIKELY, verdict
 
 DEPTH = 50
 """Files that each of the two spaces proposes at first; where that may hide a nearer one, ten times as many."""
@@ -45,11 +46,31 @@ class Asked:
     top_k: int
     threshold: float
     scale_invariant: bool
-    filters: Mapping[str, Any] = field(default_factory=dict)  # as `parts.matching` takes them
+    filters: Mapping[str, Any] = field(default_factory=dict)  # labels and format, as `parts.matching` takes them
+    matches: frozenset[Sought] = frozenset(Sought)
+    include_self: bool = False
+    distinct: bool = False  # one part of each content, none of the query's own
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Asked:
+        """From the input of a job; what a job of an older release does not say has its default."""
+        filters = {name: told["filters"].get(name) for name in ("labels", "format")}
+        matches = frozenset(map(Sought, told["filters"].get("matches") or Sought))
+        flags = {name: bool(told.get(name)) for name in ("include_self", "distinct")}
+        return cls(told["top_k"], told["threshold"], told["scale_invariant"], filters, matches, **flags)
 
     @property
     def filtered(self) -> bool:
         return any(self.filters.values())
+
+    @property
+    def near(self) -> bool:
+        """Whether parts that are merely alike may be hits."""
+        return Sought.NEAR in self.matches
+
+    def takes(self, told: Mapping[str, Any]) -> bool:
+        """Whether a hit of this verdict is wanted."""
+        return told["label"] in self.matches or (told["likely"] and Sought.LIKELY in self.matches)
 
 
 def similar(held: Held, ledger: Ledger, queries: Sequence[Query], asked: Asked, parallel: Parallel) -> list[list[Hit]]:
@@ -68,7 +89,7 @@ def similar(held: Held, ledger: Ledger, queries: Sequence[Query], asked: Asked, 
 
 def _of_family(held: Held, ledger: Ledger, queries: Sequence[Query], family: Family, asked: Asked, parallel: Parallel) -> list[list[Hit]]:
     gallery, sized = held.gallery, not asked.scale_invariant
-    names = _Names(ledger, gallery.shelf.tenant_id, asked.filters)
+    names = _Names(ledger, gallery.shelf.tenant_id, asked.filters, family)
     few = names.selected() if asked.filtered else None
     kind = (family, sized, few is None, len(str(gallery.size(family))))
     if few is not None:
@@ -83,6 +104,8 @@ def _of_family(held: Held, ledger: Ledger, queries: Sequence[Query], family: Fam
         again = []
         for at, one, (hits, limit) in zip(left, ranked, names.hits(some, ranked, asked), strict=True):
             answers[at] = hits
+            if not asked.near and one.surely_stable >= LIKELY[family]:
+                continue  # whatever may be the same part has been proposed
             if depth < gallery.size(family) and (limit is None or (limit >= one.surely and depth < _SURE)):
                 again.append(at)
         left, depth = again, depth * _DEEPER
@@ -104,9 +127,10 @@ def _matrix(queries: Sequence[Query]) -> Floats32:
 class _Names:
     """The parts by which files are known, asked of the ledger once each."""
 
-    def __init__(self, ledger: Ledger, tenant_id: str, filters: Mapping[str, Any]) -> None:
-        self._ledger, self._tenant_id, self._filters = ledger, tenant_id, filters
+    def __init__(self, ledger: Ledger, tenant_id: str, filters: Mapping[str, Any], family: Family) -> None:
+        self._ledger, self._tenant_id, self._filters, self._family = ledger, tenant_id, filters, family
         self._of: dict[str, list[Named]] = {}
+        self._formats: dict[str, str] = {}  # of the files of queries
 
     def selected(self) -> list[str] | None:
         """The files that the filters leave, or None if they are so many that near ones will be among the nearest of all."""
@@ -116,6 +140,8 @@ class _Names:
 
     def hits(self, queries: Sequence[Query], ranked: Sequence[Ranked], asked: Asked) -> Iterator[tuple[list[Hit], float | None]]:
         """Hits of each query, and how near a file that was not proposed would have to be to count. None: as near as it may be."""
+        with self._ledger.read() as tx:
+            self._formats |= vectors.formats(tx, sorted({query.sha256 for query in queries} - self._formats.keys()))
         self._learn(sha256 for one in ranked for sha256 in one.sha256s[: asked.top_k + _MORE])
         for query, one in zip(queries, ranked, strict=True):
             yield self._chosen(query, one, asked)
@@ -137,20 +163,28 @@ class _Names:
             if scores[at] < asked.threshold:
                 limit = 1.0 / asked.threshold - 1.0
                 break
+            if not asked.near and ranked.stable[at] >= LIKELY[self._family]:
+                continue
             if sha256 not in self._of:
                 self._learn(ranked.sha256s[at : at + asked.top_k + _MORE])
-            chosen += [(float(scores[at]), part.id, at, part) for part in self._of[sha256] if part.id != query.part_id]
+            named = self._wanted(query, sha256, asked)
+            if named and (len(asked.matches) == len(Sought) or asked.takes(self._verdict(query, ranked, at, named[0], asked))):
+                chosen += [(float(scores[at]), part.id, at, part) for part in named]
         chosen.sort(key=lambda row: (-row[0], row[1]))
         if len(chosen) >= asked.top_k:
             limit = float(ranked.gated[chosen[asked.top_k - 1][2]])
-        return [self._told(query, ranked, *row) for row in chosen[: asked.top_k]], limit
+        hits = [(row, self._verdict(query, ranked, row[2], row[3], asked)) for row in chosen[: asked.top_k]]
+        return [{"part_id": row[1], "name": row[3].name, "score": round(row[0], 6), **told} for row, told in hits], limit
 
-    @staticmethod
-    def _told(query: Query, ranked: Ranked, score: float, part_id: str, at: int, part: Named) -> Hit:
+    def _wanted(self, query: Query, sha256: str, asked: Asked) -> list[Named]:
+        """The parts of a file that may be hits."""
+        itself = [part for part in self._of[sha256] if part.id == query.part_id] if asked.include_self else []
+        others = [part for part in self._of[sha256] if part.id != query.part_id]
+        if asked.distinct:
+            others = [] if sha256 == query.sha256 else others[:1]
+        return itself + others
+
+    def _verdict(self, query: Query, ranked: Ranked, at: int, part: Named, asked: Asked) -> Hit:
+        mixed = (part.format == Format.STL) != (self._formats.get(query.sha256) == Format.STL)
         same_file = part.sha256 == query.sha256
-        return {
-            "part_id": part_id,
-            "name": part.name,
-            "score": round(score, 6),
-            **verdict(query.vector, ranked.rows[at], same_file, bool(ranked.same[at])),
-        }
+        return verdict(query.vector, ranked.rows[at], self._family, same_file, mixed, sized=not asked.scale_invariant)
