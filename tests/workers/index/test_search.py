@@ -14,6 +14,7 @@ from foundation.settings import Settings
 from ledger import parts
 from ledger.migrate import migrate
 from ledger.session import Ledger
+from tasks.similarity import Sought
 from tasks.vocabulary import Family, FeatureVersion
 from tests.workers.index.conftest import Sample, Shop
 from workers.features.packing import packed, unpacked
@@ -175,3 +176,34 @@ def test_a_batch_in_parallel_has_the_very_answers_of_the_serial_run(new_shop: Ca
     parallel, asked = Parallel(50, 2, processors=lambda: 2), Asked(5, 0.0, False)
     with shop.galleries.held(shop.shelf) as held:
         assert shop.similar(held, batch, asked, parallel) == [shop.similar(held, [query], asked)[0] for query in batch]
+
+
+def test_what_is_merely_near_stays_away_where_only_the_same_part_is_wanted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    sure = frozenset({Sought.EXACT, Sought.SAME})
+    monkeypatch.setattr(search, "DEPTH", 1)  # so that one would go deeper for want of hits, did the distance not say that there are none
+    drawing, mesh = shop.hits("ae.r2000a.dxf", "round.stl", top_k=5, matches=sure)
+    assert [hit["name"] for hit in drawing] == ["ae.r2013b.dxf"]
+    assert mesh == []
+
+
+def test_matches_leave_out_what_they_do_not_name_also_where_near_ones_are_wanted(shop: Shop) -> None:
+    labels = {hit["label"] for hit in shop.hits("ae.r2000a.dxf", matches=frozenset({Sought.NEAR}))[0]}
+    assert labels == {"near"}
+
+
+def test_the_query_is_a_hit_of_itself_only_when_asked_for_and_copies_of_it_always(shop: Shop, samples: list[Sample]) -> None:
+    shop.add([next(one for one in samples if one.name == "round.stl")], named="twin")
+    exact = [hit["name"] for hit in shop.hits("round.stl")[0] if hit["label"] == "exact"]
+    assert exact == ["twin"]
+    itself = [hit["name"] for hit in shop.hits("round.stl", include_self=True)[0] if hit["label"] == "exact"]
+    assert itself == ["round.stl", "twin"]
+
+
+def test_where_contents_count_no_copy_takes_a_place(shop: Shop, samples: list[Sample]) -> None:
+    copied = [one for one in samples if one.name in ("unit_sphere.STL", "ae.r2013b.dxf", "ae.r2000a.dxf")]
+    for n in range(20):
+        shop.add(copied, named=f"copy {n} of {{}}")
+    found = shop.hits("ae.r2000a.dxf", top_k=3, distinct=True)[0]
+    assert told(found)[0] == ("ae.r2013b.dxf", "same", 1.0)
+    assert len(found) == 3
+    assert not any(hit["name"].startswith("copy") for hit in found)

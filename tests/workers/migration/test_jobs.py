@@ -80,7 +80,7 @@ def test_a_part_whose_file_is_gone_is_projected_on_request_and_stays_out_of_ever
         told = [change for some in epochs.since(tx, epochs.Shelf(mill.tenant_id, "v3", ENGINE_BUILD), 0) for change in some]
         assert {change.sha256 for change in told if change.vector is not None} == {mill.sha256(kept)}
         assert {one.sha256 for one in heat.hottest(tx, mill.tenant_id, ENGINE_BUILD, ["v3"], 10)} == {mill.sha256(kept)}
-    (item,) = mill.done("similarity", {"queries": [lost], "feature_version": "v3"})
+    (item,) = mill.done("similarity", {"queries": [lost], "feature_version": "v3", "extract": False})
     assert item["error"]["code"] == "DATA_NOT_FOUND"
     (found,) = mill.done("similarity", {"queries": [kept], "feature_version": "v3"})
     assert found["result"]["hits"] == []
