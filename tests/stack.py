@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,15 @@ def wait_until(what: Callable[[], Any], seconds: float = PATIENCE, pause: float 
             return answer
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
         time.sleep(pause)
+
+
+@contextlib.contextmanager
+def new_folder() -> Iterator[Path]:
+    """An empty folder that PostgreSQL's own user may enter; removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="cadmill-") as place:
+        folder = Path(place)
+        folder.chmod(0o755)
+        yield folder
 
 
 class RedisServer:

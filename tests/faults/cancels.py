@@ -25,10 +25,10 @@ from foundation.settings import DatabaseSettings
 from ledger.session import Ledger
 from tests.faults import pools
 from tests.faults.campaign import table
-from tests.faults.campaign.fleet import database, new_folder
+from tests.faults.campaign.fleet import database
 from tests.faults.evidence import Evidence
 from tests.faults.receiver import Receiver
-from tests.stack import ENDED, RedisServer, Stack, wait_until
+from tests.stack import ENDED, RedisServer, Stack, new_folder, wait_until
 
 LIMIT_SECONDS = 5.0
 _ACTS = ("sleep", "sleep", "spin", "deaf")  # a deaf one in a thread cannot be stopped, so it is short

@@ -20,9 +20,9 @@ from foundation.settings import DatabaseSettings
 from ledger.session import Ledger
 from tests.faults import pools
 from tests.faults.campaign import table
-from tests.faults.campaign.fleet import database, new_folder
+from tests.faults.campaign.fleet import database
 from tests.faults.evidence import Evidence
-from tests.stack import SAMPLES, RedisServer, Stack
+from tests.stack import SAMPLES, RedisServer, Stack, new_folder
 
 _CUBE = SAMPLES / "stl" / "20mm-xyz-cube.stl"
 _AT_ONCE = 500

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -55,15 +54,6 @@ class PostgreSQL:
 
         arguments = ("-w", "-D", str(self.server.pgdata), "-m", "immediate", "-l", str(self.server.log), "restart")
         pgexec("pg_ctl", arguments, bin_path=self.server.bin_path, user=self.server.system_user, timeout=60)
-
-
-@contextlib.contextmanager
-def new_folder() -> Iterator[Path]:
-    """An empty folder that PostgreSQL's own user may enter; removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="cadmill-") as place:
-        folder = Path(place)
-        folder.chmod(0o755)
-        yield folder
 
 
 @contextlib.contextmanager
