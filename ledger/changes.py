@@ -8,7 +8,7 @@ from sqlalchemy import Row, bindparam, insert, select, update
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit, jobs, line
+from ledger import audit, jobs, line, places
 from ledger.chunking import ChunkSize, cut
 from ledger.rows import chunks, items
 from ledger.rows import jobs as job_rows
@@ -51,7 +51,7 @@ def pause(tx: Tx, tenant_id: str, job_id: str) -> None:
         raise Failure("JOB_PAUSED", {"since": iso(job.paused_at)})
     taken = line.taken(tx, job_id)
     tx.execute(update(job_rows).where(job_rows.c.id == job_id).values(paused_at=tx.now))
-    jobs.hold(tx, chunks.c.job_id == job_id)
+    places.hold(tx, chunks.c.job_id == job_id)
     audit.record(tx, tenant_id, "api", "job.paused", job_id)
     line.refund(tx, job, taken)
 
@@ -63,9 +63,9 @@ def resume(tx: Tx, tenant_id: str, job_id: str) -> None:
     job = tx.execute(update(job_rows).where(job_rows.c.id == job_id).values(paused_at=None).returning(*job_rows.c)).one()
     audit.record(tx, tenant_id, "api", "job.resumed", job_id)
     if job.max_concurrency is None:
-        jobs.let_up(tx, job)
+        places.let_up(tx, job)
     else:
-        jobs.fill_places(tx, job)
+        places.fill(tx, job)
 
 
 def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None = None) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, bindparam, case, func, insert, literal, or_, select, update
+from sqlalchemy import Row, bindparam, case, func, insert, literal, select, update
 
 from foundation.clock import iso
-from ledger import audit, line, outbox
+from ledger import audit, line, outbox, places
 from ledger.chunking import ChunkSize, cut
 from ledger.job_views import view
 from ledger.rows import audit as audit_rows
@@ -207,7 +207,7 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
     if job is None:
         return None
     if job.paused_at is not None:  # its time had come just before
-        hold(tx, chunks.c.id == chunk_id)
+        places.hold(tx, chunks.c.id == chunk_id)
         return None
     row = tx.execute(
         update(chunks)
@@ -289,7 +289,7 @@ def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> Set
     moved = tx.execute(
         update(chunks)
         .where(*ours(claimed.chunk_id, claimed.attempt))
-        .values(state=again(job), owner=None, lease_until=None, rung_at=None, handed_back=chunks.c.handed_back + 1)
+        .values(state=places.again(job), owner=None, lease_until=None, rung_at=None, handed_back=chunks.c.handed_back + 1)
     )
     if job is None or moved.rowcount != 1:
         return None
@@ -308,7 +308,7 @@ def finish(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome]) -> Settled | N
         return None
     settle_items(tx, job, claimed.attempt, outcomes)
     audit.record(tx, job.tenant_id, claimed.chunk_id, "chunk.done", job.id, attempt=claimed.attempt, items=len(outcomes))
-    fill_places(tx, job)
+    places.fill(tx, job)
     return close(tx, job)
 
 
@@ -333,7 +333,7 @@ def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str,
     audit.record(
         tx, job.tenant_id, claimed.chunk_id, f"chunk.{state}", job.id, attempt=claimed.attempt, code=error["code"], retry_at=iso(retry_at)
     )
-    fill_places(tx, job)
+    places.fill(tx, job)
     return close(tx, job)
 
 
@@ -380,38 +380,6 @@ def added_up(summary: dict[str, float] | None, outcomes: Sequence[Outcome]) -> d
         for name, amount in outcome.tally.items():
             new[name] = round(new.get(name, 0) + amount, 6)
     return new or None
-
-
-def hold(tx: Tx, *where: Any) -> None:
-    """Take queued chunks of a paused job out of the line: they wait for a place, and it has none."""
-    tx.execute(update(chunks).where(line.queued(*where)).values(state="waiting", run_after=None, rung_at=None))
-
-
-def again(job: Row[Any] | None) -> str:
-    """The state in which a chunk of this job, which is locked, waits to be started again at once."""
-    return "queued" if job is None or job.paused_at is None else "waiting"
-
-
-def fill_places(tx: Tx, job: Row[Any]) -> None:
-    """Let chunks that wait for a place move up, as many as the job may now run at once: none while it is paused."""
-    if job.paused_at is not None or job.max_concurrency is None:
-        return
-    busy = tx.number(
-        select(func.count())
-        .select_from(chunks)
-        .where(
-            chunks.c.job_id == job.id,
-            or_(chunks.c.state.in_(("queued", "running")), (chunks.c.state == "waiting") & chunks.c.run_after.is_not(None)),
-        )
-    )
-    if busy < job.max_concurrency:
-        let_up(tx, job, job.max_concurrency - busy)
-
-
-def let_up(tx: Tx, job: Row[Any], most: int | None = None) -> None:
-    """Queue so many of the chunks that wait for a place, or all."""
-    held = line.waiting(chunks.c.job_id == job.id, chunks.c.run_after.is_(None)).order_by(chunks.c.ordinal)
-    line.join(tx, tx.execute(held.limit(most)).all())
 
 
 def close(tx: Tx, job: Row[Any]) -> Settled:

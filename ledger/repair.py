@@ -9,7 +9,7 @@ from sqlalchemy import Row, bindparam, insert, select, tuple_, update
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit, jobs, line, quarantine
+from ledger import audit, jobs, line, places, quarantine
 from ledger.rows import chunks, in_state, items, parts
 from ledger.rows import jobs as job_rows
 from ledger.session import Tx
@@ -38,7 +38,7 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int, rule: quarantine.Rule) -> b
     chunk = tx.execute(select(chunks).where(*jobs.ours(chunk_id, attempt), chunks.c.lease_until < tx.now)).one_or_none()
     if job is None or chunk is None:
         return False
-    crashes, again = chunk.crashes + 1, jobs.again(job)
+    crashes, again = chunk.crashes + 1, places.again(job)
     pending = list(
         tx.execute(select(items.c.index).where(items.c.chunk_id == chunk_id, items.c.state == "pending").order_by(items.c.index)).scalars()
     )
@@ -59,7 +59,7 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int, rule: quarantine.Rule) -> b
             _blame(tx, job, chunk, pending[0], crashes, rule)
         error = Failure("ENGINE_CRASH", {"attempts": attempt}).public()
         jobs.settle_items(tx, job, attempt, [jobs.Outcome(pending[0], error=error)])
-        jobs.fill_places(tx, job)
+        places.fill(tx, job)
         jobs.close(tx, job)
     return True
 
@@ -75,7 +75,7 @@ def _split(tx: Tx, job: Row[Any], chunk: Row[Any], pending: Sequence[int]) -> No
         [{"i": index, "c": f"{job.id}.{job.chunks_made + place}"} for place, index in enumerate(pending)],
     )
     tx.execute(update(job_rows).where(job_rows.c.id == job.id).values(chunks_made=job_rows.c.chunks_made + len(pending)))
-    jobs.fill_places(tx, job)
+    places.fill(tx, job)
 
 
 def _blame(tx: Tx, job: Row[Any], chunk: Row[Any], index: int, crashes: int, rule: quarantine.Rule) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, delete, exists, func, insert, not_, select, update
 
 from foundation.errors import Failure
-from ledger import audit, jobs, outbox, repair
+from ledger import audit, jobs, outbox, places, repair
 from ledger.inspection.findings import Finding, Patience
 from ledger.inspection.jobs import LIVE_CHUNK
 from ledger.job_views import view
@@ -68,7 +68,7 @@ def give_chunk(tx: Tx, job: Row[Any], finding: Finding, _patience: Patience) -> 
         .values(chunk_id=new["id"])
     )
     tx.execute(update(job_rows).where(job_rows.c.id == job.id).values(chunks_made=job_rows.c.chunks_made + 1))
-    jobs.fill_places(tx, job)
+    places.fill(tx, job)
     return True
 
 
@@ -79,7 +79,7 @@ def cancel_chunk(tx: Tx, job: Row[Any], finding: Finding, _patience: Patience) -
         .where(chunks.c.id == finding.subject, chunks.c.state.in_(LIVE_CHUNK))
         .values(state="cancelled", lease_until=None, rung_at=None),
     )
-    jobs.fill_places(tx, job)
+    places.fill(tx, job)
     return done
 
 
@@ -97,7 +97,7 @@ def let_up(tx: Tx, job: Row[Any], _finding: Finding, _patience: Patience) -> boo
     if job.paused_at is not None:
         return False
     if job.max_concurrency is not None:
-        jobs.fill_places(tx, job)
+        places.fill(tx, job)
         return True
     held = (chunks.c.job_id == job.id, chunks.c.state == "waiting", chunks.c.run_after.is_(None))
     return bool(tx.execute(update(chunks).where(*held).values(state="queued", rung_at=None)).rowcount)
