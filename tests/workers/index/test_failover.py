@@ -194,5 +194,5 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_any_order_of_events_keeps_its_promises() -> None:
-    few = settings(max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+    few = settings(max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(Machine, settings=few)  # type: ignore[no-untyped-call]
