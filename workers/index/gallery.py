@@ -174,9 +174,8 @@ class Gallery:
         if not sized:
             both[:, 0] = 0.0
         near = nearness(both[:-1], both[-1], family)
-        keys = np.array(table.keys(at), dtype="U64")
-        order = np.lexsort((keys, near.gated))
-        return Ranked(keys[order].tolist(), near.gated[order], near.same[order], rows[order], surely)
+        order = table.order(at, near.gated)
+        return Ranked(table.keys(at[order]), near.gated[order], near.same[order], rows[order], surely)
 
     def _seen(self, rows: Floats32, space: Space) -> Floats32:
         """Rows as a space sees them, (n, slots) float32."""
