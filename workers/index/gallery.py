@@ -179,9 +179,8 @@ class Gallery:
         if not sized:
             both[:, 0] = 0.0
         near = nearness(both[:-1], both[-1], family)
-        keys = np.array(table.keys(at), dtype="U64")
-        order = np.lexsort((keys, near.gated))
-        return Ranked(keys[order].tolist(), near.gated[order], near.stable[order], rows[order], surely, surely_stable)
+        order = table.order(at, near.gated)
+        return Ranked(table.keys(at[order]), near.gated[order], near.stable[order], rows[order], surely, surely_stable)
 
     def _seen(self, rows: Floats32, space: Space) -> Floats32:
         """Rows as a space sees them, (n, slots) float32."""

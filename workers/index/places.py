@@ -14,7 +14,7 @@ Flags = npt.NDArray[np.bool_]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 KEY = np.dtype("S64")  # a SHA-256 in hex
-_FEW = 10_000  # keys that are kept in a dictionary before all are sorted anew
+_FEW = 1_000  # keys that are kept in a dictionary before all are sorted anew
 
 
 class Places:
@@ -87,8 +87,8 @@ class Places:
             hit = self._sorted[near] == asked
             places[hit] = near[hit] if self._order is None else self._order[near[hit]]
         if self._recent:
-            for at in np.flatnonzero(places < 0):
-                places[at] = self._recent.get(asked[at].item(), -1)
+            unknown, recent = np.flatnonzero(places < 0), self._recent
+            places[unknown] = [recent.get(key, -1) for key in asked[unknown].tolist()]
         return places
 
     def _grow(self, needed: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from workers.index.contract import Floats32
+from workers.index.exact import Floats
 from workers.index.places import Integers, Keys, Places, enlarged, told
 
 
@@ -48,6 +49,12 @@ class Table:
 
     def keys(self, at: Integers) -> list[str]:
         return told(self._places.keys(at))
+
+    def order(self, at: Integers, by: Floats) -> Integers:
+        """The order of rows by a number each, equal ones by their key."""
+        order = np.argsort(by, kind="stable")
+        equal = by[order]
+        return np.lexsort((self._places.keys(at), by)) if (equal[1:] == equal[:-1]).any() else order
 
     def all(self) -> Integers:
         """Every row that holds a file."""
