@@ -39,10 +39,10 @@ class Kind(StrEnum):
 
 SENTENCES: Mapping[Kind, str] = {
     Kind.CONTENT: "The same file: equal byte for byte.",
-    Kind.GEOMETRY: "The same geometry: all slots are equal, size included.",
+    Kind.GEOMETRY: "The same geometry: all slots are equal, size included. Texts are not compared.",
     Kind.PART: "The same part, or its mirror image, in another file, format or pose.",
     Kind.LIKELY: "Probably the same part: as near as a coarse mesh or straightened curves of it would be. Look at them.",
-    Kind.UNITS: "The same shape 25.4 times as large: one of the two has its unit of length wrong.",
+    Kind.UNITS: "The same shape 25.4 times as large: one of the two seems to have its unit of length wrong.",
     Kind.SIZE: "The same shape at another size.",
 }
 _KINDS = tuple(Kind)

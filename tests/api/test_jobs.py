@@ -99,7 +99,7 @@ def test_the_same_drawing_in_two_dxf_versions_is_found_and_so_is_the_same_file_t
         assert (result["engine"], result["epoch"] > 0) == ("approximate", True)
     mine = [[(hit["name"], hit["label"]) for hit in result["hits"] if hit["part_id"] in parts] for result in results]
     assert mine == [[("ae.r2013b.dxf", "same")], [("ae.r2000a.dxf", "same")], [("wrench.dxf", "exact")]]
-    none = stack.submit("similarity", {"queries": parts[:1], "feature_version": "v1", "filters": {"format": "stl"}})
+    none = stack.submit("similarity", {"queries": parts[:1], "feature_version": "v1", "extract": False})
     stack.wait(none["id"])
     assert stack.items(none["id"])[0]["error"]["code"] == "DATA_NOT_FOUND"
 
