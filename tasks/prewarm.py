@@ -38,7 +38,9 @@ class Prewarmed(Answer):
     requests: int = Field(description="how many requests were measured")
     hit_rate_before: float | None = Field(description="share of those requests that its cache would have answered; null: there were none")
     hit_rate_after: float | None
-    first_answer_seconds_before: float | None = Field(description="how long the vectors of the first of them took, at most a hundred")
+    first_answer_seconds_before: float | None = Field(
+        description="how long it took to open the indexes and to get the vectors of the first of them, at most a hundred"
+    )
     first_answer_seconds_after: float | None
     seconds: float
 

@@ -114,12 +114,13 @@ def similarity(work: Work) -> None:
         with here.galleries.held(Shelf(tenant_id, version, ENGINE_BUILD), work.still_ours) as gallery:
             found = similar(gallery, work.worker.ledger, queries, asked, here.parallel)
             epoch = gallery.gallery.number
+            engine = "degraded" if gallery.gallery.degraded else work.worker.settings.index.engine
     except IndexFailure as failure:
         raise Failure("INDEX_FAILED", {"reason": failure.reason}) from failure
     with work.worker.ledger.read() as tx:
         unseen = parts.without_vector(tx, tenant_id, asked.filters, version, ENGINE_BUILD)
     hits = {query.part_id: some for query, some in zip(queries, found, strict=True)}
-    common = {"engine": work.worker.settings.index.engine, "epoch": epoch, "unseen": unseen}
+    common = {"engine": engine, "epoch": epoch, "unseen": unseen}
 
     def answer(item: ClaimedItem) -> Result:
         sha256, _ = _file_of(item)

@@ -1,15 +1,18 @@
-"""Load the vectors that will be asked for into the cache of this process, and measure what that was worth."""
+"""Make a process ready before it is asked: open its galleries, load the vectors that will be asked for, and measure what that was worth."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from foundation.telemetry import CachePrewarmed, emit
+from foundation.telemetry import CachePrewarmed, emit, logger
 from ledger import heat
+from ledger.epochs import Shelf
 from ledger.heat import Hot
-from tasks.vocabulary import FeatureVersion
+from tasks.vocabulary import Family, FeatureVersion
 from workers.cache.store import VectorKey
+from workers.index.contract import IndexFailure
+from workers.index.process import searching
 from workers.worker import Worker
 
 _BITE = 100  # vectors read at once: between two bites the budget is looked at
@@ -33,8 +36,9 @@ def prewarm(worker: Worker, tenant_id: str, build: str, told: dict[str, Any]) ->
         return round(sum(key(one) in held for one in requests) / len(requests), 6) if requests else None
 
     def first_answer(requests: Sequence[Hot]) -> float | None:
-        """As a search would get them, but nothing is kept: else the measuring would do the work."""
+        """What a search does before it ranks. Vectors are not kept: else the measuring would do the work; galleries stay open."""
         begun, first = clock.tick(), list(dict.fromkeys(requests))[:_FIRST]
+        _open(worker, tenant_id, build, versions)
         held = cache.holds(map(key, first))
         with worker.ledger.read() as tx:
             heat.load(tx, tenant_id, build, [one for one in first if key(one) not in held])
@@ -74,6 +78,18 @@ def prewarm(worker: Worker, tenant_id: str, build: str, told: dict[str, Any]) ->
             "seconds": round(clock.tick() - started, 6),
         }
     )
+
+
+def _open(worker: Worker, tenant_id: str, build: str, versions: Sequence[str]) -> None:
+    """The galleries of these versions, as new as the ledger, with the indexes that most searches use."""
+    for version in versions:
+        try:
+            with searching(worker).galleries.held(Shelf(tenant_id, version, build)) as held:
+                for family in Family:
+                    if held.gallery.size(family):
+                        held.open(family, sized=True)
+        except IndexFailure as failure:  # searches will tell; what can be loaded is
+            logger.warning("a gallery could not be opened ahead: %s", failure)
 
 
 def _load(worker: Worker, tenant_id: str, build: str, wanted: Sequence[Hot], told: dict[str, Any]) -> tuple[dict[Hot, bytes], int]:

@@ -19,24 +19,35 @@ from workers.index import snapshot
 from workers.index.approximate import ApproximateIndex
 from workers.index.contract import Index, IndexFailure
 from workers.index.exact import ExactIndex
-from workers.index.gallery import Gallery, NewIndex, Space
+from workers.index.gallery import Content, Gallery, NewIndex, Space
+from workers.index.health import Health
 from workers.index.pgvector import PgvectorIndex
+from workers.index.serving import index_for
 
 _DRIFT = 0.1  # share of a gallery that may change before its snapshot is written anew
 
 
-def engine(settings: IndexSettings, ledger: Ledger) -> NewIndex:
-    """What CADMILL_INDEX_ENGINE names. Making an index raises `IndexFailure` "import" without faiss, PGVECTOR_MISSING without pgvector."""
+def engine(settings: IndexSettings, ledger: Ledger, health: Health) -> NewIndex:
+    """What CADMILL_INDEX_ENGINE names; where faiss fails the exact one serves. Raises PGVECTOR_MISSING without pgvector."""
 
-    def new(shelf: Shelf, space: Space, slots: int) -> Index:
+    def new(shelf: Shelf, space: Space, slots: int, content: Content) -> Index:
+        def exact() -> Index:
+            return filled(ExactIndex(slots), content)
+
         if settings.engine == "exact":
-            return ExactIndex(slots)
+            return exact()
         if settings.engine == "approximate":
-            return ApproximateIndex(slots, settings.flat_max)
+            return index_for(health, lambda: filled(ApproximateIndex(slots, settings.flat_max), content), exact)
         words = (space.family.value, "sized" if space.sized else "unsized", "stable" if space.stable else "all")
         return PgvectorIndex(ledger, "/".join((*shelf, *words)), slots, settings.hnsw_above)
 
     return new
+
+
+def filled(index: Index, content: Content) -> Index:
+    for keys, rows in content():
+        index.add(keys, rows)
+    return index
 
 
 class Held:
@@ -105,6 +116,7 @@ class Galleries:
             assert slot.gallery is not None
             held = Held(slot.gallery, self._ledger, floor)
             held.catch_up()
+            held.gallery.degraded = False
             yield held
         self._leave(shelf)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +22,7 @@ from workers.features.scaling import scaled
 from workers.index.contract import Floats32, Hit, Index, IndexFailure, Lasting, Portion
 from workers.index.places import Integers, Keys
 from workers.index.sameness import Floats, fingerprint, gated, nearness
+from workers.index.serving import Failover
 from workers.index.table import Table
 
 _BLOCK = 100_000  # rows that are scaled at once
@@ -34,8 +37,10 @@ class Space(NamedTuple):
     stable: bool
 
 
-NewIndex = Callable[[Shelf, Space, int], Index]
-"""Makes the empty index of a space, so many slots wide."""
+Content = Callable[[], Iterable[tuple[list[str], Floats32]]]
+"""Keys and rows of a space as they are now, a block at a time. Any thread may call it."""
+NewIndex = Callable[[Shelf, Space, int, Content], Index]
+"""Makes the index of a space, so many slots wide, with its content; a lasting one without."""
 ChangesSince = Callable[[int], Iterable[Sequence[Change]]]
 
 
@@ -68,6 +73,8 @@ class Gallery:
         self._new_index = new_index
         self._tables = {family: Table(self._width, *(content or {}).get(family, ())) for family in Family}
         self._spaces: dict[Space, Index] = {}
+        self._lock = Lock()  # of the tables: an index that failed is built anew by another thread
+        self.degraded = False  # whether exact search stood in for a failed engine since this was last unset
 
     def __len__(self) -> int:
         return sum(len(table) for table in self._tables.values())
@@ -94,8 +101,9 @@ class Gallery:
             keys, rows = new[family]
             moved = [key for other, (others, _) in new.items() if other is not family for key in others]
             left = [key for key, at in zip([*gone, *moved], table.find([*gone, *moved]), strict=True) if at >= 0]
-            table.remove(left)
-            table.put(keys, rows)
+            with self._lock:
+                table.remove(left)
+                table.put(keys, rows)
             for space, index in list(self._spaces.items()):
                 if space.family is family and not isinstance(index, Lasting):
                     index.remove(left)
@@ -112,16 +120,18 @@ class Gallery:
         for space in (Space(family, sized, stable=False), Space(family, sized, stable=True)):
             if space in self._spaces:
                 continue
-            index = self._new_index(self.shelf, space, self._slots(space))
+            index = self._new_index(self.shelf, space, self._slots(space), partial(self._content, space))
             if isinstance(index, Lasting):
                 self._bring(space, index, changes_since, floor)
-            else:
-                table = self._tables[family]
-                at = table.all()
-                for start in range(0, len(at), _BLOCK):
-                    block = at[start : start + _BLOCK]
-                    index.add(table.keys(block), self._seen(table.rows(block), space))
             self._spaces[space] = index
+
+    def _content(self, space: Space) -> Iterator[tuple[list[str], Floats32]]:
+        table = self._tables[space.family]
+        with self._lock:
+            at = table.all()
+            keys, rows = table.keys(at), table.rows(at)  # copies
+        for start in range(0, len(keys), _BLOCK):
+            yield keys[start : start + _BLOCK], self._seen(rows[start : start + _BLOCK], space)
 
     def _bring(self, space: Space, index: Lasting, changes_since: ChangesSince, floor: int) -> None:
         for _ in range(_TRIES):
@@ -151,7 +161,7 @@ class Gallery:
         ranked. The spaces must be open. Raises `IndexFailure`.
         """
         spaces = Space(family, sized, stable=False), Space(family, sized, stable=True)
-        found = [self._spaces[space].search(self._seen(queries, space), depth) for space in spaces]
+        found = [self._found(self._spaces[space], self._seen(queries, space), depth) for space in spaces]
         table = self._tables[family]
         keys = [hit.key for hits in zip(*found, strict=True) for some in hits for hit in some]
         places = table.find(keys)
@@ -163,6 +173,13 @@ class Gallery:
             surely = _surely(by_all, by_stable, depth, len(table), family)
             ranked.append(self._ranked(query, table, at[at >= 0], family, sized, *surely))
         return ranked
+
+    def _found(self, index: Index, queries: Floats32, depth: int) -> list[list[Hit]]:
+        if not isinstance(index, Failover):
+            return index.search(queries, depth)
+        served = index.serve(queries, depth)
+        self.degraded |= served.degraded
+        return served.hits
 
     def rank_among(self, queries: Floats32, family: Family, sized: bool, sha256s: Sequence[str]) -> list[Ranked]:
         """For each unscaled query (q, width) all of these files that are here, ranked."""

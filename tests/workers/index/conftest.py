@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from foundation.clock import SYSTEM
-from foundation.settings import CadSettings, IndexSettings, Settings
+from foundation.settings import CadSettings, IndexSettings, RecoverySettings, Settings
 from ledger import parts, tenants, vectors
 from ledger.epochs import Shelf
 from ledger.migrate import migrate
@@ -22,6 +22,7 @@ from tests.stack import SAMPLES
 from workers.features.extraction import ENGINE_BUILD, extract
 from workers.features.packing import packed, unpacked
 from workers.index.galleries import Galleries, Held, engine
+from workers.index.health import Health
 from workers.index.parallel import Parallel
 from workers.index.search import Asked, Query, similar
 
@@ -60,13 +61,14 @@ class Shop:
     vectors: dict[str, bytes] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     galleries: Galleries = field(init=False)
+    health: Health = field(default_factory=lambda: Health(RecoverySettings()))
 
     def __post_init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         """Another process: what this one held is gone, what it kept on disk is there."""
-        self.galleries = Galleries(self.settings, self.ledger, self.directory, engine(self.settings, self.ledger))
+        self.galleries = Galleries(self.settings, self.ledger, self.directory, engine(self.settings, self.ledger, self.health))
 
     @property
     def shelf(self) -> Shelf:

@@ -19,7 +19,7 @@ from workers.features.packing import packed, unpacked
 from workers.index import snapshot
 from workers.index.contract import Floats32, Hit, IndexFailure
 from workers.index.exact import ExactIndex
-from workers.index.galleries import Galleries
+from workers.index.galleries import Galleries, filled
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +182,7 @@ def test_a_snapshot_that_is_not_as_it_was_written_is_told_and_read_anew_from_the
         if number == at:
             damage()
     told: list[IndexFailure] = []
-    shop.galleries = Galleries(shop.settings, shop.ledger, shop.directory, lambda *_: ExactIndex(_[2]), told.append)
+    shop.galleries = Galleries(shop.settings, shop.ledger, shop.directory, lambda *_: filled(ExactIndex(_[2]), _[3]), told.append)
     assert shop.hits(*(one.name for one in solids)) == before
     assert made == ["ledger", "ledger"]
     assert [failure.reason for failure in told] == ([] if at == 6 else ["corruption"])  # another format is another release of ours
@@ -253,7 +253,7 @@ def test_an_engine_that_fails_fails_the_search_and_leaves_the_gallery_whole(shop
                 raise IndexFailure("search", "as told")
             return super().search(queries, k)
 
-    shop.galleries = Galleries(shop.settings, shop.ledger, shop.directory, lambda *_: Broken(_[2]))
+    shop.galleries = Galleries(shop.settings, shop.ledger, shop.directory, lambda *_: filled(Broken(_[2]), _[3]))
     with pytest.raises(IndexFailure):
         shop.hits(solids[0].name)
     Broken.broken = False
