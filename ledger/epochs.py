@@ -15,10 +15,10 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Table, and_, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ledger.index_rows import epochs, vector_changes
 from ledger.parts import in_bites
 from ledger.rows import native, vectors
 from ledger.session import Tx
+from ledger.vector_rows import epochs, vector_changes
 
 _BITE = 500  # rows of one statement
 _READ = 10_000  # rows that are fetched at once

@@ -15,9 +15,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ledger import epochs
 from ledger.files import FileStore
 from ledger.parts import in_bites
-from ledger.rows import chunks, files, idempotency, items, jobs, parts, quarantine, schedule_slots, superseded
+from ledger.rows import chunks, files, idempotency, items, jobs, parts, quarantine, schedule_slots
 from ledger.session import Ledger, Tx
 from ledger.states import ended
+from ledger.vector_rows import superseded
 
 _ROWS = 500  # of a bite
 _SUPERSEDED = 300  # of a bite: an IN list of three values each

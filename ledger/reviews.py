@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from foundation.clock import iso
 from foundation.errors import Failure
 from ledger import audit
-from ledger.rows import reviews
 from ledger.session import Tx
+from ledger.vector_rows import reviews
 
 Contents = tuple[str, str]  # SHA-256 of both, the lower one first
 

@@ -107,24 +107,6 @@ vectors = Table(
 )
 
 # what a migration wrote, and what was there before: all of it null where there was nothing
-superseded = Table(
-    "superseded",
-    metadata,
-    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
-    Column("sha256", ForeignKey("files.sha256"), nullable=False),
-    Column("feature_version", String, nullable=False),
-    Column("engine_build", String, nullable=False),
-    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
-    Column("family", String),
-    Column("vector", LargeBinary),
-    Column("result", Json),
-    Column("provenance", String),
-    Column("writer_id", String),  # the job that had written it
-    Column("created_at", Double),
-    PrimaryKeyConstraint("job_id", "sha256", "feature_version", "engine_build"),
-    Index("ix_superseded_sha256", "sha256"),
-)
-
 jobs = Table(
     "jobs",
     metadata,
@@ -353,20 +335,6 @@ quarantine = Table(
     Column("last_at", Double, nullable=False),
     Column("until", Double),  # null: suspected only
     PrimaryKeyConstraint("tenant_id", "sha256", "engine_build"),
-)
-
-reviews = Table(
-    "reviews",
-    metadata,
-    # a pair of contents, in order; they outlive their files, for the same bytes may be uploaded again
-    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
-    Column("first", String(64), nullable=False),
-    Column("second", String(64), nullable=False),
-    Column("mark", String, nullable=False),  # confirmed, rejected or ignored
-    Column("by", String(255), nullable=False),
-    Column("note", String(1000), nullable=False),
-    Column("at", Double, nullable=False),
-    PrimaryKeyConstraint("tenant_id", "first", "second"),
 )
 
 budgets = Table(

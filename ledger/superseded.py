@@ -17,10 +17,11 @@ from foundation.clock import iso
 from foundation.errors import Failure
 from ledger import audit, vectors
 from ledger.parts import in_bites
-from ledger.rows import PROJECTED, jobs, superseded
+from ledger.rows import PROJECTED, jobs
 from ledger.rows import vectors as rows
 from ledger.session import Tx
 from ledger.states import ended
+from ledger.vector_rows import superseded
 from ledger.vectors import Vector
 
 BITE = 200  # vectors of a transaction

@@ -191,8 +191,9 @@ def sample(tx: Tx, tenant_id: str, source: str, target: str | None, build: str, 
 
 
 def written(tx: Tx, tenant_id: str, sha256s: Sequence[str], version: str, build: str) -> dict[str, float]:
-    """When the vectors of these files were written, in seconds since the epoch, by file."""
-    rows = in_bites(tx, sha256s, lambda bite: select(vectors.c.sha256, vectors.c.created_at).where(_these(tenant_id, version, build, bite)))
+    """When the native vectors of these files were written, in seconds since the epoch, by file."""
+    query = select(vectors.c.sha256, vectors.c.created_at).where(native())
+    rows = in_bites(tx, sha256s, lambda bite: query.where(_these(tenant_id, version, build, bite)))
     return {row.sha256: row.created_at for row in rows}
 
 

@@ -11,7 +11,7 @@ from billiard import current_process
 
 from foundation.errors import Failure
 from foundation.telemetry import ChunkHandedBack, ChunkSettled, CommitStale, RetryDelayed, RingDropped, WorkAbandoned, emit, logger
-from ledger import audit, budgets, heat, jobs, line, superseded, vectors
+from ledger import audit, budgets, heat, jobs, line, starting, superseded, vectors
 from ledger.budgets import Budget
 from ledger.jobs import Claimed, Settled
 from ledger.session import Tx
@@ -77,7 +77,7 @@ def _claim(chunk_id: str, worker: Worker) -> tuple[Claimed | None, list[Ring]]:
                 if chosen is None:
                     break
                 chosen = chunk_id if last else chosen
-                claimed, ready = jobs.start(
+                claimed, ready = starting.start(
                     tx, chosen, chunk_id, worker.settings.process.name, queue.lease_seconds, queue.ring_window, ENGINE_BUILD
                 )
             if claimed is not None:

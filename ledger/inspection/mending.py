@@ -14,9 +14,10 @@ from ledger import audit, jobs, outbox, places, repair
 from ledger.inspection.findings import Finding, Patience
 from ledger.inspection.jobs import LIVE_CHUNK
 from ledger.job_views import view
-from ledger.rows import chunks, deliveries, idempotency, items, parts, superseded, tries, vectors
+from ledger.rows import chunks, deliveries, idempotency, items, parts, tries, vectors
 from ledger.rows import jobs as job_rows
 from ledger.session import Tx
+from ledger.vector_rows import superseded
 
 
 def count_anew(tx: Tx, job: Row[Any], _finding: Finding, _patience: Patience) -> bool:

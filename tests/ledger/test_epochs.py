@@ -13,10 +13,10 @@ from foundation.clock import SYSTEM
 from ledger import epochs, parts, retention, tenants, vectors
 from ledger.epochs import Epoch, Shelf
 from ledger.files import FileStore
-from ledger.index_rows import vector_changes
 from ledger.migrate import migrate
 from ledger.parts import NewPart
 from ledger.session import Ledger, Tx
+from ledger.vector_rows import vector_changes
 from ledger.vectors import Vector
 from tests.ledger.conftest import Desk
 

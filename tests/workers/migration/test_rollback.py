@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from foundation.errors import Failure
-from ledger import changes, retention, rows, superseded
+from ledger import changes, retention, rows, superseded, vector_rows
 from ledger.chunking import ChunkSize
 from tasks.rollback import rollback
 from tests.workers.migration.conftest import Mill
@@ -34,7 +34,7 @@ def trail(mill: Mill, job_id: str) -> list[tuple[str, dict[str, Any]]]:
 
 def remembered(mill: Mill) -> int:
     with mill.ledger.read() as tx:
-        return tx.number(select(func.count()).select_from(rows.superseded))
+        return tx.number(select(func.count()).select_from(vector_rows.superseded))
 
 
 def test_new_vectors_go_replaced_ones_come_back_and_others_stay_as_they_are(mill: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_only_a_migration_that_has_ended_and_is_not_too_old_is_undone_and_then_n
 
 
 def remembered_in(tx: Any) -> int:
-    return int(tx.number(select(func.count()).select_from(rows.superseded)))
+    return int(tx.number(select(func.count()).select_from(vector_rows.superseded)))
 
 
 def test_a_cancelled_migration_is_undone_as_far_as_it_came(mill: Mill) -> None:
