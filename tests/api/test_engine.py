@@ -87,9 +87,11 @@ def test_a_prewarm_reaches_every_worker_and_tells_what_it_was_worth(stack: Stack
     catalogue()["prewarm"].answers.model_validate(item["result"])
     workers = item["result"]["workers"]
     assert len(workers) == 2
-    assert {(one["loaded"], one["skipped"], one["failed"]) for one in workers} == {(3, 0, 0)}, "nobody has searched in them yet"
-    assert {(one["hit_rate_before"], one["hit_rate_after"]) for one in workers} == {(0.0, 1.0)}
-    assert (item["result"]["loaded"], item["result"]["silent"]) == (6, [])
+    assert {(one["loaded"] + one["skipped"], one["failed"]) for one in workers} == {(3, 0)}, "some may be there from an earlier search"
+    assert {one["hit_rate_after"] for one in workers} == {1.0}
+    assert all(one["hit_rate_before"] < 1.0 for one in workers if one["loaded"])
+    loaded = sum(one["loaded"] for one in workers)
+    assert (item["result"]["loaded"], item["result"]["silent"]) == (loaded, [])
     assert stack.metric("feature_cache_prewarm_total") >= 6
     assert "hit rate" in cadmill(stack, "cache", "--prewarm")
 

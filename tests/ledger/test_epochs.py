@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from foundation.clock import SYSTEM
 from ledger import epochs, parts, retention, tenants, vectors
 from ledger.epochs import Epoch, Shelf
 from ledger.files import FileStore
-from ledger.migrate import migrate
 from ledger.parts import NewPart
 from ledger.session import Ledger, Tx
 from ledger.vector_rows import vector_changes
@@ -182,13 +181,13 @@ def test_vectors_that_were_there_before_numbers_have_the_first(new_ledger: Calla
     from ledger.migrate import configuration
 
     ledger = new_ledger()
-    migrate(ledger)
     with ledger.write() as tx:
+        command.upgrade(configuration(tx.connection), "0005")
         tenant = tenants.add(tx, "acme")
         parts.add(tx, tenant.id, [NewPart("p", "x.stl", NAMES[0], 1, "stl")], {})
-        vectors.put(tx, tenant.id, written(NAMES[:1]))
-    with ledger.write() as tx:
-        command.downgrade(configuration(tx.connection), "0005")
+        columns = "tenant_id, sha256, feature_version, engine_build, family, vector, result, created_at"
+        row = text(f"INSERT INTO vectors ({columns}) VALUES (:tenant, :sha256, 'v3', '1', '3d', :vector, '{{}}', 1.0)")
+        tx.execute(row, {"tenant": tenant.id, "sha256": NAMES[0], "vector": b"\1" * 4})
         command.upgrade(configuration(tx.connection), "head")
     with ledger.read() as tx:
         shelf = Shelf(tenant.id, "v3", "1")
