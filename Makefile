@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench quality fuzz models faults cancels poison docs clean
+.PHONY: help setup libraries demo up test check fix bench quality duplicates fuzz models faults cancels poison docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -54,12 +54,16 @@ fix: setup ## format, and mend what lint can mend
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-bench: setup ## measure the engine beside its libraries, and the line beside the plain loop
+bench: setup ## measure the engine and the index beside their libraries, and the line beside the plain loop
 	@$(BIN)/python -m bench.engine $(ARGS)
+	@$(BIN)/python -m bench.index
 	@$(BIN)/python -m bench.line
 
 quality: setup ## measure how well vectors find what they should
 	@$(BIN)/python -m bench.quality $(ARGS)
+
+duplicates: setup ## find the planted duplicates among real files; ARGS=--write for docs/duplicates.md
+	@$(BIN)/python -m bench.duplicates $(ARGS)
 
 fuzz: setup ## mutants of real and bad files through the sandbox; ARGS="--minutes 60" for an hour
 	@$(BIN)/python -m tests.fuzz $(ARGS)

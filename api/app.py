@@ -12,7 +12,22 @@ from fastapi import FastAPI
 from api import problems
 from api.doors import Doors
 from api.house import Caretaker, House, build
-from api.routes import bulk, health, jobs, parts, previews, quarantine, queues, schedules, webhooks
+from api.routes import (
+    bulk,
+    duplicates,
+    engine,
+    health,
+    jobs,
+    migrations,
+    pairs,
+    parts,
+    previews,
+    quarantine,
+    queues,
+    reviews,
+    schedules,
+    webhooks,
+)
 from foundation import metrics, telemetry
 from foundation.settings import settings
 from tasks.ring import BackgroundDoorbell
@@ -49,7 +64,9 @@ def create(house: House | None = None) -> FastAPI:
     )  # fmt: skip
     app.state.house = here
     problems.install(app)
-    for routes in (parts, previews, bulk, jobs, schedules, quarantine, queues, webhooks, health):
+    for routes in (
+        parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, health, engine,
+    ):  # fmt: skip
         app.include_router(routes.router)
     if here.settings.process.chaos:
         from api.routes import chaos  # not even imported elsewhere

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from foundation.clock import SYSTEM
 from foundation.settings import DatabaseSettings
-from ledger import guards, jobs, line, tenants
+from ledger import guards, jobs, line, starting, tenants
 from ledger.chunking import ChunkSize
 from ledger.migrate import migrate
 from ledger.session import Ledger
@@ -65,7 +65,7 @@ def _claim(ledger: Ledger, bell: list[str]) -> None:
     with ledger.write() as tx:
         rung = bell.pop(0)
         chosen = line.choose(tx, rung)
-        claimed, ready = (None, []) if chosen is None else jobs.start(tx, chosen, rung, "bench", 600, 8)
+        claimed, ready = (None, []) if chosen is None else starting.start(tx, chosen, rung, "bench", 600, 8)
         bell += [one for one, _, _ in ready]
     if claimed is None:
         raise RuntimeError("a claim that should have succeeded did not")

@@ -22,9 +22,28 @@ _SLOTS = Counter("cadmill_schedule_slots", "Slots of schedules, by what became o
 _PRUNED = Counter("cadmill_pruned", "What retention let go", ["what"])
 _EXTRACTION = Histogram("feature_extraction_latency_seconds", "Reading one file and computing its vector", ["version"])
 _PREVIEWS = Histogram("cadmill_preview_seconds", "Drawing the previews of one file", ["format"])
+_MIGRATED = Histogram(
+    "vector_migrate_dimension_delta", "Slots gained or lost by vectors that were migrated", ["way"],
+    buckets=(-16, -14, -8, -6, -2, 0, 2, 6, 8, 14, 16),  # every difference that two feature versions can have
+)  # fmt: skip
+_GALLERIES = Counter("cadmill_galleries_made", "Galleries that workers loaded, by where from", ["source"])
+_SAVED = Histogram(
+    "batch_similarity_parallel_savings_seconds",
+    "What searching a batch in parallel saved against its serial run, measured on a slice of it; below zero: lost",
+    buckets=(-10, -1, -0.1, -0.01, 0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
+)
+_BATCHES = Counter("batch_similarity", "Batches of queries, by how they were searched", ["way"])
 _CRASHES = Counter("cadmill_engine_crashes", "Processes killed by the file they read", ["quarantined"])
 _ABANDONED = Counter("cadmill_work_abandoned", "Worker processes ended because they would not let go of work that was no longer theirs")
 _DELAYED = Counter("cadmill_retries_delayed", "Retries that wait for the budget of a dependency", ["dependency"])
+_DEGRADED = Counter(
+    "similarity_degraded", "Searches without the fast index: it failed, flapped, came back, or a query was answered", ["event"]
+)
+_DEGRADED_SECONDS = Histogram(
+    "degraded_duration_seconds", "How long exact search stood in for a failed index", buckets=(1, 10, 60, 300, 600, 1800, 3600, 7200, 86400)
+)
+_RECOVERIES = Counter("faiss_recovery_attempts", "Tries to get a failed index back", ["result"])
+_PREWARMED = Counter("feature_cache_prewarm", "Vectors a prewarm looked at, by what became of them", ["result"])
 _DELIVERIES = Counter("cadmill_delivery_tries", "Tries to deliver a webhook, by what came of them", ["state"])
 _REQUESTS = Histogram("cadmill_http_seconds", "HTTP requests", ["method", "route", "status"])
 
@@ -62,12 +81,34 @@ def count(event: Event) -> None:
             _EXTRACTION.labels(event.version).observe(event.seconds)
         case telemetry.PreviewDrawn():
             _PREVIEWS.labels(event.format).observe(event.seconds)
+        case telemetry.VectorMigrated():
+            _MIGRATED.labels(event.way).observe(event.delta)
+        case telemetry.GalleryMade(source=source):
+            _GALLERIES.labels(source).inc()
+        case telemetry.BatchSearched(way=way, saved=saved):
+            _BATCHES.labels(way).inc()
+            if saved is not None:
+                _SAVED.observe(saved)
         case telemetry.EngineCrashed(quarantined=quarantined):
             _CRASHES.labels("yes" if quarantined else "no").inc()
         case telemetry.WorkAbandoned():
             _ABANDONED.inc()
         case telemetry.RetryDelayed(dependency=dependency):
             _DELAYED.labels(dependency).inc()
+        case telemetry.EngineDegraded(flapping=flapping):
+            _DEGRADED.labels("degraded").inc()
+            if flapping:
+                _DEGRADED.labels("flapping").inc()
+        case telemetry.RecoveryTried(result=result):
+            _RECOVERIES.labels(result).inc()
+        case telemetry.EngineRestored(seconds=seconds):
+            _DEGRADED.labels("restored").inc()
+            _DEGRADED_SECONDS.observe(seconds)
+        case telemetry.SearchDegraded(queries=queries):
+            _DEGRADED.labels("answered").inc(queries)
+        case telemetry.CachePrewarmed():
+            for what in ("loaded", "skipped", "evicted", "failed", "left"):
+                _PREWARMED.labels(what).inc(getattr(event, what))
         case telemetry.DeliveryTried(state=state):
             _DELIVERIES.labels(state).inc()
         case telemetry.RequestAnswered():

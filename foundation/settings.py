@@ -81,6 +81,7 @@ class RetentionSettings(_Section):
     cancelled_days: float | None = Field(None, gt=0, description="the same for jobs that were cancelled")
     result_days: float | None = Field(None, gt=0, description="results of items are emptied after this; none: with their job")
     chunk_days: float = Field(1, gt=0, description="chunks of ended jobs are forgotten after this, so that claims see live work only")
+    rollback_days: float = Field(30, gt=0, description="a migration can be rolled back for so long after its end")
     file_days: float = Field(7, gt=0, description="files without a part are removed after this, with their vectors and previews")
     idempotency_days: float = Field(2, ge=1, description="Idempotency-Keys are remembered this long")
 
@@ -133,9 +134,66 @@ class FeatureSettings(_Section):
     )
 
 
+class RecoverySettings(_Section):
+    """How a worker whose fast index failed gets it back. Searches are exact meanwhile."""
+
+    interval_seconds: float = Field(
+        300.0,
+        gt=0,
+        validation_alias=AliasChoices("FAISS_RECOVERY_INTERVAL_SECONDS", "interval_seconds"),
+        description="how long a worker waits before it first tries a failed index again",
+    )
+    backoff_multiplier: float = Field(
+        2.0,
+        ge=1,
+        validation_alias=AliasChoices("FAISS_RECOVERY_BACKOFF_MULTIPLIER", "backoff_multiplier"),
+        description="how many times as long it waits after each try in vain",
+    )
+    max_backoff_seconds: float = Field(
+        3600.0,
+        gt=0,
+        validation_alias=AliasChoices("FAISS_RECOVERY_MAX_BACKOFF", "max_backoff_seconds"),
+        description="the longest such wait, in seconds; an index that fails again and again soon after it recovered gets it at once",
+    )
+
+
 class CacheSettings(_Section):
     model_config = _section("CACHE")
-    max_vectors: int = Field(200_000, ge=1, description="vectors a worker process keeps in memory (about 250 bytes each)")
+    max_vectors: int = Field(
+        200_000, ge=1, description="vectors a worker process keeps in memory (about 500 bytes each), until `cadmill cache --apply`"
+    )
+    ttl_seconds: float = Field(0.0, ge=0, description="how long a vector may stay there; 0: as long as there is room")
+    rollback_window_seconds: float = Field(
+        300.0,
+        gt=0,
+        validation_alias=AliasChoices("CACHE_ROLLBACK_WINDOW_SECONDS", "rollback_window_seconds"),
+        description="how long a new setting of the caches may be taken back, and no other one be applied",
+    )
+
+
+class IndexSettings(_Section):
+    """How similar parts are searched for."""
+
+    model_config = _section("INDEX")
+    engine: Literal["approximate", "exact", "pgvector"] = Field(
+        "approximate", description="approximate: faiss (exact up to CADMILL_INDEX_FLAT_MAX vectors); exact: numpy; pgvector: PostgreSQL"
+    )
+    flat_max: int = Field(100_000, ge=1, description="vectors of a family that faiss compares one by one; above it the nearest lists only")
+    hnsw_above: int = Field(20_000, ge=0, description="vectors of a family above which pgvector gets an HNSW index")
+    memory_bytes: int = Field(2_000_000_000, ge=1, description="galleries a worker process keeps; the least recently used leave first")
+    snapshot_above: int = Field(20_000, ge=0, description="vectors above which a gallery is kept on disk too, to be there sooner")
+    parallel_threshold: int = Field(
+        50,
+        ge=1,
+        validation_alias=AliasChoices("BATCH_SIMILARITY_PARALLEL_THRESHOLD", "parallel_threshold"),
+        description="queries of a chunk above which they are searched in parallel, where that pays",
+    )
+    parallel_workers: int = Field(
+        4,
+        ge=1,
+        validation_alias=AliasChoices("BATCH_SIMILARITY_PARALLEL_WORKERS", "parallel_workers"),
+        description="threads that search in parallel, at most one a processor",
+    )
 
 
 class WebhookSettings(_Section):
@@ -206,7 +264,9 @@ class Settings(BaseModel):
     cad: CadSettings = Field(default_factory=CadSettings)
     sandbox: SandboxSettings = Field(default_factory=SandboxSettings)
     features: FeatureSettings = Field(default_factory=FeatureSettings)
+    recovery: RecoverySettings = Field(default_factory=RecoverySettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
+    index: IndexSettings = Field(default_factory=IndexSettings)
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     process: ProcessSettings = Field(default_factory=ProcessSettings)

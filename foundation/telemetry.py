@@ -107,9 +107,35 @@ class FeaturesExtracted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class GalleryMade(Event):
+    """A worker holds the vectors of a shelf now: from its snapshot or from the ledger."""
+
+    source: str
+    vectors: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSearched(Event):
+    """Queries that were searched together. `saved`: seconds against the serial run of the same batch, where it was run in parallel."""
+
+    queries: int
+    way: str  # parallel, or serial and why: small batch, one processor, does not pay
+    saved: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class PreviewDrawn(Event):
     format: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class VectorMigrated(Event):
+    """A vector was made in another feature version, with so many slots more (or fewer) than the part had."""
+
+    way: str  # prefix, extraction or projection
+    delta: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +160,48 @@ class RetryDelayed(Event):
 
     dependency: str  # a code, or "receiver"
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDegraded(Event):
+    """The fast index of this process failed; the exact one serves."""
+
+    reason: str  # import, load, search, dimension or corruption
+    flapping: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryTried(Event):
+    """A try to get the fast index back ended: recovered, failed, or overtaken by another one."""
+
+    result: str
+    by_hand: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRestored(Event):
+    """The fast index serves again, after so long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchDegraded(Event):
+    """So many queries were answered by the exact index because the fast one had failed."""
+
+    queries: int
+
+
+@dataclass(frozen=True, slots=True)
+class CachePrewarmed(Event):
+    """What a worker process loaded before it was asked, and what for."""
+
+    loaded: int
+    skipped: int
+    evicted: int
+    failed: int
+    left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +240,7 @@ def emit(event: Event) -> None:
             logger.exception("a telemetry sink failed on %s", type(event).__name__)
 
 
-_QUIET = (RequestAnswered, FeaturesExtracted, PreviewDrawn, RingDropped)
+_QUIET = (RequestAnswered, FeaturesExtracted, PreviewDrawn, VectorMigrated, RingDropped, SearchDegraded)
 
 
 def log(event: Event) -> None:
@@ -181,7 +249,7 @@ def log(event: Event) -> None:
         logging.DEBUG
         if isinstance(event, _QUIET)
         else logging.WARNING
-        if isinstance(event, RingFailed | CommitStale | CommitDoubted)
+        if isinstance(event, RingFailed | CommitStale | CommitDoubted | EngineDegraded)
         else logging.INFO
     )
     if not logger.isEnabledFor(level):

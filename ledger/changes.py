@@ -1,4 +1,4 @@
-"""Changing one's mind about a job: cancel it, or do its failed items again."""
+"""Changing one's mind about a job: cancel it, pause it for a while, or do its failed items again."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, insert, select, update
 
+from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit, jobs, line
+from ledger import audit, jobs, line, places
 from ledger.chunking import ChunkSize, cut
 from ledger.rows import chunks, items
 from ledger.rows import jobs as job_rows
@@ -19,9 +20,7 @@ def cancel(tx: Tx, tenant_id: str, job_id: str) -> jobs.Settled:
     """End a job now: what is done stays, the rest is cancelled, and running attempts can no longer commit.
 
     Raises JOB_NOT_FOUND, JOB_FINISHED."""
-    job = _of_tenant(tx, tenant_id, job_id)
-    if job.state in ended("jobs"):
-        raise Failure("JOB_FINISHED", {"state": job.state})
+    job = _going(tx, tenant_id, job_id)
     taken = line.taken(tx, job_id)
     tx.execute(
         update(chunks)
@@ -36,11 +35,37 @@ def cancel(tx: Tx, tenant_id: str, job_id: str) -> jobs.Settled:
     row = tx.execute(
         update(job_rows)
         .where(job_rows.c.id == job_id, job_rows.c.state.in_(("queued", "running")))
-        .values(state="cancelled", cancelled=job_rows.c.cancelled + stopped, finished_at=tx.now)
+        .values(state="cancelled", cancelled=job_rows.c.cancelled + stopped, finished_at=tx.now, paused_at=None)
         .returning(*job_rows.c)
     ).one()
     line.refund(tx, job, taken)
     return jobs.announce(tx, row)
+
+
+def pause(tx: Tx, tenant_id: str, job_id: str) -> None:
+    """Start nothing more of a job until it is resumed; what runs finishes. Its deadline stands, and it can be cancelled.
+
+    Raises JOB_NOT_FOUND, JOB_FINISHED, JOB_PAUSED."""
+    job = _going(tx, tenant_id, job_id)
+    if job.paused_at is not None:
+        raise Failure("JOB_PAUSED", {"since": iso(job.paused_at)})
+    taken = line.taken(tx, job_id)
+    tx.execute(update(job_rows).where(job_rows.c.id == job_id).values(paused_at=tx.now))
+    places.hold(tx, chunks.c.job_id == job_id)
+    audit.record(tx, tenant_id, "api", "job.paused", job_id)
+    line.refund(tx, job, taken)
+
+
+def resume(tx: Tx, tenant_id: str, job_id: str) -> None:
+    """Let a paused job go on, at the end of the line; the caller rings. Raises JOB_NOT_FOUND, JOB_FINISHED, JOB_NOT_PAUSED."""
+    if _going(tx, tenant_id, job_id).paused_at is None:
+        raise Failure("JOB_NOT_PAUSED")
+    job = tx.execute(update(job_rows).where(job_rows.c.id == job_id).values(paused_at=None).returning(*job_rows.c)).one()
+    audit.record(tx, tenant_id, "api", "job.resumed", job_id)
+    if job.max_concurrency is None:
+        places.let_up(tx, job)
+    else:
+        places.fill(tx, job)
 
 
 def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None = None) -> None:
@@ -48,8 +73,8 @@ def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None
 
     Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE."""
     job = _of_tenant(tx, tenant_id, job_id)
-    if job.state not in ("failed", "partial"):
-        raise Failure("JOB_NOT_RETRYABLE", {"state": job.state})
+    if job.state not in ("failed", "partial") or job.rolled_back_at is not None:
+        raise Failure("JOB_NOT_RETRYABLE", {"state": job.state, "rolled_back_at": iso(job.rolled_back_at)})
     failed = select(items.c.index, items.c.bytes).where(items.c.job_id == job_id, items.c.state == "failed").order_by(items.c.index)
     again = tx.execute(failed if code is None else failed.where(items.c.error["code"].as_string() == code)).all()
     if not again:
@@ -78,6 +103,13 @@ def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None
         )
     )
     audit.record(tx, tenant_id, "api", "job.retried", job_id, items=len(again), generation=job.generation + 1)
+
+
+def _going(tx: Tx, tenant_id: str, job_id: str) -> Row[Any]:
+    job = _of_tenant(tx, tenant_id, job_id)
+    if job.state in ended("jobs"):
+        raise Failure("JOB_FINISHED", {"state": job.state})
+    return job
 
 
 def _of_tenant(tx: Tx, tenant_id: str, job_id: str) -> Row[Any]:

@@ -8,6 +8,7 @@ from sqlalchemy import Row, exists, select
 
 from foundation.clock import iso
 from foundation.errors import Failure
+from ledger import queues
 from ledger.rows import items, jobs, parts
 from ledger.session import Tx
 
@@ -28,11 +29,14 @@ def view(job: Row[Any]) -> dict[str, Any]:
         "callback_url": job.callback_url,
         "max_concurrency": job.max_concurrency,
         "run_after": iso(job.run_after),
+        "paused_at": iso(job.paused_at),
         "deadline": iso(job.deadline),
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),
         "finished_at": iso(job.finished_at),
         "results_pruned_at": iso(job.results_pruned_at),
+        "rolled_back_at": iso(job.rolled_back_at),
+        "summary": job.summary,
         "error": job.error,
     }
 
@@ -42,7 +46,15 @@ def get(tx: Tx, tenant_id: str, job_id: str) -> dict[str, Any]:
     job = tx.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.tenant_id == tenant_id, jobs.c.pruned_at.is_(None))).one_or_none()
     if job is None:
         raise Failure("JOB_NOT_FOUND", {"id": job_id[:64]})
-    return view(job)
+    return view(job) | ({"summary": _estimated(tx, job)} if job.summary else {})
+
+
+def _estimated(tx: Tx, job: Row[Any]) -> dict[str, Any]:
+    """The summary of a job; one that tells how much work there would be, also how long the workers that are alive would need."""
+    if "work_seconds" not in job.summary:
+        return dict(job.summary)
+    slots = queues.slots(tx).get(job.queue, 0)
+    return {**job.summary, "workers": slots, "estimate_seconds": round(job.summary["work_seconds"] / max(1, slots), 1)}
 
 
 def page(tx: Tx, tenant_id: str, limit: int, after: str | None, state: str | None, kind: str | None) -> list[dict[str, Any]]:
@@ -101,6 +113,15 @@ def page_items(tx: Tx, job_id: str, limit: int, after: int, state: str | None) -
         }
         for row in tx.execute(query)
     ]
+
+
+def samples(tx: Tx, tenant_id: str, job_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The input of a migration, and the results of the parts of its sample. Raises JOB_NOT_FOUND, also for a job of another kind."""
+    job = get(tx, tenant_id, job_id)
+    if job["kind"] != "migration":
+        raise Failure("JOB_NOT_FOUND", {"id": job_id[:64], "kind": job["kind"]})
+    done = (items.c.job_id == job_id, items.c.state == "succeeded", items.c.payload.is_not(None), items.c.result.is_not(None))
+    return job["input"], list(tx.execute(select(items.c.result).where(*done).order_by(items.c.index)).scalars())
 
 
 def alive(tx: Tx) -> bool:

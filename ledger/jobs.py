@@ -7,14 +7,14 @@ Verbs that make chunks ready return nothing to publish by themselves: `ring` pic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, bindparam, case, func, insert, literal, or_, select, update
+from sqlalchemy import Row, bindparam, case, func, insert, literal, select, update
 
 from foundation.clock import iso
-from ledger import audit, line, outbox
+from ledger import audit, line, outbox, places
 from ledger.chunking import ChunkSize, cut
 from ledger.job_views import view
 from ledger.rows import audit as audit_rows
@@ -78,11 +78,12 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one item: exactly one of `result` and `error`."""
+    """What came of one item: exactly one of `result` and `error`; and what it adds to the summary of its job."""
 
     index: int
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    tally: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,9 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
     job = lock(tx, chunk_id)
     if job is None:
         return None
+    if job.paused_at is not None:  # its time had come just before
+        places.hold(tx, chunks.c.id == chunk_id)
+        return None
     row = tx.execute(
         update(chunks)
         .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
@@ -250,22 +254,6 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
     )
 
 
-def start(
-    tx: Tx, chosen: str, rung: str, owner: str, lease_seconds: float, window: int, build: str | None = None
-) -> tuple[Claimed | None, list[tuple[str, str, int]]]:
-    """Claim the chunk that `line.choose` has chosen for a ring, and mark the chunks to be rung in its place: (id, queue, step).
-
-    None: somebody else was faster; nothing was written."""
-    claimed = claim(tx, chosen, owner, lease_seconds, build)
-    if claimed is None:
-        return None, []
-    lines = {(claimed.queue, claimed.step)}
-    passed_over = line.unring(tx, rung) if chosen != rung else None
-    if passed_over is not None:
-        lines.add(passed_over)  # another one if the chosen chunk is of a better step
-    return claimed, [(one, queue, step) for queue, step in sorted(lines) for one in ring(tx, queue, step, window)]
-
-
 def ours(chunk_id: str, attempt: int) -> tuple[Any, ...]:
     return (chunks.c.id == chunk_id, chunks.c.attempt == attempt, chunks.c.state == "running")
 
@@ -285,7 +273,7 @@ def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> Set
     moved = tx.execute(
         update(chunks)
         .where(*ours(claimed.chunk_id, claimed.attempt))
-        .values(state="queued", owner=None, lease_until=None, rung_at=None, handed_back=chunks.c.handed_back + 1)
+        .values(state=places.again(job), owner=None, lease_until=None, rung_at=None, handed_back=chunks.c.handed_back + 1)
     )
     if job is None or moved.rowcount != 1:
         return None
@@ -304,7 +292,7 @@ def finish(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome]) -> Settled | N
         return None
     settle_items(tx, job, claimed.attempt, outcomes)
     audit.record(tx, job.tenant_id, claimed.chunk_id, "chunk.done", job.id, attempt=claimed.attempt, items=len(outcomes))
-    fill_places(tx, job)
+    places.fill(tx, job)
     return close(tx, job)
 
 
@@ -329,7 +317,7 @@ def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str,
     audit.record(
         tx, job.tenant_id, claimed.chunk_id, f"chunk.{state}", job.id, attempt=claimed.attempt, code=error["code"], retry_at=iso(retry_at)
     )
-    fill_places(tx, job)
+    places.fill(tx, job)
     return close(tx, job)
 
 
@@ -357,26 +345,25 @@ def settle_items(tx: Tx, job: Row[Any], attempt: int, outcomes: Sequence[Outcome
         ],
     )
     bad = sum(1 for outcome in outcomes if outcome.error)
+    summary = added_up(job.summary, outcomes)
     tx.execute(
-        update(jobs).where(jobs.c.id == job.id).values(succeeded=jobs.c.succeeded + (len(outcomes) - bad), failed=jobs.c.failed + bad)
-    )
-
-
-def fill_places(tx: Tx, job: Row[Any]) -> None:
-    """Let chunks that wait for a place move up, as many as the job may now run at once."""
-    if job.max_concurrency is None:
-        return
-    busy = tx.number(
-        select(func.count())
-        .select_from(chunks)
-        .where(
-            chunks.c.job_id == job.id,
-            or_(chunks.c.state.in_(("queued", "running")), (chunks.c.state == "waiting") & chunks.c.run_after.is_not(None)),
+        update(jobs)
+        .where(jobs.c.id == job.id)
+        .values(
+            succeeded=jobs.c.succeeded + (len(outcomes) - bad),
+            failed=jobs.c.failed + bad,
+            **({} if summary == job.summary else {"summary": summary}),
         )
     )
-    if busy < job.max_concurrency:
-        held = line.waiting(chunks.c.job_id == job.id, chunks.c.run_after.is_(None)).order_by(chunks.c.ordinal)
-        line.join(tx, tx.execute(held.limit(job.max_concurrency - busy)).all())
+
+
+def added_up(summary: dict[str, float] | None, outcomes: Sequence[Outcome]) -> dict[str, float] | None:
+    """The summary of a job, whose row is locked, with what these outcomes add to it."""
+    new = dict(summary or {})
+    for outcome in outcomes:
+        for name, amount in outcome.tally.items():
+            new[name] = round(new.get(name, 0) + amount, 6)
+    return new or None
 
 
 def close(tx: Tx, job: Row[Any]) -> Settled:
@@ -388,6 +375,7 @@ def close(tx: Tx, job: Row[Any]) -> Settled:
         .values(
             state=case((jobs.c.failed == 0, literal("succeeded")), (jobs.c.succeeded == 0, literal("failed")), else_=literal("partial")),
             finished_at=tx.now,
+            paused_at=None,
         )
         .returning(*jobs.c)
     ).one_or_none()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation.clock import iso
 from foundation.errors import Failure
 from ledger import audit
-from ledger.rows import files, parts, vectors
+from ledger.rows import files, native, parts, vectors
 from ledger.session import Tx
 
 _BITE = 900  # values of an IN list that every database takes
@@ -75,13 +75,19 @@ def get(tx: Tx, tenant_id: str, part_id: str) -> dict[str, Any]:
     if row is None:
         raise Failure("PART_NOT_FOUND", {"id": part_id[:64]})
     found = tx.execute(
-        select(vectors.c.feature_version, vectors.c.engine_build, vectors.c.result, vectors.c.created_at)
+        select(*(vectors.c[name] for name in ("feature_version", "engine_build", "provenance", "result", "created_at")))
         .where(vectors.c.tenant_id == tenant_id, vectors.c.sha256 == row.sha256)
         .order_by(vectors.c.feature_version, vectors.c.created_at)
     )
     return view(row) | {
         "vectors": [
-            {"feature_version": v.feature_version, "engine_build": v.engine_build, "result": v.result, "created_at": iso(v.created_at)}
+            {
+                "feature_version": v.feature_version,
+                "engine_build": v.engine_build,
+                "provenance": v.provenance,
+                "result": v.result,
+                "created_at": iso(v.created_at),
+            }
             for v in found
         ]
     }
@@ -106,9 +112,9 @@ def delete(tx: Tx, tenant_id: str, part_id: str) -> None:
     audit.record(tx, tenant_id, "api", "part.deleted", part_id)
 
 
-def in_bites(tx: Tx, values: Sequence[str], query: Callable[[Sequence[str]], Any]) -> list[Any]:
+def in_bites(tx: Tx, values: Sequence[Any], query: Callable[[Sequence[Any]], Any], size: int = _BITE) -> list[Any]:
     """Rows of a query with an IN list, asked in bites that every database takes."""
-    return [row for start in range(0, len(values), _BITE) for row in tx.execute(query(values[start : start + _BITE]))]
+    return [row for start in range(0, len(values), size) for row in tx.execute(query(values[start : start + size]))]
 
 
 def sizes(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, int]:
@@ -116,12 +122,91 @@ def sizes(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, int]:
     return {row.id: row.bytes for row in in_bites(tx, part_ids, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
 
 
-def select_ids(tx: Tx, tenant_id: str, selector: dict[str, Any], limit: int) -> dict[str, int]:
+def copies(tx: Tx, tenant_id: str) -> dict[str, list[str]]:
+    """Contents that a tenant has more than once: by SHA-256 the ids of the parts, the oldest first."""
+    mine = (parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None))
+    often = select(parts.c.sha256).where(*mine).group_by(parts.c.sha256).having(func.count() > 1)
+    return _by_content(tx.execute(select(parts.c.sha256, parts.c.id).where(*mine, parts.c.sha256.in_(often)).order_by(parts.c.id)))
+
+
+def of_contents(tx: Tx, tenant_id: str, sha256s: Sequence[str]) -> dict[str, list[str]]:
+    """By SHA-256 the ids of a tenant's parts with that content, the oldest first."""
+    query = select(parts.c.sha256, parts.c.id).where(parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None)).order_by(parts.c.id)
+    return _by_content(in_bites(tx, sha256s, lambda bite: query.where(parts.c.sha256.in_(bite))))
+
+
+def _by_content(rows: Iterable[Any]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for sha256, part_id in rows:
+        found.setdefault(sha256, []).append(part_id)
+    return found
+
+
+def named(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Those of the parts that are the tenant's, as clients see them."""
+    return {row.id: view(row) for row in in_bites(tx, part_ids, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
+
+
+def count(tx: Tx, tenant_id: str, added_after: float = 0.0) -> int:
+    """How many parts a tenant has that were added after a time."""
+    mine = (parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None), parts.c.created_at > added_after)
+    return tx.number(select(func.count()).select_from(parts).where(*mine))
+
+
+def without_vector(tx: Tx, tenant_id: str, selector: Mapping[str, Any], version: str, build: str) -> int:
+    """How many of the tenant's parts that match a selector have no native vector in a feature version and engine build."""
+    here = (vectors.c.tenant_id == tenant_id, vectors.c.feature_version == version, vectors.c.engine_build == build, native())
+    lacking = ~select(vectors.c.sha256).where(vectors.c.sha256 == parts.c.sha256, *here).exists()
+    return tx.number(select(func.count()).select_from(_mine(tenant_id).where(lacking, *matching(selector)).subquery()))
+
+
+def contents(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of those of the named parts that are the tenant's."""
+    return {row.id: row.sha256 for row in in_bites(tx, part_ids, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
+
+
+def one_each(tx: Tx, tenant_id: str, part_ids: Iterable[str]) -> list[str]:
+    """Of parts with the same content only the first; ids that are nobody's stay."""
+    asked = list(part_ids)
+    known = contents(tx, tenant_id, asked)
+    first: dict[str, str] = {}
+    for part_id in asked:
+        first.setdefault(known.get(part_id, part_id), part_id)
+    return list(first.values())
+
+
+def select_ids(tx: Tx, tenant_id: str, selector: Mapping[str, Any], limit: int | None) -> dict[str, int]:
     """Ids and bytes of the tenant's parts that match a selector: {"parts": [ids]}, {"labels": {...}}, {"format": ...} or {}."""
     if selector.get("parts"):
         return sizes(tx, tenant_id, selector["parts"])
-    query = _mine(tenant_id).order_by(parts.c.id).limit(limit)
-    query = query.where(files.c.format == selector["format"]) if selector.get("format") else query
-    for name, value in (selector.get("labels") or {}).items():
-        query = query.where(parts.c.labels[name].as_string() == value)
+    query = _mine(tenant_id).where(*matching(selector)).order_by(parts.c.id).limit(limit)
     return {row.id: row.bytes for row in tx.execute(query)}
+
+
+def matching(selector: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    """Conditions on a part: {"labels": {...}}, {"format": ...}, both or neither."""
+    wanted = [parts.c.labels[name].as_string() == value for name, value in (selector.get("labels") or {}).items()]
+    return [*wanted, files.c.format == selector["format"]] if selector.get("format") else wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A part by which a file is known."""
+
+    id: str
+    name: str
+    sha256: str
+    format: str
+
+
+def of_files(tx: Tx, tenant_id: str, sha256s: Sequence[str], selector: Mapping[str, Any]) -> list[Named]:
+    """The tenant's live parts of these files that match a selector, oldest first."""
+    found = in_bites(tx, sha256s, lambda bite: _mine(tenant_id).where(parts.c.sha256.in_(bite), *matching(selector)))
+    return [Named(row.id, row.name, row.sha256, row.format) for row in sorted(found, key=lambda row: row.id)]
+
+
+def files_of(tx: Tx, tenant_id: str, selector: Mapping[str, Any], limit: int) -> list[str]:
+    """Files of the tenant's live parts that match a selector, at most so many."""
+    chosen = select(parts.c.sha256).join(files, files.c.sha256 == parts.c.sha256)
+    mine = chosen.where(parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None), *matching(selector))
+    return list(tx.execute(mine.distinct().limit(limit)).scalars())

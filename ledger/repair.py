@@ -9,7 +9,7 @@ from sqlalchemy import Row, bindparam, insert, select, tuple_, update
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit, jobs, line, quarantine
+from ledger import audit, jobs, line, places, quarantine
 from ledger.rows import chunks, in_state, items, parts
 from ledger.rows import jobs as job_rows
 from ledger.session import Tx
@@ -38,7 +38,7 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int, rule: quarantine.Rule) -> b
     chunk = tx.execute(select(chunks).where(*jobs.ours(chunk_id, attempt), chunks.c.lease_until < tx.now)).one_or_none()
     if job is None or chunk is None:
         return False
-    crashes = chunk.crashes + 1
+    crashes, again = chunk.crashes + 1, places.again(job)
     pending = list(
         tx.execute(select(items.c.index).where(items.c.chunk_id == chunk_id, items.c.state == "pending").order_by(items.c.index)).scalars()
     )
@@ -47,7 +47,7 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int, rule: quarantine.Rule) -> b
     moved = tx.execute(
         update(chunks)
         .where(*jobs.ours(chunk_id, attempt), chunks.c.lease_until < tx.now)
-        .values(state="dead" if give_up or split else "queued", crashes=crashes, owner=None, lease_until=None, rung_at=None)
+        .values(state="dead" if give_up or split else again, crashes=crashes, owner=None, lease_until=None, rung_at=None)
     )
     if moved.rowcount != 1:  # alive after all: a beat takes no lock on the job
         return False
@@ -59,14 +59,14 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int, rule: quarantine.Rule) -> b
             _blame(tx, job, chunk, pending[0], crashes, rule)
         error = Failure("ENGINE_CRASH", {"attempts": attempt}).public()
         jobs.settle_items(tx, job, attempt, [jobs.Outcome(pending[0], error=error)])
-        jobs.fill_places(tx, job)
+        places.fill(tx, job)
         jobs.close(tx, job)
     return True
 
 
 def _split(tx: Tx, job: Row[Any], chunk: Row[Any], pending: Sequence[int]) -> None:
     """Put each item into a chunk of its own, innocent until its own process dies."""
-    held = job.max_concurrency is not None
+    held = job.max_concurrency is not None or job.paused_at is not None
     share = chunk.cost / max(1, len(pending))
     new = [jobs.new_chunk(tx, job, job.chunks_made + place, held=held, cost=share) for place in range(len(pending))]
     tx.execute(insert(chunks), line.tagged(tx, job, new))
@@ -75,7 +75,7 @@ def _split(tx: Tx, job: Row[Any], chunk: Row[Any], pending: Sequence[int]) -> No
         [{"i": index, "c": f"{job.id}.{job.chunks_made + place}"} for place, index in enumerate(pending)],
     )
     tx.execute(update(job_rows).where(job_rows.c.id == job.id).values(chunks_made=job_rows.c.chunks_made + len(pending)))
-    jobs.fill_places(tx, job)
+    places.fill(tx, job)
 
 
 def _blame(tx: Tx, job: Row[Any], chunk: Row[Any], index: int, crashes: int, rule: quarantine.Rule) -> None:
@@ -88,8 +88,10 @@ def _blame(tx: Tx, job: Row[Any], chunk: Row[Any], index: int, crashes: int, rul
 
 
 def due(tx: Tx, limit: int = 1000) -> int:
-    """Chunks whose waiting time is over become queued: the first so many, the others at the next tick."""
-    over = line.waiting(chunks.c.run_after <= tx.now).order_by(chunks.c.run_after, chunks.c.job_id, chunks.c.ordinal)
+    """Chunks whose waiting time is over become queued, but for those of paused jobs: the first so many, the others at the next tick."""
+    over = line.waiting(chunks.c.run_after <= tx.now, job_rows.c.paused_at.is_(None)).order_by(
+        chunks.c.run_after, chunks.c.job_id, chunks.c.ordinal
+    )
     return line.join(tx, tx.execute(over.limit(limit)).all())
 
 

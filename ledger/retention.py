@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ledger import epochs
 from ledger.files import FileStore
 from ledger.parts import in_bites
-from ledger.rows import chunks, files, idempotency, items, jobs, parts, quarantine, schedule_slots, vectors
+from ledger.rows import chunks, files, idempotency, items, jobs, parts, quarantine, schedule_slots
 from ledger.session import Ledger, Tx
 from ledger.states import ended
+from ledger.vector_rows import superseded
 
 _ROWS = 500  # of a bite
+_SUPERSEDED = 300  # of a bite: an IN list of three values each
 _JOBS = 50  # of a bite: each takes deliveries and tries along
 
 
@@ -46,6 +49,18 @@ def _by_job(rows: Any) -> dict[str, list[int]]:
     for job_id, index in rows:
         found.setdefault(job_id, []).append(index)
     return found
+
+
+def drop_superseded(tx: Tx, ended_before: float) -> int | None:
+    """What migrations that ended before a time, or are hidden, had replaced: they cannot be rolled back any more."""
+    kept = exists().where(superseded.c.job_id == jobs.c.id)
+    over = or_(jobs.c.finished_at < ended_before, jobs.c.pruned_at.is_not(None))
+    job_id = tx.connection.scalar(_free(select(jobs.c.id).where(jobs.c.kind == "migration", over, kept).limit(1)))
+    if job_id is None:
+        return None
+    key = tuple_(superseded.c.sha256, superseded.c.feature_version, superseded.c.engine_build)
+    chosen = tx.execute(select(*key.clauses).where(superseded.c.job_id == job_id).limit(_SUPERSEDED)).all()
+    return _count(tx, delete(superseded).where(superseded.c.job_id == job_id, key.in_([tuple(row) for row in chosen])))
 
 
 def drop_jobs(tx: Tx) -> int | None:
@@ -127,9 +142,10 @@ def _remove(ledger: Ledger, store: FileStore, sha256: str, before: float) -> boo
         row = tx.first(select(files.c.sha256).where(files.c.sha256 == sha256).with_for_update(skip_locked=True))
         if row is None or tx.connection.scalar(select(_wanted(sha256, before))):
             return False
-        tx.execute(delete(vectors).where(vectors.c.sha256 == sha256))
+        tx.execute(delete(superseded).where(superseded.c.sha256 == sha256))
         tx.execute(delete(quarantine).where(quarantine.c.sha256 == sha256))
         tx.execute(delete(parts).where(parts.c.sha256 == sha256))
+        epochs.remove_file(tx, sha256)
         tx.execute(delete(files).where(files.c.sha256 == sha256))
         store.put_aside(sha256)
     return True

@@ -91,10 +91,22 @@ vectors = Table(
     Column("vector", LargeBinary, nullable=False),  # float32, little endian
     Column("result", Json, nullable=False),
     Column("hits", Count, nullable=False, server_default="0"),
+    Column("hit_at", Double),  # when it was last asked for
     Column("created_at", Double, nullable=False),
+    Column("provenance", String, nullable=False, server_default="extracted"),  # extracted, cut or projected (`vectors.py`)
+    Column("job_id", String),  # who wrote it
     PrimaryKeyConstraint("tenant_id", "sha256", "feature_version", "engine_build"),
+    Index(
+        "ix_vectors_hit_at",
+        "tenant_id",
+        "engine_build",
+        "hit_at",
+        sqlite_where=text("hit_at IS NOT NULL"),
+        postgresql_where=text("hit_at IS NOT NULL"),
+    ),
 )
 
+# what a migration wrote, and what was there before: all of it null where there was nothing
 jobs = Table(
     "jobs",
     metadata,
@@ -123,6 +135,9 @@ jobs = Table(
     Column("error", Json),
     Column("results_pruned_at", Double),  # the results of its items were emptied
     Column("pruned_at", Double),  # on its way out: hidden, while its rows go in bites
+    Column("summary", Json),  # what came of its items, added up (`jobs.added_up`)
+    Column("paused_at", Double),  # since when it may start nothing more
+    Column("rolled_back_at", Double),  # a migration whose vectors were put back
     Index("ix_jobs_page", "tenant_id", "id"),
     Index("ix_jobs_finished_at", "finished_at"),
     Index(
@@ -365,6 +380,14 @@ schedule_slots = Table(
     PrimaryKeyConstraint("schedule_id", "slot", "asked_by"),
     Index("ix_schedule_slots_at", "at"),
 )
+
+
+EXTRACTED, CUT, PROJECTED = "extracted", "cut", "projected"  # provenance of vectors
+
+
+def native() -> ColumnElement[bool]:
+    """Whether every slot of a vector was computed from its file."""
+    return vectors.c.provenance != PROJECTED
 
 
 def in_state(table: FromClause, state: str) -> ColumnElement[bool]:

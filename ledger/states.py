@@ -25,9 +25,9 @@ JOB: Final[Moves] = _moves(
 )
 
 CHUNK: Final[Moves] = _moves(
-    queued="running cancelled",
+    queued="running waiting cancelled",  # waiting: its job was paused
     running="done waiting dead cancelled queued",  # queued again: rescued, its lease ended
-    waiting="queued cancelled",  # for its time (run_after), or for a place (max_concurrency)
+    waiting="queued cancelled",  # for its time (run_after), or for a place (max_concurrency; a paused job has none)
     done="",
     dead="",  # its items failed with it, or were moved to chunks of their own
     cancelled="",

@@ -18,7 +18,7 @@ _FAR = 10_000  # more chunks than this in front are not counted
 _LATELY = 50  # chunks done last, of which the median is taken
 
 Block = dict[str, Any]
-"""One reason: `what` (queue_paused, no_worker, run_after, retry, max_concurrency, line), a sentence, and its facts."""
+"""One reason: `what` (job_paused, queue_paused, no_worker, run_after, retry, max_concurrency, line), a sentence, and its facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,11 @@ def why(tx: Tx, job_id: str) -> dict[str, Any] | None:
     slots = queues.slots(tx).get(job.queue, 0)
     ahead = _ahead(tx, job) if where.queued else None
     blocks = [*_of_queue(tx, job, slots), *_of_job(tx, job, where), *_of_line(ahead)]
-    estimate = None if any(block["what"] in ("queue_paused", "no_worker") for block in blocks) else _estimate(tx, job, where, ahead, slots)
+    estimate = (
+        None
+        if any(block["what"] in ("job_paused", "queue_paused", "no_worker") for block in blocks)
+        else _estimate(tx, job, where, ahead, slots)
+    )
     sentence = "; ".join(block["sentence"] for block in blocks) or "its turn is next"
     return {
         "place": None if ahead is None else ahead + 1,
@@ -109,6 +113,9 @@ def _of_queue(tx: Tx, job: Row[Any], slots: int) -> list[Block]:
 
 
 def _of_job(tx: Tx, job: Row[Any], where: _Chunks) -> list[Block]:
+    if job.paused_at is not None:
+        since = iso(job.paused_at)
+        return [{"what": "job_paused", "sentence": f"the job is paused since {since}; resume it to let it go on", "since": since}]
     blocks: list[Block] = []
     if where.next is not None and not where.queued:
         until = iso(where.next.run_after)

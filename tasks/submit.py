@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -27,8 +28,8 @@ from tasks.migration import MigrationRequest
 from tasks.prewarm import PrewarmRequest
 from tasks.probe import ProbeRequest
 from tasks.ring import Doorbell
-from tasks.similarity import SimilarityRequest
-from tasks.vocabulary import Priority
+from tasks.similarity import SimilarityRequest, SimilaritySelector, resolved
+from tasks.vocabulary import FeatureVersion, Kind, Priority
 
 _LATEST = 253_402_300_800.0  # the year 10000, which no calendar of ours can tell
 _FROM_NOW_BELOW = 1e9  # 31 years as a time from now, the year 2001 as a time: the two cannot be mixed up
@@ -165,6 +166,17 @@ def told(faults: Sequence[Any]) -> dict[str, str]:
     return {".".join(str(step) for step in fault["loc"]): str(fault["msg"]) for fault in faults[:20]}
 
 
+def resume(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str, job_id: str) -> dict[str, Any]:
+    """Let a paused job go on. Raises JOB_NOT_FOUND, JOB_FINISHED, JOB_NOT_PAUSED."""
+    with ledger.write() as tx:
+        changes.resume(tx, tenant_id, job_id)
+        answer = job_views.get(tx, tenant_id, job_id)
+        task, step = catalogue()[answer["kind"]], Priority(answer["priority"]).step
+        ready = jobs.ring(tx, task.queue, step, settings.queue.ring_window)
+    doorbell.ring(ring.of_chunks(ready, task.queue, step))
+    return answer
+
+
 def retry(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str, job_id: str, code: str | None = None) -> dict[str, Any]:
     """Queue the failed items of an ended job again, all or those of a code. Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE."""
     with ledger.write() as tx:
@@ -179,6 +191,8 @@ def retry(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str
 
 def chunk_size(task: Task, settings: Settings) -> ChunkSize:
     queue = settings.queue
+    if task.kind is Kind.SIMILARITY:  # queries are searched together, and no file is read: only their number weighs
+        return ChunkSize(min(task.chunk_items, queue.chunk_max_items), sys.maxsize, 1)
     return ChunkSize(min(task.chunk_items, queue.chunk_max_items), queue.chunk_target_bytes, queue.chunk_per_job_min)
 
 
@@ -201,22 +215,38 @@ def _extraction(tx: Tx, tenant_id: str, request: ExtractionRequest, settings: Se
 
 
 def _similarity(tx: Tx, tenant_id: str, request: SimilarityRequest, settings: Settings) -> Asked:
-    everything = request.queries == "all"
-    queries = parts.select_ids(tx, tenant_id, {}, settings.upload.max_items + 1) if everything else request.queries
-    asked = request.model_dump(mode="json", exclude={"queries"}) | {"feature_version": request.feature_version or settings.features.version}
-    return Asked([NewItem(part_id=part_id) for part_id in queries], asked)
+    if isinstance(request.queries, tuple):
+        queries = list(request.queries)
+    else:
+        chosen = request.queries.model_dump(mode="json") if isinstance(request.queries, SimilaritySelector) else {}
+        # what is asked once for each content is counted afterwards
+        queries = list(parts.select_ids(tx, tenant_id, chosen, None if request.distinct else settings.upload.max_items + 1))
+    if request.distinct:
+        queries = parts.one_each(tx, tenant_id, queries)
+    return Asked([NewItem(part_id=part_id) for part_id in queries], resolved(request, FeatureVersion(settings.features.version)))
 
 
 def _migration(tx: Tx, tenant_id: str, request: MigrationRequest, settings: Settings) -> Asked:
     sizes = parts.select_ids(tx, tenant_id, request.selector.model_dump(mode="json"), settings.upload.max_items + 1)
     chosen = request.selector.parts or tuple(sizes)
-    return Asked(_of_parts(sizes, chosen), {"from": request.from_version, "to": request.to_version, "dry_run": request.dry_run})
+    items = _of_parts(sizes, chosen)
+    for place in range(min(request.sample, len(items))):  # spread evenly
+        at = place * len(items) // min(request.sample, len(items))
+        items[at] = replace(items[at], payload={"sample": True})
+    told = {"from": request.from_version, "to": request.to_version, "dry_run": request.dry_run}
+    return Asked(items, told | {"allow_projection": request.allow_projection})
 
 
 def _prewarm(_tx: Tx, _tenant_id: str, request: PrewarmRequest, settings: Settings) -> Asked:
     most = min(request.max or settings.features.prewarm_max, settings.features.prewarm_max)
     version = request.selector.feature_version or settings.features.version
-    return Asked([NewItem(payload={"feature_version": version, "max": most})], {"target": request.target})
+    payload = {
+        "feature_versions": list(FeatureVersion) if version == "all" else [version],
+        "max": most,
+        "budget_bytes": request.budget_bytes,
+        "budget_seconds": request.budget_seconds,
+    }
+    return Asked([NewItem(payload=payload)], {"target": request.target})
 
 
 def _probe(_tx: Tx, _tenant_id: str, request: ProbeRequest, _settings: Settings) -> Asked:

@@ -9,7 +9,7 @@ from redis import Redis, RedisError
 
 from foundation.settings import Settings
 from foundation.telemetry import Pruned, Repaired, RingFailed, emit
-from ledger import budgets, commits, jobs, leases, line, outbox, quarantine, queues, repair, retention
+from ledger import budgets, commits, epochs, fleet, jobs, leases, line, outbox, quarantine, queues, repair, retention
 from ledger.files import FileStore
 from ledger.session import Ledger, Tx
 from ledger.states import ended
@@ -90,6 +90,8 @@ def prune(ledger: Ledger, files: FileStore, settings: Settings) -> Pruned:
     result_days = keep.result_days
     _bites(ledger, lambda tx: retention.hide_jobs(tx, jobs_before))
     _bites(ledger, lambda tx: retention.drop_keys(tx, before(keep.idempotency_days)))
+    _bites(ledger, lambda tx: retention.drop_superseded(tx, before(keep.rollback_days)))
+    _bites(ledger, lambda tx: epochs.forget_removals(tx, before(keep.file_days)))
     gone = Pruned(
         chunks=_bites(ledger, lambda tx: retention.drop_chunks(tx, before(keep.chunk_days))),
         items=_bites(ledger, retention.drop_items),
@@ -102,6 +104,7 @@ def prune(ledger: Ledger, files: FileStore, settings: Settings) -> Pruned:
     with ledger.write() as tx:
         line.forget(tx)
         queues.forget_workers(tx)
+        fleet.forget(tx)
         quarantine.forget(tx, now - settings.queue.quarantine_hours * 3600.0)
         budgets.forget(tx, now - _DAY)
         commits.forget(tx.connection, now - _DAY)

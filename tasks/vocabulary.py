@@ -152,3 +152,12 @@ def slot_names(family: Family, version: FeatureVersion) -> tuple[str, ...]:
     """Names of the slots of a vector, in order."""
     names = SOLID_SLOTS if family is Family.SOLID else FLAT_SLOTS
     return names[: version.width]
+
+
+class EngineState(StrEnum):
+    """Whether the fast index of a worker process serves, best first. In every state but the first the exact one does."""
+
+    HEALTHY = "healthy"
+    HELD = "held"  # an administrator's recovery runs, so nothing else tries
+    RECOVERING = "recovering"  # the worker tries by itself
+    DEGRADED = "degraded"

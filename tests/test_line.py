@@ -215,4 +215,4 @@ def test_the_demo_shows_everything_and_leaves_nothing(tmp_path: Path) -> None:
     assert told.returncode == 0, told.stdout + told.stderr
     for word in ("succeeded", "shape_entropy", "signature verified", "CAD_EXPANSION_LIMIT", "All done"):
         assert word in told.stdout
-    assert re.search(r"ae\.r2000a\.dxf +ae\.r2013b\.dxf +1\.0000", told.stdout)
+    assert re.search(r"geometry +2 +ae\.r2000a\.dxf, ae\.r2013b\.dxf +1\.0000", told.stdout)

@@ -22,9 +22,10 @@ from tasks.catalogue import DELIVER, PRUNE, REPAIR, catalogue
 from tasks.celery import app
 from workers.leaving import Drain
 from workers.presence import Presence
+from workers.steering import Helm
 from workers.worker import this_worker
 
-_present: list[Presence] = []  # of this process
+_present: list[Presence | Helm] = []  # of this process
 
 
 def _bind(name: str) -> None:
@@ -83,6 +84,9 @@ def _warm(**_told: Any) -> None:
     import workers.run  # noqa: F401
 
     _appear(1)
+    helm = Helm(this_worker(app))
+    helm.start()
+    _present.append(helm)
     gc.collect()
     gc.freeze()  # what is loaded stays: a collection need not walk through all of it each time
 
@@ -99,7 +103,7 @@ def _appear(slots: int) -> None:
 
 
 def _disappear() -> None:
-    if _present:
+    while _present:
         _present.pop().stop()
 
 

@@ -8,25 +8,30 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from foundation.errors import Failure
-from foundation.telemetry import FeaturesExtracted, PreviewDrawn, emit, logger
-from ledger import previews, vectors
+from foundation.telemetry import FeaturesExtracted, PreviewDrawn, VectorMigrated, emit, logger
+from ledger import fleet, parts, previews, vectors
+from ledger.epochs import Shelf
 from ledger.jobs import ClaimedItem
-from ledger.vectors import Vector
+from ledger.vectors import EXTRACTED, Stored, Vector
 from tasks.extraction import UnitsAsked
 from tasks.recognition import claimed as claimed_format
 from tasks.vocabulary import FeatureVersion, Kind
+from workers import migration as migrating
 from workers import quarantine
+from workers.cache.prewarm import prewarm as prewarm_here
 from workers.cache.store import VectorKey
 from workers.cad.preview.previews import Previews
 from workers.cad.sandbox.sandbox import Sandbox
 from workers.cad.shape import Finding, FindingCode
-from workers.features.extraction import ENGINE_BUILD
-from workers.features.packing import packed
-from workers.index.exact import Gallery
-from workers.migration import Plan, cut, plan
+from workers.features.extraction import ENGINE_BUILD, Extraction
+from workers.features.packing import packed, unpacked
+from workers.index.contract import IndexFailure
+from workers.index.process import searching
+from workers.index.search import Asked, Query, similar
 from workers.work import Work
 
 Result = dict[str, Any]
+_PREWARM_GRACE_SECONDS = 15.0  # how long after its budget a worker may still answer: it looks for orders every two seconds
 
 
 def extraction(work: Work) -> None:
@@ -54,6 +59,17 @@ def _features(
     draw = wanted and (known is None or not previews.there(work.worker.files, sha256, ENGINE_BUILD))
     if stored is not None and not draw and claimed_format(name) in (None, stored["format"]) and stored["units_asked"] == asked:
         return stored
+    extracted = _read(work, box, item, version, units, draw)
+    if extracted.previews is not None:
+        _keep_previews(work, sha256, extracted.previews, extracted.result)
+    _keep_vector(work, sha256, migrating.cut(extracted.result, extracted.version))
+    if known is not None and extracted.version is version:
+        known[sha256] = extracted.result
+    return extracted.result
+
+
+def _read(work: Work, box: Sandbox, item: ClaimedItem, version: FeatureVersion, units: UnitsAsked, draw: bool) -> Extraction:
+    sha256, name = _file_of(item)
     quarantine.refuse(work, sha256)
     try:
         extracted = box.extract(work.worker.files.path(sha256), name, version, draw, units)
@@ -62,17 +78,12 @@ def _features(
             quarantine.remember(work, sha256)
         raise
     emit(FeaturesExtracted(version.value, str(extracted.result["format"]), float(extracted.result["seconds"])))
-    if extracted.previews is not None:
-        _keep_previews(work, sha256, extracted.previews, extracted.result)
-    _keep_vector(work, sha256, cut(extracted.result, extracted.version))
-    if known is not None and extracted.version is version:
-        known[sha256] = extracted.result
-    return extracted.result
+    return extracted
 
 
-def _keep_vector(work: Work, sha256: str, result: Result) -> None:
+def _keep_vector(work: Work, sha256: str, result: Result, provenance: str = EXTRACTED) -> None:
     version, family = FeatureVersion(result["feature_version"]), str(result["family"])
-    work.vectors.append(Vector(sha256, version, ENGINE_BUILD, family, packed(result["vector"]), result))
+    work.vectors.append(Vector(sha256, version, ENGINE_BUILD, family, packed(result["vector"]), result, provenance))
 
 
 def _keep_previews(work: Work, sha256: str, drawn: Previews, result: Result) -> None:
@@ -92,25 +103,69 @@ def _file_of(item: ClaimedItem) -> tuple[str, str]:
 
 
 def similarity(work: Work) -> None:
-    """Nearest parts of each query, by exact search over all vectors of the tenant."""
+    """Nearest parts of each query. Queries without a vector are extracted first; then all queries of the chunk are searched together."""
     told, tenant_id = work.claimed.input, work.claimed.tenant_id
-    version = FeatureVersion(told["feature_version"])
+    version, asked = FeatureVersion(told["feature_version"]), Asked.of(told)
+    failed = _catch_up(work, version) if told.get("extract") else {}
+    here, held = searching(work.worker), _vectors_of_queries(work, version)
+    queries = [Query(str(item.part_id), item.sha256, unpacked(held[item.sha256])) for item in work.claimed.items if item.sha256 in held]
+    work.still_ours()
+    try:
+        with here.galleries.held(Shelf(tenant_id, version, ENGINE_BUILD), work.still_ours) as gallery:
+            found = similar(gallery, work.worker.ledger, queries, asked, here.parallel)
+            epoch = gallery.gallery.number
+            engine = "degraded" if gallery.gallery.degraded else work.worker.settings.index.engine
+    except IndexFailure as failure:
+        raise Failure("INDEX_FAILED", {"reason": failure.reason}) from failure
     with work.worker.ledger.read() as tx:
-        shown = vectors.gallery(tx, tenant_id, version, ENGINE_BUILD)
-    work.still_ours()
-    held = _vectors(work, {part.sha256: part.written for part in shown}, version)
-    work.still_ours()
-    gallery = Gallery(shown, held, told["scale_invariant"])
+        unseen = parts.without_vector(tx, tenant_id, asked.filters, version, ENGINE_BUILD)
+    hits = {query.part_id: some for query, some in zip(queries, found, strict=True)}
+    common = {"engine": engine, "epoch": epoch, "unseen": unseen}
 
-    def search(item: ClaimedItem) -> Result:
+    def answer(item: ClaimedItem) -> Result:
         sha256, _ = _file_of(item)
+        if sha256 in failed:
+            raise failed[sha256]
         if sha256 not in held:
             raise Failure("DATA_NOT_FOUND", {"part_id": str(item.part_id), "feature_version": version.value})
         work.hits.add((tenant_id, sha256, version, ENGINE_BUILD))
-        hits = gallery.search(str(item.part_id), sha256, told["top_k"], told["threshold"], told["filters"]["format"])
-        return {"hits": hits, "engine": "exact", "epoch": len(shown)}
+        return {"hits": hits[str(item.part_id)], **common}
 
-    work.each(search)
+    work.each(answer)
+
+
+def _vectors_of_queries(work: Work, version: FeatureVersion) -> dict[str, bytes]:
+    sha256s = sorted({item.sha256 for item in work.claimed.items if item.sha256})
+    with work.worker.ledger.read() as tx:
+        written = vectors.written(tx, work.claimed.tenant_id, sha256s, version, ENGINE_BUILD)
+    return _vectors(work, written, version)
+
+
+def _catch_up(work: Work, version: FeatureVersion) -> dict[str, Failure]:
+    """Vectors for queries that have none in this version, from a longer one or from their files; gives the failures, by file.
+
+    They are written down before anything is searched: of two chunks that catch up side by side the one that reads the gallery later
+    sees what the other has written, so no pair is missed by both.
+    """
+    tenant_id, failed = work.claimed.tenant_id, dict[str, Failure]()
+    files = {item.sha256: item for item in work.claimed.items if item.sha256}
+    with work.worker.ledger.read() as tx:
+        lacking = sorted(set(files) - set(vectors.written(tx, tenant_id, sorted(files), version, ENGINE_BUILD)))
+        known = vectors.in_every_version(tx, tenant_id, lacking, ENGINE_BUILD) if lacking else {}
+    if not lacking:
+        return failed
+    with Sandbox(work.worker.nursery, work.still_ours) as box:
+        for sha256 in lacking:
+            work.still_ours()
+            there = work.worker.files.path(sha256).exists()
+            try:
+                _carry_out(work, box, files[sha256], version, migrating.plan(version, version, known.get(sha256, {}), there, False))
+            except Failure as failure:
+                failed[sha256] = failure
+    with work.worker.ledger.write() as tx:
+        vectors.put(tx, tenant_id, work.vectors, work.claimed.job_id)
+    work.vectors.clear()
+    return failed
 
 
 def _vectors(work: Work, written: Mapping[str, float], version: FeatureVersion) -> dict[str, bytes]:
@@ -127,49 +182,78 @@ def _vectors(work: Work, written: Mapping[str, float], version: FeatureVersion) 
 
 
 def migration(work: Work) -> None:
-    """Each part's vector in another feature version: kept, cut from a longer one, or extracted from the file."""
+    """Each part's vector in another feature version: kept, cut from a longer one, extracted from the file, or projected without it."""
     told, tenant_id = work.claimed.input, work.claimed.tenant_id
     source, target = FeatureVersion(told["from"]), FeatureVersion(told["to"])
     sha256s = sorted({item.sha256 for item in work.claimed.items if item.sha256})
     with work.worker.ledger.read() as tx:
-        present = vectors.results(tx, tenant_id, sha256s, target, ENGINE_BUILD)
-        longer = vectors.results(tx, tenant_id, sha256s, source, ENGINE_BUILD)
+        held = vectors.in_every_version(tx, tenant_id, sha256s, ENGINE_BUILD)
+        expected = migrating.expected_seconds(tx, tenant_id, sha256s, held) if told["dry_run"] else {}
 
     def move(item: ClaimedItem) -> Result:
         sha256, _ = _file_of(item)
-        chosen = plan(source, target, present.get(sha256), longer.get(sha256))
-        if not told["dry_run"]:
-            _carry_out(work, box, item, target, chosen)
+        here = held.setdefault(sha256, {})
+        there = work.worker.files.path(sha256).exists()
+        chosen = migrating.plan(source, target, here, there, told.get("allow_projection", False))
         stored = not told["dry_run"] and chosen.way != "present"
-        answer = {"way": chosen.way, "delta": target.width - source.width, "stored": stored}
-        return answer | {"feature_version": target.value, "engine_build": ENGINE_BUILD}
+        answer = migrating.told(source, target, here, chosen, stored) | {"engine_build": ENGINE_BUILD}
+        work.tally[chosen.way] = 1
+        if stored:
+            here[target] = _carry_out(work, box, item, target, chosen)  # another part of the same file finds it there
+            if answer["delta"] is not None:
+                emit(VectorMigrated(chosen.way, answer["delta"]))
+        elif chosen.way == "extraction":
+            work.tally |= migrating.estimated(expected.get(sha256))
+        if (item.payload or {}).get("sample"):
+            made = chosen.made.result if chosen.made else _whole(_read(work, box, item, target, chosen.units, False).result, target)
+            answer |= migrating.sampled(here.get(source), made)
+        return answer
 
     with Sandbox(work.worker.nursery, work.still_ours) as box:
         work.each(move)
 
 
-def _carry_out(work: Work, box: Sandbox, item: ClaimedItem, target: FeatureVersion, chosen: Plan) -> None:
-    if chosen.way == "extraction":
-        found = _features(work, box, item, target, chosen.units, None)
-        if found["missing_slots"]:
-            raise Failure("FEATURES_INCOMPLETE", {"feature_version": target.value, "missing": found["missing_slots"]})
-    elif chosen.result is not None and chosen.way == "prefix":
-        sha256, _ = _file_of(item)
-        _keep_vector(work, sha256, chosen.result)
+def _carry_out(work: Work, box: Sandbox, item: ClaimedItem, target: FeatureVersion, chosen: migrating.Plan) -> Stored:
+    if chosen.made is None:
+        return Stored(_whole(_features(work, box, item, target, chosen.units, None), target))
+    sha256, _ = _file_of(item)
+    _keep_vector(work, sha256, chosen.made.result, chosen.made.provenance)
+    return chosen.made
+
+
+def _whole(result: Result, target: FeatureVersion) -> Result:
+    if result["missing_slots"]:
+        raise Failure("FEATURES_INCOMPLETE", {"feature_version": target.value, "missing": result["missing_slots"]})
+    return result
 
 
 def prewarm(work: Work) -> None:
-    """Load the hottest vectors into this process's cache."""
+    """Load what will be asked for into this process's cache, and have every other process alive do so, too."""
+    work.each(lambda item: _prewarmed(work, item.payload or {}))
 
-    def load(item: ClaimedItem) -> Result:
-        told, cache = item.payload or {}, work.worker.vectors
-        version, tenant_id = FeatureVersion(told["feature_version"]), work.claimed.tenant_id
-        with work.worker.ledger.read() as tx:
-            hottest = vectors.hottest(tx, tenant_id, version, ENGINE_BUILD, told["max"])
-        loaded = cache.put((VectorKey(tenant_id, sha256, version, ENGINE_BUILD, time), one) for (sha256, time), one in hottest.items())
-        return {"loaded": loaded, "cached": len(cache), "worker": work.worker.settings.process.name}
 
-    work.each(load)
+def _prewarmed(work: Work, payload: Result) -> Result:
+    worker, tenant_id = work.worker, work.claimed.tenant_id
+    # a job queued by an older cadmill names one version and no budget
+    older: Result = {"feature_versions": [payload.get("feature_version")], "budget_bytes": None, "budget_seconds": 30.0}
+    told = older | payload
+    patience = told["budget_seconds"] + _PREWARM_GRACE_SECONDS
+    with worker.ledger.write() as tx:
+        order = fleet.give(tx, fleet.PREWARM, tenant_id, work.claimed.job_id, told | {"asker": worker.name}, patience)
+        asked = {report.process for report in fleet.alive(tx)} - {worker.name}
+    until = worker.clock.tick() + patience
+    told_by = {worker.name: {"result": "done"} | prewarm_here(worker, tenant_id, ENGINE_BUILD, told)}
+    alive = asked
+    while (asked & alive) - told_by.keys() and worker.clock.tick() < until:
+        work.rest(0.2)
+        with worker.ledger.read() as tx:
+            told_by |= fleet.answers(tx, order.number)
+            alive = {report.process for report in fleet.alive(tx)}
+    workers = [told_by[name] for name in sorted(told_by) if told_by[name]["result"] == "done"]
+    unable = [{"worker": name} | told_by[name] for name in sorted(told_by) if told_by[name]["result"] != "done"]
+    sums = {word: sum(one[word] for one in workers) for word in ("loaded", "skipped", "evicted", "failed", "left")}
+    here = {"cached": len(worker.vectors), "worker": worker.name}
+    return sums | here | {"workers": workers, "unable": unable, "silent": sorted(asked - told_by.keys())}
 
 
 def probe(work: Work) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 from celery import Celery
@@ -21,7 +20,7 @@ class Presence:
     def __init__(self, app: Celery, slots: int) -> None:
         self._worker, self._slots = this_worker(app), slots
         self._serves = sorted(app.amqp.queues.consume_from)
-        self._name = f"{self._worker.settings.process.name}/{os.getpid()}"
+        self._name = self._worker.name
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="presence", daemon=True)
 

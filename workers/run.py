@@ -11,13 +11,14 @@ from billiard import current_process
 
 from foundation.errors import Failure
 from foundation.telemetry import ChunkHandedBack, ChunkSettled, CommitStale, RetryDelayed, RingDropped, WorkAbandoned, emit, logger
-from ledger import audit, budgets, jobs, line, vectors
+from ledger import audit, budgets, heat, jobs, line, starting, superseded, vectors
 from ledger.budgets import Budget
 from ledger.jobs import Claimed, Settled
 from ledger.session import Tx
 from tasks import ring
 from tasks.catalogue import catalogue
 from tasks.ring import Ring
+from tasks.vocabulary import Kind
 from workers import leaving
 from workers.features.extraction import ENGINE_BUILD
 from workers.handlers import HANDLERS
@@ -76,7 +77,7 @@ def _claim(chunk_id: str, worker: Worker) -> tuple[Claimed | None, list[Ring]]:
                 if chosen is None:
                     break
                 chosen = chunk_id if last else chosen
-                claimed, ready = jobs.start(
+                claimed, ready = starting.start(
                     tx, chosen, chunk_id, worker.settings.process.name, queue.lease_seconds, queue.ring_window, ENGINE_BUILD
                 )
             if claimed is not None:
@@ -173,8 +174,10 @@ def _commit(work: Work, verb: Callable[[Tx], Settled | None]) -> Settled | None:
             with worker.ledger.write() as tx:
                 settled = verb(tx)
                 if settled is not None:
-                    vectors.put(tx, claimed.tenant_id, work.vectors)
-                    vectors.count_hits(tx, work.hits)
+                    if claimed.kind == Kind.MIGRATION:
+                        superseded.remember(tx, claimed.tenant_id, claimed.job_id, work.vectors)
+                    heat.count_hits(tx, work.hits)
+                    vectors.put(tx, claimed.tenant_id, work.vectors, claimed.job_id)
                 elif doubted:
                     settled = jobs.recorded(tx, claimed)
                 return settled

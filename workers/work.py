@@ -29,6 +29,7 @@ class Work:
     outcomes: list[Outcome] = field(default_factory=list)
     vectors: list[Vector] = field(default_factory=list)
     hits: set[tuple[str, str, str, str]] = field(default_factory=set)  # (tenant, file, version, build) of vectors asked for
+    tally: dict[str, float] = field(default_factory=dict)  # what the item at hand adds to the summary of its job
     unsteady: Failure | None = None
     quarantined: dict[str, float] | None = None  # files of the chunk that may not be read, and until when; None: not asked yet
     lost: threading.Event = field(default_factory=threading.Event)
@@ -39,8 +40,9 @@ class Work:
         Raises `Overtaken` as soon as the chunk is no longer ours."""
         for item in self.claimed.items:
             self.still_ours()
+            self.tally = {}
             try:
-                self.outcomes.append(Outcome(item.index, result=do(item)))
+                self.outcomes.append(Outcome(item.index, result=do(item), tally=self.tally))
             except Overtaken:
                 raise
             except Failure as failure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from celery import Celery
@@ -11,12 +11,13 @@ from redis import Redis
 
 from foundation import keyspace, telemetry
 from foundation.clock import SYSTEM, Clock
-from foundation.settings import Settings, settings
+from foundation.settings import RecoverySettings, Settings, settings
 from ledger.files import FileStore
 from ledger.session import Ledger, process_ledger
 from tasks.ring import Doorbell
 from workers.cache.store import VectorCache
 from workers.cad.sandbox import nursery
+from workers.index.health import Health
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,12 @@ class Worker:
     vectors: VectorCache
     nursery: nursery.Nursery
     clock: Clock = SYSTEM
+    health: Health = field(default_factory=lambda: Health(RecoverySettings()))
+
+    @property
+    def name(self) -> str:
+        """Of this process, in the ledger."""
+        return f"{self.settings.process.name}/{os.getpid()}"
 
 
 @lru_cache(maxsize=1)
@@ -44,8 +51,9 @@ def _of_process(_pid: int, app: Celery) -> Worker:
         files=FileStore(here.storage.directory),
         doorbell=Doorbell(app),
         redis=keyspace.client(here.redis, here.redis.worker_seconds),
-        vectors=VectorCache(here.cache.max_vectors),
+        vectors=VectorCache(here.cache.max_vectors, here.cache.ttl_seconds),
         nursery=nursery.Nursery(here, nursery.ENGINE),
+        health=Health(here.recovery),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from foundation.errors import CODES, Failure
 
 Json = dict[str, Any]
 Answer = TypeVar("Answer")
+_CACHE = "/api/v1/health/features/cache"
 TERMINAL = frozenset({"succeeded", "partial", "failed", "cancelled"})
 _PATIENCE_SECONDS = 30.0
 """How long a request that may be repeated waits for an API that restarts."""
@@ -125,6 +126,14 @@ class Client:
     def retry(self, job: str) -> Json:
         return self._ask("POST", f"/api/v1/jobs/{_step(job)}/retry")
 
+    def change_job(self, verb: str, job: str, **how: Any) -> Json:
+        """Pause, resume or roll back a job."""
+        return self._ask("POST", f"/api/v1/jobs/{_step(job)}/{verb}", **how)
+
+    def migration_preview(self, job: str) -> Json:
+        """What the dry run of a migration, with a sample, has found."""
+        return self._ask_patiently("GET", "/api/v1/vectors/migrate/preview", params={"job": job})
+
     def quarantine(self) -> list[Json]:
         return list(self._pages("/api/v1/quarantine", "files", {}, None))
 
@@ -134,6 +143,37 @@ class Client:
     def bulk(self, verb: str, selection: Json) -> Json:
         """Retry or cancel many jobs; repeating it after a lost answer finds those that are left."""
         return self._ask_patiently("POST", f"/api/v1/jobs/{verb}", json={name: value for name, value in selection.items() if value})
+
+    # duplicates
+
+    def duplicates(self, asked: Json) -> Json:
+        """The whole report."""
+        report = self._ask_patiently("GET", "/api/v1/duplicates", params={**asked, "limit": 200})
+        while cursor := report.pop("next_cursor"):
+            page = self._ask_patiently("GET", "/api/v1/duplicates", params={**asked, "limit": 200, "cursor": cursor})
+            report |= {"groups": report["groups"] + page["groups"], "next_cursor": page["next_cursor"]}
+        return report
+
+    def pairs(self, job: str) -> Iterator[Json]:
+        """The pairs of a similarity job, each once."""
+        return self._pages(f"/api/v1/jobs/{_step(job)}/pairs", "pairs", {}, None)
+
+    def duplicates_as(self, form: str, asked: Mapping[str, Any]) -> Iterator[bytes]:
+        """The report as a file: html or csv."""
+        with self._http.stream("GET", f"/api/v1/duplicates.{form}", params=asked) as response:
+            if not response.is_success:
+                response.read()
+                raise _told(response)
+            yield from response.iter_bytes()
+
+    def put_reviews(self, reviews: Sequence[Json]) -> None:
+        self._ask_patiently("PUT", "/api/v1/reviews", json={"reviews": list(reviews)})
+
+    def reviews(self, mark: str | None) -> list[Json]:
+        return list(self._pages("/api/v1/reviews", "reviews", {"mark": mark} if mark else {}, None))
+
+    def remove_review(self, first: str, second: str) -> None:
+        self._send("DELETE", "/api/v1/reviews", params={"first": first, "second": second})
 
     # schedules
 
@@ -174,6 +214,24 @@ class Client:
 
     def resume(self, queue: str, admin_token: str) -> Json:
         return self._ask("POST", f"/api/v1/queues/{_step(queue)}/resume", headers={"X-Admin-Token": admin_token})
+
+    # the index and the caches
+
+    def index_health(self) -> Json:
+        return self._ask_patiently("GET", "/api/v1/health/faiss/health")
+
+    def recover_index(self, admin_token: str) -> Json:
+        return self._ask("POST", "/api/v1/health/faiss/recover", headers={"X-Admin-Token": admin_token})
+
+    def cache_tuning(self, admin_token: str) -> Json:
+        return self._ask_patiently("GET", f"{_CACHE}/tuning", headers={"X-Admin-Token": admin_token})
+
+    def apply_cache(self, change: Json | None, dry_run: bool, admin_token: str) -> Json:
+        how = {"params": {"dry_run": dry_run}, "headers": {"X-Admin-Token": admin_token}}
+        return self._ask("PATCH", f"{_CACHE}/apply", **how, **({"json": change} if change else {}))
+
+    def roll_cache_back(self, admin_token: str) -> Json:
+        return self._ask("POST", f"{_CACHE}/rollback", headers={"X-Admin-Token": admin_token})
 
     def chaos(self, fault: str, seconds: float, admin_token: str) -> Json:
         return self._ask("POST", "/api/v1/chaos", json={"fault": fault, "seconds": seconds}, headers={"X-Admin-Token": admin_token})

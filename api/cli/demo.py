@@ -9,12 +9,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 from types import FrameType
 
 from api.cli import contact_sheet as page
-from api.cli import show, work
-from api.cli.client import Client, key_of
+from api.cli import reporting, show, work
+from api.cli.client import Client, Json, key_of
 from api.cli.guardian import die_with_parent
 from api.cli.receiver import Receiver
 from api.cli.selection import choose
@@ -26,7 +27,6 @@ from foundation.settings import environment
 _READY = "cadmill is ready at "
 _STOP_SECONDS = 45.0
 _WEBHOOK_SECONDS = 30.0
-_SCORE = 0.99
 _FOLDERS = ("dxf", "stl", "step", "iges", "bad")
 _RELEASE = re.compile(r"[._-](r\d+|ac\d+|\d{4})[a-z]?\.dxf$", re.IGNORECASE)
 
@@ -68,9 +68,9 @@ def _tour(client: Client, contact_sheet: Path) -> list[str]:
             missing.append(f"the extraction ended {ended['state']}")
 
         _heading("3. Find duplicates")
-        pairs = _duplicates(client, {part["id"]: part["name"] for part in parts})
-        show.table("Duplicates", ["part", "looks like", "score"], [[*names, f"{score:.4f}"] for names, score in pairs])
-        if not any(same_drawing(*names) for names, _ in pairs):
+        report = client.duplicates({"job": reporting.compare(client, "v4")})
+        reporting.groups_table(report)
+        if not any(same_drawing(*names) for names in _together(report)):
             missing.append("the drawing that is there in two DXF versions was not found to be one")
 
         _heading("4. Receive the webhook of the extraction")
@@ -87,18 +87,10 @@ def _tour(client: Client, contact_sheet: Path) -> list[str]:
     return missing
 
 
-def _duplicates(client: Client, names: dict[str, str]) -> list[tuple[tuple[str, str], float]]:
-    """Each unordered pair of parts that are alike, once, the most alike first."""
-    job = client.submit("similarity", {"queries": "all", "top_k": 3, "threshold": _SCORE, "feature_version": "v4"})
-    work.wait(client, job["id"])
-    found: dict[tuple[str, str], float] = {}
-    for item in client.items(job["id"]):
-        for hit in (item.get("result") or {}).get("hits", []):
-            if hit["part_id"] != item["part_id"] and hit["score"] >= _SCORE:
-                first, second = sorted((item["part_id"], hit["part_id"]))
-                found[first, second] = float(hit["score"])
-    pairs = [((names.get(first, first), names.get(second, second)), score) for (first, second), score in found.items()]
-    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+def _together(report: Json) -> Iterator[tuple[str, str]]:
+    """Names of the parts that are in one group, two by two."""
+    for group in report["groups"]:
+        yield from combinations([part["name"] for part in group["parts"]], 2)
 
 
 def same_drawing(first: str, second: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import operating, schedules
+from api.cli import changes, duplicates, migrations, operating, schedules
 from api.cli.chaos_commands import chaos_app
 from api.cli.options import DirOption, KeyOption, UrlOption, client_at, labels_of
 
@@ -24,7 +24,8 @@ app = typer.Typer(
 \b
   cadmill up                          start everything on this machine
   cadmill submit drawings/ --wait     upload a folder, compute features, show them
-  cadmill similar bracket.dxf         find parts like this one""",
+  cadmill similar bracket.dxf         find parts like this one
+  cadmill duplicates                  find what is there more than once""",
 )
 
 JobArgument = Annotated[str, typer.Argument(help="Id of the job.", metavar="ID")]
@@ -269,7 +270,11 @@ def _one_or_all(job: str, every: bool) -> None:
         raise typer.BadParameter("name one job, or say --all")
 
 
+app.add_typer(changes.app)
+app.add_typer(migrations.app)
 app.add_typer(operating.app)
+app.add_typer(duplicates.app)
+app.add_typer(duplicates.review_app, name="review")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(chaos_app)
 

@@ -67,6 +67,93 @@ def quarantine(
             work.quarantine_table(client.quarantine())
 
 
+AdminTokenOption = Annotated[str, typer.Option("--admin-token", help="Token of whoever runs the server. Default: ADMIN_TOKEN.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print what the API tells, as JSON.")]
+
+
+@app.command()
+def index(
+    recover: Annotated[bool, typer.Option("--recover", help="Have every worker whose fast index failed build it anew now.")] = False,
+    as_json: JsonOption = False,
+    admin_token: AdminTokenOption = "",
+    url: UrlOption = "",
+    key: KeyOption = "",
+    directory: DirOption = None,
+) -> None:
+    """Show whether the fast index serves, in the fleet and in each worker.
+
+    While it does not, exact search answers: slower, and right.
+
+    \b
+      cadmill index
+      cadmill index --recover      do not wait for the next try of the workers themselves
+    """
+    from api.cli import engine, show
+    from foundation.settings import settings
+
+    with client_at(url, key, directory) as client:
+        asked = client.recover_index(admin_token or settings().api.admin_token.get_secret_value()) if recover else None
+        told = client.index_health()
+    if as_json:
+        show.json(told)
+        return
+    if asked:
+        show.line(f"{len(asked['workers'])} worker(s) asked to recover")
+    engine.index_table(told)
+
+
+@app.command()
+def cache(
+    apply: Annotated[bool, typer.Option("--apply", help="Set --capacity and --ttl for all workers; without them, as recommended.")] = False,
+    capacity: Annotated[int | None, typer.Option(min=1, help="With --apply: vectors a worker process keeps.")] = None,
+    ttl: Annotated[float | None, typer.Option(min=0, help="With --apply: seconds it keeps one; 0: as long as there is room.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --apply: only tell what would change.")] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Take the last setting back, within its window.")] = False,
+    prewarm: Annotated[bool, typer.Option("--prewarm", help="Have every worker load what will be asked for, and wait for it.")] = False,
+    as_json: JsonOption = False,
+    admin_token: AdminTokenOption = "",
+    url: UrlOption = "",
+    key: KeyOption = "",
+    directory: DirOption = None,
+) -> None:
+    """Show how well the caches of vectors serve, and which size would be better; set it, or fill them.
+
+    \b
+      cadmill cache                              hits, misses, and what is recommended
+      cadmill cache --apply --dry-run            what the recommendation would change
+      cadmill cache --apply --capacity 500000    set it; every worker takes it within 5 s
+      cadmill cache --rollback                   the setting before, within the window
+      cadmill cache --prewarm                    load the hottest vectors into every worker
+    """
+    from api.cli import engine, show, work
+    from foundation.settings import settings
+
+    if sum((apply, rollback, prewarm)) > 1:
+        raise typer.BadParameter("one of --apply, --rollback and --prewarm at a time")
+    if not apply and (dry_run or capacity is not None or ttl is not None):
+        raise typer.BadParameter("--capacity, --ttl and --dry-run go with --apply")
+    token = admin_token or settings().api.admin_token.get_secret_value()
+    with client_at(url, key, directory) as client:
+        if prewarm:
+            job = work.wait(client, client.submit("prewarm", {}, priority="urgent")["id"])
+            (item,) = client.items(job["id"])
+            show.json(item) if as_json else engine.prewarm_table(item)
+            raise typer.Exit(work.exit_code(job))
+        if apply:
+            change = {name: value for name, value in (("capacity", capacity), ("ttl_seconds", ttl)) if value is not None}
+            told = client.apply_cache(change or None, dry_run, token)
+        elif rollback:
+            told = client.roll_cache_back(token)
+        else:
+            told = client.cache_tuning(token)
+    if as_json:
+        show.json(told)
+    elif apply or rollback:
+        engine.change_lines(told)
+    else:
+        engine.tuning_table(told)
+
+
 @app.command(name="settings")
 def show_settings() -> None:
     """List every setting.

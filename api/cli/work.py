@@ -96,7 +96,7 @@ def jobs_table(jobs: Sequence[Json]) -> None:
         [
             job["id"],
             job["kind"],
-            job["state"],
+            f"{job['state']}, paused" if job.get("paused_at") else job["state"],
             job["priority"],
             f"{job['counts']['succeeded']}/{job['counts']['total']}",
             job["counts"]["failed"],

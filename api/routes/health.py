@@ -12,9 +12,10 @@ from redis import RedisError
 from api.house import House, TheHouse
 from foundation import metrics
 from foundation.errors import Failure
-from ledger import job_views, quarantine, queues
+from ledger import fleet, job_views, quarantine, queues
 from ledger.inspection import verdicts
 from ledger.inspection.rules import RULES
+from tasks import engine_health
 from tasks.catalogue import compute_queues
 from tasks.vocabulary import Priority
 
@@ -60,6 +61,7 @@ def get_metrics(house: TheHouse) -> Response:
         found = queues.view(tx, compute_queues(), {priority.step: priority.value for priority in Priority})
         held = quarantine.count(tx)
         wrong, inspected = verdicts.latest(tx)
+        indexes, degraded_seconds = engine_health.gauges(fleet.alive(tx), tx.now)
     text = _gauge(
         "cadmill_chunks",
         "Chunks that have not ended, by the ledger",
@@ -67,6 +69,13 @@ def get_metrics(house: TheHouse) -> Response:
     )
     for name, meaning, value in _OF_QUEUES:
         text += _gauge(name, meaning, {f'{{queue="{q["name"]}"}}': value(q) for q in found})
+    by_state = {f'{{state="{state}"}}': count for state, count in indexes.items()}
+    text += _gauge("cadmill_index_workers", "Worker processes by the state of their fast index, by the ledger", by_state)
+    text += _gauge(
+        "cadmill_index_degraded_seconds",
+        "How long exact search has stood in, in the worker where it has longest",
+        {"": round(degraded_seconds, 3)},
+    )
     text += _gauge("cadmill_quarantined_files", "Files in quarantine, by the ledger", {"": held})
     known = {f'{{kind="{kind}"}}': count for kind, count in sorted(wrong.items()) if kind in RULES}
     text += _gauge("cadmill_ledger_inconsistencies", "What the last inspection of the store found, by kind", known)

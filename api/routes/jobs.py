@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from api import paging
 from api.auth import TheTenant
 from api.house import House, TheHouse
 from api.paging import Cursor, Limit
+from api.tables import line
 from ledger import changes, job_views, outbox, waiting
 from tasks import ring, submit
+from tasks.rollback import rollback
 from tasks.submit import JobRequest
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -29,7 +29,8 @@ _PAGE = 500
 
 def linked(job: dict[str, Any]) -> dict[str, Any]:
     here = f"/api/v1/jobs/{job['id']}"
-    return job | {"links": {"self": here} | {name: f"{here}/{name}" for name in ("items", "result", "deliveries", "cancel", "retry")}}
+    steps = ["items", "result", "deliveries", "cancel", "retry", "pause", "resume"] + ["rollback"] * (job["kind"] == "migration")
+    return job | {"links": {"self": here} | {name: f"{here}/{name}" for name in steps}}
 
 
 @router.post("", status_code=202)
@@ -123,19 +124,19 @@ def _table(items: Iterator[dict[str, Any]]) -> Iterator[str]:
     for item in items:
         if columns is None and item["result"]:
             columns = list(_flat(item["result"])[0])
-            yield _line([*_COLUMNS, *columns]) + "".join(_lines(each, columns) for each in waiting)
+            yield line([*_COLUMNS, *columns]) + "".join(_lines(each, columns) for each in waiting)
         if columns is None:
             waiting.append(item)
         else:
             yield _lines(item, columns)
     if columns is None:
-        yield _line(_COLUMNS) + "".join(_lines(each, []) for each in waiting)
+        yield line(_COLUMNS) + "".join(_lines(each, []) for each in waiting)
 
 
 def _lines(item: dict[str, Any], columns: list[str]) -> str:
     error = item["error"] or {}
     head = [item[name] for name in _COLUMNS[:5]] + [error.get("code"), error.get("message")]
-    return "".join(_line([*head, *(row.get(name) for name in columns)]) for row in _flat(item["result"] or {}))
+    return "".join(line([*head, *(row.get(name) for name in columns)]) for row in _flat(item["result"] or {}))
 
 
 def _flat(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -148,17 +149,6 @@ def _flat(result: dict[str, Any]) -> list[dict[str, Any]]:
     empty = dict.fromkeys(("hit_part_id", "hit_name", "score", "label"))
     rows = [{"hit_part_id": h["part_id"], "hit_name": h["name"], "score": h["score"], "label": h["label"]} for h in hits]
     return [row | plain for row in rows or [empty]]
-
-
-def _line(values: Any) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerow([_safe(value) for value in values])
-    return text.getvalue()
-
-
-def _safe(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula is told as text."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 @router.get("/{job_id}/deliveries")
@@ -177,6 +167,35 @@ def cancel_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any
         job = job_views.get(tx, tenant.id, job_id)
     house.doorbell.ring(ring.of_deliveries(settled.deliveries))
     return linked(job)
+
+
+@router.post("/{job_id}/pause")
+def pause_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """Start nothing more of a job, of any kind. What runs finishes and is kept; the rest waits until the job is resumed, whatever is
+    started anew meanwhile. Its deadline goes on, and it can be cancelled.
+    """
+    with house.ledger.write() as tx:
+        changes.pause(tx, tenant.id, job_id)
+        return linked(job_views.get(tx, tenant.id, job_id))
+
+
+@router.post("/{job_id}/resume")
+def resume_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """Let a paused job go on where it was."""
+    return linked(submit.resume(house.ledger, house.doorbell, house.settings, tenant.id, job_id))
+
+
+@router.post("/{job_id}/rollback")
+def roll_back_job(
+    job_id: str,
+    house: TheHouse,
+    tenant: TheTenant,
+    keep_changed: Annotated[bool, Query(description="leave what other jobs have written since as it is, instead of refusing")] = False,
+) -> dict[str, Any]:
+    """Undo a migration that has ended: its vectors are what they were before it, byte for byte. Refused where a later job has written
+    any of them. Repeating it is harmless.
+    """
+    return linked(rollback(house.ledger, house.settings, tenant.id, job_id, keep_changed))
 
 
 @router.post("/{job_id}/retry", status_code=202)

@@ -1,4 +1,4 @@
-"""Fit the constants of `workers/features/scaling.json` anew: `python -m bench.quality.fit_scaling`, run by hand, never by the suite.
+"""Fit the constants of `tasks/scaling.json` anew: `python -m bench.quality.fit_scaling`, run by hand, never by the suite.
 
 Prints them beside those in force, and with `--write` writes them, which moves every distance. Drawings: real files. Solids: real
 files and the KiCad classes of the half that does not report. A folder counts at most eight files, so that no collection prevails.
@@ -19,8 +19,8 @@ import numpy as np
 from bench.quality.extracted import Found, extracted
 from bench.quality.ranking import Floats
 from bench.quality.samples import KICAD, Sample, data_folder, held, kicad, real
+from tasks import scaling
 from tasks.vocabulary import Family, FeatureVersion, slot_names
-from workers.features import scaling
 
 _PER_FOLDER = 8
 # a slot that hardly varies in the sample must not become a magnifying glass: logarithms of counts move by 0.7 for the first one

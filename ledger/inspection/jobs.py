@@ -84,7 +84,7 @@ def leases(tx: Tx, ids: Sequence[str], patience: Patience) -> Iterator[Finding]:
 
 
 def held_for_nothing(tx: Tx, ids: Sequence[str], _patience: Patience) -> Iterator[Finding]:
-    """Jobs whose chunks wait for a place while every place is free: nobody would ever let them up."""
+    """Jobs whose chunks wait for a place while every place is free: nobody would ever let them up. A paused job has no places."""
     busy = chunks.alias()
     taken = exists().where(
         busy.c.job_id == chunks.c.job_id,
@@ -95,7 +95,7 @@ def held_for_nothing(tx: Tx, ids: Sequence[str], _patience: Patience) -> Iterato
         "held_for_nothing",
         select(jobs.c.id.label("subject"), jobs.c.id.label("job_id"), func.count().label("chunks"))
         .join(chunks, chunks.c.job_id == jobs.c.id)
-        .where(jobs.c.id.in_(ids), not_(_has_ended), chunks.c.state == "waiting", chunks.c.run_after.is_(None))
+        .where(jobs.c.id.in_(ids), not_(_has_ended), jobs.c.paused_at.is_(None), chunks.c.state == "waiting", chunks.c.run_after.is_(None))
         .where(or_(jobs.c.max_concurrency.is_(None), not_(taken)))
         .group_by(jobs.c.id),
     )

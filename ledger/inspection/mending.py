@@ -10,13 +10,14 @@ from typing import Any
 from sqlalchemy import Row, delete, exists, func, insert, not_, select, update
 
 from foundation.errors import Failure
-from ledger import audit, jobs, outbox, repair
+from ledger import audit, jobs, outbox, places, repair
 from ledger.inspection.findings import Finding, Patience
 from ledger.inspection.jobs import LIVE_CHUNK
 from ledger.job_views import view
 from ledger.rows import chunks, deliveries, idempotency, items, parts, tries, vectors
 from ledger.rows import jobs as job_rows
 from ledger.session import Tx
+from ledger.vector_rows import superseded
 
 
 def count_anew(tx: Tx, job: Row[Any], _finding: Finding, _patience: Patience) -> bool:
@@ -60,7 +61,7 @@ def number_chunks(tx: Tx, job: Row[Any], finding: Finding, _patience: Patience) 
 
 def give_chunk(tx: Tx, job: Row[Any], finding: Finding, _patience: Patience) -> bool:
     """Put the items of a chunk that is gone into a new one."""
-    new = jobs.new_chunk(tx, job, job.chunks_made, held=job.max_concurrency is not None)
+    new = jobs.new_chunk(tx, job, job.chunks_made, held=job.max_concurrency is not None or job.paused_at is not None)
     tx.execute(insert(chunks).values(**new))
     tx.execute(
         update(items)
@@ -68,7 +69,7 @@ def give_chunk(tx: Tx, job: Row[Any], finding: Finding, _patience: Patience) -> 
         .values(chunk_id=new["id"])
     )
     tx.execute(update(job_rows).where(job_rows.c.id == job.id).values(chunks_made=job_rows.c.chunks_made + 1))
-    jobs.fill_places(tx, job)
+    places.fill(tx, job)
     return True
 
 
@@ -79,7 +80,7 @@ def cancel_chunk(tx: Tx, job: Row[Any], finding: Finding, _patience: Patience) -
         .where(chunks.c.id == finding.subject, chunks.c.state.in_(LIVE_CHUNK))
         .values(state="cancelled", lease_until=None, rung_at=None),
     )
-    jobs.fill_places(tx, job)
+    places.fill(tx, job)
     return done
 
 
@@ -94,8 +95,10 @@ def rescue(tx: Tx, _job: Row[Any], finding: Finding, patience: Patience) -> bool
 
 
 def let_up(tx: Tx, job: Row[Any], _finding: Finding, _patience: Patience) -> bool:
+    if job.paused_at is not None:
+        return False
     if job.max_concurrency is not None:
-        jobs.fill_places(tx, job)
+        places.fill(tx, job)
         return True
     held = (chunks.c.job_id == job.id, chunks.c.state == "waiting", chunks.c.run_after.is_(None))
     return bool(tx.execute(update(chunks).where(*held).values(state="queued", rung_at=None)).rowcount)
@@ -147,7 +150,11 @@ def forget_key(tx: Tx, finding: Finding) -> bool:
 def forget_vector(tx: Tx, finding: Finding) -> bool:
     named = exists().where(parts.c.tenant_id == vectors.c.tenant_id, parts.c.sha256 == vectors.c.sha256)
     here = (vectors.c.tenant_id == finding.detail["tenant_id"], vectors.c.sha256 == finding.subject)
-    return bool(tx.execute(delete(vectors).where(*here, not_(named))).rowcount)
+    gone = bool(tx.execute(delete(vectors).where(*here, not_(named))).rowcount)
+    if gone:
+        before = (superseded.c.tenant_id == finding.detail["tenant_id"], superseded.c.sha256 == finding.subject)
+        tx.execute(delete(superseded).where(*before))
+    return gone
 
 
 def ring_anew(tx: Tx, finding: Finding) -> bool:

@@ -10,6 +10,7 @@ from tests.stack import Stack, running
 
 FILE_LIMIT = 2_000_000
 JSON_LIMIT = 1_000_000
+ADMIN_TOKEN = "the token of whoever runs this"
 
 
 @pytest.fixture(scope="package")
@@ -18,6 +19,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[
         "CADMILL_UPLOAD_MAX_FILE_BYTES": FILE_LIMIT,
         "CADMILL_UPLOAD_MAX_BODY_BYTES": 8_000_000,
         "CADMILL_UPLOAD_MAX_JSON_BYTES": JSON_LIMIT,
+        "ADMIN_TOKEN": ADMIN_TOKEN,
     }
     with running(tmp_path_factory.mktemp("stack"), redis_url, "", "api", "compute", "courier", **limits) as stack:
         yield stack

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -95,12 +96,24 @@ def test_the_same_drawing_in_two_dxf_versions_is_found_and_so_is_the_same_file_t
     results = [item["result"] for item in stack.items(found["id"])]
     for result in results:
         catalogue()["similarity"].answers.model_validate(result)
-        assert result["engine"] == "exact"
+        assert (result["engine"], result["epoch"] > 0) == ("approximate", True)
     mine = [[(hit["name"], hit["label"]) for hit in result["hits"] if hit["part_id"] in parts] for result in results]
     assert mine == [[("ae.r2013b.dxf", "same")], [("ae.r2000a.dxf", "same")], [("wrench.dxf", "exact")]]
-    none = stack.submit("similarity", {"queries": parts[:1], "feature_version": "v1", "filters": {"format": "stl"}})
+    none = stack.submit("similarity", {"queries": parts[:1], "feature_version": "v1", "extract": False})
     stack.wait(none["id"])
     assert stack.items(none["id"])[0]["error"]["code"] == "DATA_NOT_FOUND"
+
+
+def test_queries_of_one_batch_are_searched_together_and_in_parallel_where_there_are_processors(stack: Stack) -> None:
+    before = stack.metric("batch_similarity_parallel_savings_seconds_count")
+    copies = [part["id"] for part in stack.upload(*[SAMPLES / "stl" / "round.stl"] * 60)]
+    stack.wait(stack.submit("extraction", {"parts": copies[:1], "feature_version": "v2"})["id"])
+    batch = stack.submit("similarity", {"queries": copies, "top_k": 3, "feature_version": "v2"})
+    assert stack.wait(batch["id"])["counts"]["succeeded"] == 60
+    for item in stack.items(batch["id"]):
+        oldest = [part for part in sorted(copies) if part != item["part_id"]][:3]
+        assert [(hit["part_id"], hit["label"]) for hit in item["result"]["hits"]] == [(part, "exact") for part in oldest]
+    assert stack.metric("batch_similarity_parallel_savings_seconds_count") - before == int(len(os.sched_getaffinity(0)) > 1)
 
 
 def test_migration_cuts_down_extracts_up_and_a_dry_run_stores_nothing(stack: Stack) -> None:
@@ -133,7 +146,9 @@ def test_prewarm_loads_the_hottest_vectors_up_to_its_limit(stack: Stack) -> None
     assert stack.wait(job["id"])["state"] == "succeeded"
     (item,) = stack.items(job["id"])
     catalogue()["prewarm"].answers.model_validate(item["result"])
-    assert item["result"]["loaded"] == 3
+    assert len(item["result"]["workers"]) == 2
+    assert {one["loaded"] + one["skipped"] for one in item["result"]["workers"]} == {3}
+    assert item["result"]["silent"] == []
 
 
 def test_submitting_twice_with_one_key_is_one_job(stack: Stack) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from foundation.errors import Failure
-from ledger import changes, jobs, line, queues, repair, tenants
+from ledger import changes, jobs, line, queues, repair, starting, tenants
 from ledger.chunking import ChunkSize
 from ledger.rows import audit, chunks, turns
 from tests.ledger.conftest import Desk
@@ -35,7 +35,7 @@ def start(desk: Desk, chunk_id: str, window: int = 8) -> tuple[str, list[str]]:
     with desk.ledger.write() as tx:
         chosen = line.choose(tx, chunk_id)
         assert chosen is not None
-        claimed, ready = jobs.start(tx, chosen, chunk_id, "worker", 60, window)
+        claimed, ready = starting.start(tx, chosen, chunk_id, "worker", 60, window)
         assert claimed is not None
     desk.finish(claimed)
     return chosen, [one for one, _, _ in ready]
@@ -102,7 +102,7 @@ def test_what_comes_between_a_choice_and_its_claim_is_started_by_the_next_ring_n
         assert line.choose(tx, first) == first
     asked = neighbour(single, "quiet").add(1)
     with single.ledger.write() as tx:
-        _, ready = jobs.start(tx, first, first, "worker", 60, 8)
+        _, ready = starting.start(tx, first, first, "worker", 60, 8)
     assert len(ready) == 1
     assert owner(ready[0][0], asked, first.rpartition(".")[0]) == 1
     assert start(single, second)[0] == f"{asked}.0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ledger.states import BIRTH, TABLES, ended
 from tests.models.moves import MADE_BY, WHO
 from tests.stack import ROOT
+from workers.index.failover import MOVES
 
 PAGE = ROOT / "docs" / "states.md"
 
@@ -20,14 +21,29 @@ A worker acts for a numbered attempt, and what an attempt that is no longer the 
 _WORDS = {
     "jobs": "## A job\n\nOne asking of a task, over when its last item is. Only an explicit retry opens it again, as a new generation.",
     "chunks": "## A chunk\n\nThe slice of a job that one worker claims. `running` to `queued`: its lease ended, or it was handed back.\n"
-    "`waiting`: for a time, or for a place within `max_concurrency`. `dead`: its items failed with it, or moved to chunks of their own.",
+    "`waiting`: for a time, or for a place within `max_concurrency`; a paused job has no places.\n"
+    "`dead`: its items failed with it, or moved to chunks of their own.",
     "items": "## An item\n\nOne input of a job. Its outcome is recorded once in each generation.",
     "deliveries": "## A delivery\n\nOne webhook owed, written in the commit that ended the job.",
 }
 
 
+_ENGINE = """## The fast index of a worker process
+
+From `workers/index/failover.py`, and in the memory of the process alone: the ledger holds what it tells of it. In every state but `healthy`
+the exact index answers, and answers say `"engine": "degraded"`. `held`: a recovery by hand runs, so nothing is tried by itself. What
+stands in the table and nowhere else is refused; a search that fails in any other state than `healthy` began before and changes nothing.
+"""
+
+
 def page() -> str:
-    return "\n".join([_HEAD, *(f"{_WORDS[table]}\n\n{_picture(table)}\n\n{_who(table)}\n" for table in TABLES)])
+    return "\n".join([_HEAD, *(f"{_WORDS[table]}\n\n{_picture(table)}\n\n{_who(table)}\n" for table in TABLES), _ENGINE, _engine()])
+
+
+def _engine() -> str:
+    lines = ["```mermaid", "stateDiagram-v2", "    direction LR", "    [*] --> healthy"]
+    moves = [(old, event, new) for old, events in MOVES.items() for event, (new, _) in events.items() if new is not old]
+    return "\n".join([*lines, *(f"    {old} --> {new}: {event}" for old, event, new in moves), "```", ""])
 
 
 def _picture(table: str) -> str:

@@ -6,8 +6,8 @@
 
    Scenario:  STALLS     leases that may end although their worker lives     HANDBACKS  hand_backs (SIGTERM)
               FAULTS     attempts that fail and are tried again              LOSSES, DOUBLES  of rings
-              CANCELS, RETRIES  by the user                                  KILLS      item 0 kills its process
-   Mutations: NO_FENCE NO_RERING NO_SPLIT NO_RESCUE NO_LOCK NO_RECHECK */
+              CANCELS, RETRIES, PAUSES  by the user                          KILLS      item 0 kills its process
+   Mutations: NO_FENCE NO_RERING NO_SPLIT NO_RESCUE NO_LOCK NO_RECHECK NO_REFUSAL */
 
 #ifndef STALLS
 #define STALLS 0
@@ -30,6 +30,9 @@
 #ifndef RETRIES
 #define RETRIES 0
 #endif
+#ifndef PAUSES
+#define PAUSES 0
+#endif
 
 #define CHUNKS 4
 #define NOBODY 9
@@ -40,12 +43,13 @@ byte job = JOB_BORN, generation = 1, succeeded, failed, cancelled, made = 1;
 byte item[2] = ITEM_BORN, home[2];
 byte chunk[CHUNKS] = CHUNK_BORN, attempt[CHUNKS], crashes[CHUNKS];
 bool rung[CHUNKS], late[CHUNKS];          /* late: the lease has ended */
+bool paused, held[CHUNKS];                /* held: waits for a place, which a paused job has not, and not for a time */
 bool locked, open;                        /* open: a transaction shows half of its effects to this model */
 byte ends;                                /* audit row and delivery of an end, written by `announce` */
 /* the world */
 byte bell[CHUNKS];                        /* messages that the broker holds */
 byte holds[2] = NOBODY, token[2];         /* what each worker is busy with, under which attempt */
-byte stalls = STALLS, handbacks = HANDBACKS, faults = FAULTS, losses = LOSSES, doubles = DOUBLES, cancels = CANCELS, retries = RETRIES;
+byte stalls = STALLS, handbacks = HANDBACKS, faults = FAULTS, losses = LOSSES, doubles = DOUBLES, cancels = CANCELS, retries = RETRIES, pauses = PAUSES;
 
 #ifdef NO_LOCK
 #define LOCK(value) skip
@@ -79,6 +83,8 @@ byte stalls = STALLS, handbacks = HANDBACKS, faults = FAULTS, losses = LOSSES, d
 #define IS(i, s) (item[i] == s -> 1 : 0)
 #define TALLY(s) (IS(0, s) + IS(1, s))
 #define HELD(c, w) (holds[w] == c && token[w] == attempt[c])
+#define AGAIN(c) rung[c] = false; late[c] = false; held[c] = paused; \
+    if :: paused -> MOVE_CHUNK(chunk[c], CHUNK_WAITING) :: else -> MOVE_CHUNK(chunk[c], CHUNK_QUEUED) fi
 
 /* What holds after every commit. */
 inline commit() {
@@ -90,6 +96,7 @@ inline commit() {
         assert(!JOB_OVER || !(LIVE(0) || LIVE(1) || LIVE(2) || LIVE(3)));
         assert(item[0] != ITEM_PENDING || LIVE(home[0]));                                     /* no item without a live chunk */
         assert(item[1] != ITEM_PENDING || LIVE(home[1]));
+        assert(!(JOB_OVER && paused));
         assert(ends + (JOB_OVER -> 0 : 1) == generation)                                      /* each end is announced, once */
     fi
 }
@@ -113,13 +120,13 @@ inline close() {
         :: failed != 0 && succeeded == 0 -> MOVE_JOB(job, JOB_FAILED)
         :: else -> MOVE_JOB(job, JOB_PARTIAL)
         fi;
-        ends++
+        ends++; paused = false
     :: else -> skip
     fi
 }
 
 inline birth(c, died) {
-    chunk[c] = CHUNK_QUEUED; assert(BORN_CHUNK(chunk[c])); attempt[c] = 0; crashes[c] = died; rung[c] = false; late[c] = false
+    chunk[c] = (paused -> CHUNK_WAITING : CHUNK_QUEUED); held[c] = paused; assert(BORN_CHUNK(chunk[c])); attempt[c] = 0; crashes[c] = died; rung[c] = false; late[c] = false
 }
 
 proctype Worker(byte me) {
@@ -138,7 +145,13 @@ end_idle:
         :: else -> bell[c]--
         fi;
         if
+#ifndef NO_REFUSAL
+        :: c < made && chunk[c] == CHUNK_QUEUED && paused -> AGAIN(c); commit(); c = 0; goto end_idle  /* its time came just before */
+        :: c < made && chunk[c] == CHUNK_QUEUED && !paused ->
+#else
         :: c < made && chunk[c] == CHUNK_QUEUED ->
+#endif
+            assert(!paused);  /* a paused job starts nothing */
             MOVE_CHUNK(chunk[c], CHUNK_RUNNING); attempt[c]++; rung[c] = false; late[c] = false;
             if
             :: job == JOB_QUEUED -> MOVE_JOB(job, JOB_RUNNING)
@@ -154,7 +167,7 @@ end_idle:
     :: atomic { late[c] && OURS(c, mine) -> late[c] = false }  /* beat */
     :: atomic { HANDBACK_FREE && handbacks > 0 -> handbacks--;  /* hand_back */
         if
-        :: OURS(c, mine) -> MOVE_CHUNK(chunk[c], CHUNK_QUEUED); rung[c] = false; late[c] = false
+        :: OURS(c, mine) -> AGAIN(c)
         :: else -> skip
         fi; commit(); goto done }
 #ifdef KILLS
@@ -195,7 +208,8 @@ done:
 #define PUBLISH(c) bell[c] = (bell[c] < 2 -> bell[c] + 1 : 2)
 #define RING(c) :: atomic { c < made && chunk[c] == CHUNK_QUEUED && !rung[c] -> rung[c] = true; PUBLISH(c) }
 #define RERING(c) :: atomic { c < made && chunk[c] == CHUNK_QUEUED && rung[c] && bell[c] == 0 -> PUBLISH(c) }
-#define DUE(c) :: atomic { c < made && chunk[c] == CHUNK_WAITING -> MOVE_CHUNK(chunk[c], CHUNK_QUEUED); rung[c] = false; commit() }
+/* due looks at the job without a lock, so a pause may come in between. */
+#define DUE(c) :: atomic { c < made && chunk[c] == CHUNK_WAITING && !held[c] && !paused -> at = c } goto lift;
 
 proctype Upkeep() {
     byte at, was, died, pending;
@@ -211,6 +225,14 @@ end:
 #endif
     EACH(DUE)
     od;
+lift:
+    atomic {
+        if
+        :: chunk[at] == CHUNK_WAITING && !held[at] -> MOVE_CHUNK(chunk[at], CHUNK_QUEUED); rung[at] = false
+        :: else -> skip
+        fi;
+        at = 0; commit(); goto end
+    }
 write:
     atomic {  /* rescue: what was read is written, if the row is still as it was */
         hit = OURS(at, was);
@@ -250,7 +272,7 @@ write:
         :: !(pending != 3 && died >= GIVE_UP_AFTER) ->
 #endif
             if
-            :: hit -> MOVE_CHUNK(chunk[at], CHUNK_QUEUED); crashes[at] = died; rung[at] = false; late[at] = false
+            :: hit -> AGAIN(at); crashes[at] = died
             :: else -> skip
             fi
         fi;
@@ -274,7 +296,10 @@ end:
     od
 }
 
-#define CANCEL(c) if :: c < seen && LIVE(c) -> MOVE_CHUNK(chunk[c], CHUNK_CANCELLED); rung[c] = false; late[c] = false :: else -> skip fi;
+#define CANCEL(c) if :: c < seen && LIVE(c) -> MOVE_CHUNK(chunk[c], CHUNK_CANCELLED); rung[c] = false; late[c] = false; held[c] = false :: else -> skip fi;
+
+#define HOLD(c) if :: c < made && chunk[c] == CHUNK_QUEUED -> AGAIN(c) :: else -> skip fi;
+#define LET_UP(c) if :: c < made && chunk[c] == CHUNK_WAITING && held[c] -> AGAIN(c) :: else -> skip fi;
 
 proctype User() {
     byte i, seen;  /* seen: the chunks in the snapshot of cancel's first statement, which may then wait for a row */
@@ -289,7 +314,9 @@ end:
             :: else -> skip
             fi
         }
-        MOVE_JOB(job, JOB_CANCELLED); ends++; i = 0; seen = 0; open = false; commit(); LOCK(false) }
+        MOVE_JOB(job, JOB_CANCELLED); ends++; paused = false; i = 0; seen = 0; open = false; commit(); LOCK(false) }
+    :: atomic { pauses > 0 && FREE && !JOB_OVER && !paused -> pauses--; paused = true; EACH(HOLD) commit() }
+    :: atomic { paused && FREE && !JOB_OVER -> paused = false; EACH(LET_UP) commit() }
     :: atomic { retries > 0 && FREE && (job == JOB_FAILED || job == JOB_PARTIAL) -> retries--;
         birth(made, 0);
         for (i : 0 .. 1) {

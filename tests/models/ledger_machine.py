@@ -34,8 +34,8 @@ LIVE = frozenset(state for state in TABLES["chunks"] if state not in ended("chun
 PICK = st.integers(0, 1 << 16)
 
 _ROWS = {
-    "jobs": "SELECT id, state, generation, callback_url, max_concurrency, total, succeeded, failed, cancelled, deadline, finished_at "
-    "FROM jobs",
+    "jobs": "SELECT id, state, generation, callback_url, max_concurrency, total, succeeded, failed, cancelled, deadline, finished_at, "
+    "paused_at FROM jobs",
     "chunks": "SELECT id, job_id, state, attempt, crashes, lease_until, run_after, rung_at FROM chunks ORDER BY job_id, ordinal",
     "items": 'SELECT job_id, "index", chunk_id, state, attempts FROM items',
     "deliveries": "SELECT id, job_id, state, attempt, run_after, event FROM deliveries",
@@ -172,6 +172,31 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         assert legal
         assert self.rows.jobs[job_id].state == "cancelled"
+
+    @precondition(lambda self: self.rows.jobs)
+    @rule(pick=PICK)
+    def pause(self, pick: int) -> None:
+        self.pause_or_resume("pause", pick, False)
+
+    @precondition(lambda self: any(row.paused_at is not None for row in self.rows.jobs.values()))
+    @rule(pick=PICK)
+    def resume(self, pick: int) -> None:
+        self.pause_or_resume("resume", pick, True)
+
+    def pause_or_resume(self, verb: str, pick: int, paused: bool) -> None:
+        ready = [key for key, row in self.rows.jobs.items() if row.state not in ended("jobs") and (row.paused_at is not None) is paused]
+        job_id = self._one(ready or self.rows.jobs, pick)
+        before = self.rows
+        try:
+            with self.verb(f"changes.{verb}") as tx:
+                (changes.resume if paused else changes.pause)(tx, self.bench.tenant_id, *job_id)
+        except Failure as failure:
+            assert failure.code in ("JOB_FINISHED", "JOB_NOT_PAUSED" if paused else "JOB_PAUSED")
+            assert not ready
+            assert self.rows == before
+            return
+        assert ready
+        assert (self.rows.jobs[job_id].paused_at is None) is paused
 
     @precondition(lambda self: self.rows.jobs)
     @rule(pick=PICK, chunk=st.integers(1, 3))
@@ -434,14 +459,19 @@ class LedgerMachine(RuleBasedStateMachine):
             assert row.crashes <= repair.GIVE_UP_AFTER
             assert row.rung_at is None or row.state == "queued"
         for (job_id,), job in self.rows.jobs.items():
-            if job.max_concurrency is not None:
-                mine = [row for row in self.rows.chunks.values() if row.job_id == job_id and row.state in LIVE]
-                held = sum(row.state == "waiting" and row.run_after is None for row in mine)
-                assert len(mine) - held <= job.max_concurrency
+            mine = [row for row in self.rows.chunks.values() if row.job_id == job_id and row.state in LIVE]
+            held = sum(row.state == "waiting" and row.run_after is None for row in mine)
+            assert len(mine) - held <= (job.max_concurrency or len(mine))
+            if job.paused_at is None:
                 assert not held or len(mine) - held == job.max_concurrency, "a place is free and somebody waits for it"
+            else:
+                assert job.state not in ended("jobs"), "a job has ended and is still paused"
+                assert all(row.state != "queued" for row in mine), "a paused job would start something"
 
     def teardown(self) -> None:
         """Whatever state it is left in: with upkeep and workers that do their work, everything comes to its end."""
+        while any(row.paused_at is not None for row in self.rows.jobs.values()):
+            self.resume(0)
         for _ in range(12):
             self.bench.hand.time += 2 * LEASE
             self.rescue()

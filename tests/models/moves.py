@@ -19,6 +19,8 @@ WHO: Final[dict[str, str]] = {
     "repair.expire": "upkeep",
     "changes.cancel": "a user",
     "changes.retry": "a user",
+    "changes.pause": "a user",
+    "changes.resume": "a user",
     "outbox.claim": "a courier",
     "outbox.settle": "a courier",
     "outbox.rescue": "upkeep",
@@ -37,13 +39,14 @@ jobs        failed    queued     changes.retry
 chunks      -         queued     jobs.add repair.rescue changes.retry
 chunks      -         waiting    jobs.add repair.rescue changes.retry
 chunks      queued    running    jobs.claim
+chunks      queued    waiting    changes.pause jobs.claim
 chunks      queued    cancelled  changes.cancel repair.expire
 chunks      running   done       jobs.finish jobs.fail jobs.hand_back
-chunks      running   waiting    jobs.fail
+chunks      running   waiting    jobs.fail jobs.hand_back repair.rescue
 chunks      running   dead       jobs.fail repair.rescue
 chunks      running   cancelled  changes.cancel repair.expire
 chunks      running   queued     repair.rescue jobs.hand_back
-chunks      waiting   queued     repair.due jobs.finish jobs.fail jobs.hand_back repair.rescue
+chunks      waiting   queued     repair.due jobs.finish jobs.fail jobs.hand_back repair.rescue changes.resume
 chunks      waiting   cancelled  changes.cancel repair.expire
 items       -         pending    jobs.add
 items       pending   succeeded  jobs.finish jobs.fail jobs.hand_back

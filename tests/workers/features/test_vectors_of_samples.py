@@ -239,7 +239,7 @@ def test_scaling_is_fixed_clipped_and_open_to_every_version() -> None:
 
 
 def test_constants_belong_to_the_slots_in_their_order() -> None:
-    from workers.features import scaling
+    from tasks import scaling
 
     rows = json.loads(Path(scaling.__file__).with_name("scaling.json").read_text(encoding="utf-8"))
     assert [row["slot"] for row in rows[Family.SOLID.value]] == list(SOLID_SLOTS)
