@@ -98,7 +98,7 @@ class Failover:
             with self._lock:
                 try:
                     self._replay(made)
-                except Exception as error:  # noqa: BLE001 - whatever breaks in it, the exact index can still answer  # then the next search makes it once more, and fails or not
+                except Exception as error:  # noqa: BLE001 - the next search makes it once more, and fails or not
                     logger.warning("an index built anew could not be brought up to date: %s", error)
                     self._primary = None
                 else:
