@@ -107,5 +107,4 @@ def enlarged(array: npt.NDArray[Scalar], used: int, room: int) -> npt.NDArray[Sc
 
 def told(keys: Keys) -> list[str]:
     """Keys as words."""
-    words: list[str] = keys.astype("U64").tolist()
-    return words
+    return [key.decode("ascii") for key in keys.tolist()]  # half the time of astype
