@@ -41,8 +41,9 @@ from workers.index import snapshot
 from workers.index.approximate import ApproximateIndex, faiss_here
 from workers.index.contract import Floats32, Hit, Index
 from workers.index.exact import ExactIndex, distances
-from workers.index.galleries import Galleries, engine
-from workers.index.gallery import Gallery, Ranked
+from workers.index.galleries import Galleries, engine, filled
+from workers.index.gallery import Content, Gallery, Ranked, Space
+from workers.index.health import Health
 from workers.index.parallel import Parallel
 from workers.index.sameness import nearness
 from workers.index.search import DEPTH
@@ -196,16 +197,20 @@ def _pair_by_pair(keys: Sequence[str], rows: Floats32, queries: Floats32) -> lis
     return found
 
 
+def _new_index(_shelf: Shelf, _space: Space, slots: int, content: Content) -> Index:
+    return filled(ApproximateIndex(slots), content)
+
+
 def _gallery(told: Measured, raw: Floats32, keys: Sequence[str], folder: Path) -> Gallery:
     """A gallery made from changes, kept, and made again from what was kept."""
     shelf = Shelf("tenant", FeatureVersion.V4, ENGINE_BUILD)
-    first = Gallery(shelf, lambda _shelf, _space, slots: ApproximateIndex(slots))
+    first = Gallery(shelf, _new_index)
     for start in range(0, len(raw), 10_000):
         first.apply([Change(1, keys[at], Family.SOLID, raw[at].tobytes()) for at in range(start, min(start + 10_000, len(raw)))])
     told.build["save"] = _seconds(lambda: snapshot.save(folder, shelf, raw.shape[1], 1, first.content()))
     kept: list[snapshot.Snapshot] = []
     told.build["load"] = _seconds(lambda: kept.extend(filter(None, [snapshot.load(folder, shelf, raw.shape[1])])))
-    gallery = Gallery(shelf, lambda _shelf, _space, slots: ApproximateIndex(slots), 1, kept[0].content)
+    gallery = Gallery(shelf, _new_index, 1, kept[0].content)
     told.build["open"] = _seconds(lambda: gallery.open(Family.SOLID, True, lambda _number: (), 0))
     told.build["bytes"] = float(gallery.bytes)
     return gallery
@@ -269,7 +274,8 @@ def _from_ledger(mixer: Mixer, count: int, folder: Path) -> tuple[int, float, fl
             vectors.put(tx, tenant.id, told)
     written = time.perf_counter() - began
     settings = IndexSettings(snapshot_above=count)
-    galleries, shelf = Galleries(settings, ledger, folder, engine(settings, ledger)), Shelf(tenant.id, version, ENGINE_BUILD)
+    new_index, shelf = engine(settings, ledger, Health(Settings().recovery)), Shelf(tenant.id, version, ENGINE_BUILD)
+    galleries = Galleries(settings, ledger, folder, new_index)
 
     def take() -> None:
         with galleries.held(shelf) as held:
