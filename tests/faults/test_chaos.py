@@ -42,7 +42,7 @@ def test_what_chaos_breaks_is_mended_and_the_doctor_finds_nothing(new_stack: New
     store = Ledger(stack.environment["CADMILL_DATABASE_URL"], DatabaseSettings())
     broker = keyspace.client(RedisSettings(url=own_redis.url))
     look = inspection.Store(store, FileStore(stack.directory), broker, Patience(lease=60, ring=60))
-    job = stack.submit("probe", {"items": 24, "ms": 150})["id"]
+    job = stack.submit("probe", {"items": 60, "ms": 150})["id"]
     stack.wait_for_progress(job, 1)
     inflict(stack, "empty_queues")
     inflict(stack, "pause_compute", 3.0)
@@ -54,13 +54,13 @@ def test_what_chaos_breaks_is_mended_and_the_doctor_finds_nothing(new_stack: New
     stack.start("compute")
     inflict(stack, "drop_rings", 0.5)
     assert stack.wait(job)["state"] == "succeeded"
-    check_each_item_ended_once(stack, evidence, job, succeeded=24)
+    check_each_item_ended_once(stack, evidence, job, succeeded=60)
     assert evidence.most_rings(job) >= 2, "the queues were not emptied"
     assert evidence.trail(job, "chunk.rescued"), "nobody was killed"
     assert [fault for fault in ("kill_child", "kill_compute", "pause_compute") if not evidence.trail(fault, "chaos.inflicted")] == []
     report = inspection.inspect(look, deep=True)
     assert report.healthy, report.told()
-    assert report.looked["items"] == 24
+    assert report.looked["items"] == 60
     assert 'cadmill_ledger_inconsistencies{kind="counters_differ"} 0' in stack.http.get("/metrics").text
     store.close()
     broker.close()

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from ledger.repair import GIVE_UP_AFTER, SPLIT_AFTER
 from tests.faults.conftest import NewStack
 from tests.faults.evidence import Evidence, check_each_item_ended_once
 from tests.stack import Stack, wait_until
@@ -81,8 +82,8 @@ def test_an_item_that_kills_its_process_takes_no_neighbour_along(new_stack: NewS
     assert items[3]["error"]["code"] == "ENGINE_CRASH"
     deaths = [row.detail["chunk"] for row in evidence.trail(job, "chunk.rescued")]
     first, alone = f"{job}.1", next(chunk for chunk in evidence.chunks(job, "dead") if chunk.id != f"{job}.1")
-    assert deaths.count(first) == 2, "with neighbours it may kill twice"
-    assert deaths.count(alone.id) == 2, "alone twice more, then it is given up"
+    assert deaths.count(first) == SPLIT_AFTER, "with neighbours it may kill twice"
+    assert deaths.count(alone.id) == GIVE_UP_AFTER, "alone some times more, then it is given up"
     assert items[12]["attempts"] >= 2, "the fault did not bite: the item that kills once has not"
 
 

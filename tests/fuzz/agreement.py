@@ -55,11 +55,18 @@ def _compare(path: Path, limits: CadSettings, code: str) -> None:
     try:
         known = _outcome(opened(path), limits)
     except Failure as failure:
+        if _trips_over_handles(failure):
+            return
         known = failure.code
     if isinstance(fast, str) or isinstance(known, str):
         _same("outcome", *(told if isinstance(told, str) else "OK" for told in (fast, known)))
         return
     _compare_shapes(fast, known)
+
+
+def _trips_over_handles(failure: Failure) -> bool:
+    """Whether ezdxf gave up on the handle of an object that no geometry depends on; the fast reader does not look at those."""
+    return isinstance(failure.__cause__, AssertionError) and "dictionary handle" in str(failure.__cause__)
 
 
 def _outcome(drawing: Drawing, limits: CadSettings) -> Shape | str:

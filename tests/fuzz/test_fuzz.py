@@ -59,6 +59,15 @@ def test_what_was_found_once_stays_mended(supervisor: Supervisor, name: str) -> 
     assert not any("PREVIEW_MISSING" in answer.findings for answer in answers)
 
 
+def test_a_drawing_over_whose_objects_ezdxf_trips_is_read_all_the_same_but_has_no_picture(supervisor: Supervisor) -> None:
+    """Found by an hour of fuzzing: an object lost its handle, which no geometry depends on."""
+    mutant = Mutant(0, Format.DXF, "object.dxf", (SAMPLES / "fuzz" / "object_without_handle.dxf").read_bytes())
+    read, drawn = supervisor.answer(mutant, Look(both_ways=True)), supervisor.answer(mutant, Look(draw=True))
+    assert [broken(Format.DXF, answer, LIMITS) for answer in (read, drawn)] == [[], []]
+    assert (read.code, drawn.code) == ("OK", "OK")
+    assert "PREVIEW_MISSING" in drawn.findings
+
+
 @pytest.mark.parametrize("fmt", [Format.DXF, Format.STL, *(pytest.param(fmt, marks=needs_kernel) for fmt in (Format.STEP, Format.IGES))])
 def test_mutants_of_the_samples_break_no_promise(supervisor: Supervisor, corpus: Corpus, fmt: Format) -> None:
     tally = Campaign(corpus, supervisor, seed=20261126).run(seconds=60, mutants=25, only=fmt)
