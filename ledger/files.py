@@ -135,6 +135,13 @@ class FileStore:
         place = self.directory / f"{folder:02x}"
         return [path.name for path in place.iterdir() if path.stat().st_mtime < before] if place.exists() else []
 
+    def is_old(self, sha256: str, before: float) -> bool:
+        """Whether these bytes are there and were last uploaded before a time."""
+        try:
+            return self.path(sha256).stat().st_mtime < before
+        except FileNotFoundError:
+            return False
+
 
 def _move(old: Path, new: Path) -> None:
     os.replace(old, new)

@@ -122,7 +122,7 @@ def sweep_files(ledger: Ledger, store: FileStore, before: float, folder: int, li
         old = store.old(before, folder)
         strays = sorted(set(old) - _known(tx, old))[:limit]
     gone = sum(_remove(ledger, store, sha256, before) for sha256 in unwanted)
-    gone += sum(_remove_stray(ledger, store, sha256) for sha256 in strays)
+    gone += sum(remove_stray(ledger, store, sha256, before) for sha256 in strays)
     store.empty_aside()
     return gone
 
@@ -151,8 +151,10 @@ def _remove(ledger: Ledger, store: FileStore, sha256: str, before: float) -> boo
     return True
 
 
-def _remove_stray(ledger: Ledger, store: FileStore, sha256: str) -> bool:
-    """Bytes whose upload died before its commit. Taking their row for a moment is the lock that an upload waits for."""
+def remove_stray(ledger: Ledger, store: FileStore, sha256: str, before: float) -> bool:
+    """Put bytes aside that no row names and nobody has uploaded since a time: their upload died before its commit.
+
+    Taking their row for a moment is the lock that an upload waits for. False: somebody wants them, or they are gone."""
     dialect = postgresql if ledger.engine.dialect.name == "postgresql" else sqlite
     with ledger.write() as tx:
         row = {"sha256": sha256, "bytes": 0, "format": "", "created_at": tx.now}
@@ -160,8 +162,10 @@ def _remove_stray(ledger: Ledger, store: FileStore, sha256: str) -> bool:
         if tx.first(taken) is None:
             return False
         tx.execute(delete(files).where(files.c.sha256 == sha256))
-        store.put_aside(sha256)
-    return True
+        old = store.is_old(sha256, before)
+        if old:
+            store.put_aside(sha256)
+    return old
 
 
 def _free(query: Any) -> Any:

@@ -14,6 +14,7 @@ from sqlalchemy import exists, select
 from ledger.files import FileStore
 from ledger.inspection.findings import Finding, Patience
 from ledger.parts import in_bites
+from ledger.retention import remove_stray
 from ledger.rows import files, parts
 from ledger.session import Ledger
 
@@ -86,16 +87,8 @@ def set_aside(_ledger: Ledger, store: FileStore, finding: Finding, _patience: Pa
 
 
 def remove_file(ledger: Ledger, store: FileStore, finding: Finding, patience: Patience) -> bool:
-    """Remove a file that no row names. An upload of the same bytes at this moment either touched it before (it is put back),
-    or finds it gone and stores its own: `Incoming.keep` touches what is there already."""
-    path, aside = store.path(finding.subject), store.incoming / f"unnamed-{finding.subject}"
-    _move(path, aside)
-    with ledger.read() as tx:
-        wanted = bool(list(_known(tx, [finding.subject]))) or aside.stat().st_mtime > tx.clock.now() - patience.left_over
-    if wanted and not path.exists():
-        _move(aside, path)
-    aside.unlink(missing_ok=True)
-    return not wanted
+    """Remove a file that no row names, as upkeep does; an upload of the same bytes at this moment gets them back."""
+    return remove_stray(ledger, store, finding.subject, ledger.clock.now() - patience.left_over)
 
 
 def remove_preview(ledger: Ledger, store: FileStore, finding: Finding, _patience: Patience) -> bool:

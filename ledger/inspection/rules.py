@@ -91,7 +91,7 @@ _OTHER_RULES = (
     Rule("file_damaged", "The bytes of the file {subject} are not what was stored ({found} bytes found, {bytes} expected).",
          "--fix moves them to files/damaged. Then upload the file again.", mend_disk=disk.set_aside),
     Rule("file_unnamed", "The file {subject} lies on disk for more than a day, and no row names it.",
-         "--fix removes it.", mend_disk=disk.remove_file),
+         "--fix puts it aside; a day later it is gone.", mend_disk=disk.remove_file),
     Rule("preview_of_no_file", "The preview {subject} belongs to no known file.",
          "--fix removes it.", mend_disk=disk.remove_preview),
     Rule("ring_lost", "The {what} {subject} was rung long ago, is still waiting, and the broker holds no ring for it.",
