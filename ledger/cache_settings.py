@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
@@ -21,6 +21,11 @@ class CacheSetting:
     epoch: int = 0
     capacity: int | None = None  # vectors
     ttl_seconds: float | None = None  # 0: no end
+
+    def changed(self, capacity: int | None, ttl_seconds: float | None) -> CacheSetting:
+        """The next one; what is None stays as it is."""
+        kept = (self.capacity if capacity is None else capacity, self.ttl_seconds if ttl_seconds is None else ttl_seconds)
+        return CacheSetting(self.epoch + 1, *kept)
 
 
 def newest(tx: Tx) -> CacheSetting:
@@ -44,7 +49,7 @@ def apply(tx: Tx, tenant_id: str, by: str, capacity: int | None, ttl_seconds: fl
     check(tx)
     row = _row(tx)
     before = _setting(row)
-    new = CacheSetting(epoch, before.capacity if capacity is None else capacity, before.ttl_seconds if ttl_seconds is None else ttl_seconds)
+    new = replace(before.changed(capacity, ttl_seconds), epoch=epoch)
     _write(tx, new, by, "applied", asdict(before), tx.now + window)
     audit.record(tx, tenant_id, by, "cache.applied", str(epoch), capacity=new.capacity, ttl_seconds=new.ttl_seconds)
     return new

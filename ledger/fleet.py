@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, Table, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation.clock import iso
@@ -111,8 +111,7 @@ def answer(tx: Tx, number: int, process: str, told: dict[str, Any]) -> None:
     """What came of an order in a process."""
     if tx.first(select(orders.c.number).where(orders.c.number == number)) is None:
         return  # so old that it is forgotten
-    tx.execute(delete(order_answers).where(order_answers.c.number == number, order_answers.c.process == process))
-    tx.execute(insert(order_answers).values(number=number, process=process, at=tx.now, answer=told))
+    _replace(tx, order_answers, {"number": number, "process": process}, {"at": tx.now, "answer": told})
 
 
 def answers(tx: Tx, number: int) -> dict[str, dict[str, Any]]:
@@ -141,9 +140,12 @@ def recovery(tx: Tx) -> dict[str, Any] | None:
 def report(tx: Tx, told: Report) -> None:
     """A process lives, and says how it is."""
     values = {"at": tx.now, "cache_epoch": told.cache_epoch, "order_number": told.order_number, "index": told.index, "cache": told.cache}
+    _replace(tx, worker_reports, {"process": told.process}, values)
+
+
+def _replace(tx: Tx, table: Table, key: dict[str, Any], values: dict[str, Any]) -> None:
     dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
-    row = dialect.insert(worker_reports).values(process=told.process, **values)
-    tx.execute(row.on_conflict_do_update(index_elements=["process"], set_=values))
+    tx.execute(dialect.insert(table).values(**key, **values).on_conflict_do_update(index_elements=list(key), set_=values))
 
 
 def leave(tx: Tx, process: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from foundation.errors import Failure
 from ledger import job_views
 from ledger.parts import in_bites
-from ledger.rows import files, items, jobs, parts
+from ledger.rows import items, jobs
 from ledger.session import Ledger, Tx
 
 _BITE = 200  # items
@@ -26,14 +26,6 @@ class Hit:
     query: str  # id of the part that asked
     part: str
     told: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    id: str
-    name: str
-    sha256: str
-    format: str
 
 
 def searched(tx: Tx, tenant_id: str, job_id: str) -> dict[str, Any]:
@@ -122,12 +114,6 @@ def _told_before(tx: Tx, job_id: str, hits: Sequence[Hit], first: dict[str, int]
     return {(hit.index, hit.place) for hit in doubtful if (hit.part, hit.query) in found}
 
 
-def contents(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, str]:
-    """SHA-256 of a tenant's parts, of deleted ones too as long as they are known: another part may have the same content."""
-    query = select(parts.c.id, parts.c.sha256).where(parts.c.tenant_id == tenant_id)
-    return {row.id: row.sha256 for row in in_bites(tx, part_ids, lambda bite: query.where(parts.c.id.in_(bite)))}
-
-
 def failures(tx: Tx, job_id: str) -> dict[str, int]:
     """How many items of a job failed, by code."""
     code = items.c.error["code"].as_string()
@@ -139,10 +125,3 @@ def ended_at(tx: Tx, job_id: str) -> tuple[float, float | None]:
     """When a job was submitted and when it ended, in seconds since the epoch."""
     row = tx.execute(select(jobs.c.created_at, jobs.c.finished_at).where(jobs.c.id == job_id)).one()
     return float(row.created_at), row.finished_at
-
-
-def alive(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, Part]:
-    """Those of the parts that have not been deleted."""
-    query = select(parts.c.id, parts.c.name, parts.c.sha256, files.c.format).join(files, files.c.sha256 == parts.c.sha256)
-    mine = query.where(parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None))
-    return {row.id: Part(*row) for row in in_bites(tx, part_ids, lambda bite: mine.where(parts.c.id.in_(bite)))}

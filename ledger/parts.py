@@ -29,6 +29,16 @@ class NewPart:
     format: str
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A part, as far as it takes to name it."""
+
+    id: str
+    name: str
+    sha256: str
+    format: str
+
+
 def add(tx: Tx, tenant_id: str, new: Sequence[NewPart], labels: dict[str, str]) -> None:
     """Write parts and the files they name, in three statements however many there are."""
     if not new:
@@ -147,6 +157,15 @@ def named(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, dict[str
     return {row.id: view(row) for row in in_bites(tx, part_ids, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
 
 
+def alive(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, Named]:
+    """Those of the parts that are the tenant's, by id."""
+    return {row.id: _named(row) for row in in_bites(tx, part_ids, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
+
+
+def _named(row: Any) -> Named:
+    return Named(row.id, row.name, row.sha256, row.format)
+
+
 def count(tx: Tx, tenant_id: str, added_after: float = 0.0) -> int:
     """How many parts a tenant has that were added after a time."""
     mine = (parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None), parts.c.created_at > added_after)
@@ -160,9 +179,11 @@ def without_vector(tx: Tx, tenant_id: str, selector: Mapping[str, Any], version:
     return tx.number(select(func.count()).select_from(_mine(tenant_id).where(lacking, *matching(selector)).subquery()))
 
 
-def contents(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, str]:
-    """SHA-256 of those of the named parts that are the tenant's."""
-    return {row.id: row.sha256 for row in in_bites(tx, part_ids, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
+def contents(tx: Tx, tenant_id: str, part_ids: Sequence[str], deleted: bool = False) -> dict[str, str]:
+    """SHA-256 of those of the named parts that are the tenant's; with `deleted` also of those that are still known."""
+    query = select(parts.c.id, parts.c.sha256).where(parts.c.tenant_id == tenant_id)
+    query = query if deleted else query.where(parts.c.deleted_at.is_(None))
+    return {row.id: row.sha256 for row in in_bites(tx, part_ids, lambda bite: query.where(parts.c.id.in_(bite)))}
 
 
 def one_each(tx: Tx, tenant_id: str, part_ids: Iterable[str]) -> list[str]:
@@ -189,20 +210,10 @@ def matching(selector: Mapping[str, Any]) -> list[ColumnElement[bool]]:
     return [*wanted, files.c.format == selector["format"]] if selector.get("format") else wanted
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A part by which a file is known."""
-
-    id: str
-    name: str
-    sha256: str
-    format: str
-
-
 def of_files(tx: Tx, tenant_id: str, sha256s: Sequence[str], selector: Mapping[str, Any]) -> list[Named]:
     """The tenant's live parts of these files that match a selector, oldest first."""
     found = in_bites(tx, sha256s, lambda bite: _mine(tenant_id).where(parts.c.sha256.in_(bite), *matching(selector)))
-    return [Named(row.id, row.name, row.sha256, row.format) for row in sorted(found, key=lambda row: row.id)]
+    return [_named(row) for row in sorted(found, key=lambda row: row.id)]
 
 
 def files_of(tx: Tx, tenant_id: str, selector: Mapping[str, Any], limit: int) -> list[str]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ledger import hits
+from ledger import hits, parts
 from ledger.session import Ledger, Tx
 from tasks import pairs
 from tasks.grouping import Edge, Group, grouped, outermost
@@ -37,7 +37,7 @@ def page(ledger: Ledger, tenant_id: str, job_id: str, asked: Asked, limit: int, 
 
 def _named(tenant_id: str) -> Any:
     def named(tx: Tx, part_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-        return {part.id: (part.id, part.sha256) for part in hits.alive(tx, tenant_id, part_ids).values()}
+        return {part.id: (part.id, part.sha256) for part in parts.alive(tx, tenant_id, part_ids).values()}
 
     return named
 
@@ -46,13 +46,10 @@ def _told(ledger: Ledger, tenant_id: str, job_id: str, group: Group) -> dict[str
     edges = list(group.every_edge())
     shown = evidence(ledger, tenant_id, job_id, edges)
     with ledger.read() as tx:
-        parts = hits.alive(tx, tenant_id, group.members)
+        alive = parts.alive(tx, tenant_id, group.members)
     return {
         "id": named("cluster", group.members),
-        "parts": [
-            {"part_id": part.id, "name": part.name, "sha256": part.sha256, "format": part.format}
-            for part in (parts[member] for member in group.members if member in parts)
-        ],
+        "parts": [pairs.side(alive[member]) for member in group.members if member in alive],
         "labels": dict(Counter(pair["label"] for pair in shown)),
         "least_score": min((pair["score"] for pair in shown), default=None),
         "evidence": shown,

@@ -131,8 +131,9 @@ def _stale(tx: Tx, tenant_id: str, job: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _by_content(tenant_id: str) -> Any:
+    # deleted parts too: another one may have the same content
     def by_content(tx: Tx, part_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-        return {part_id: (sha256, sha256) for part_id, sha256 in hits.contents(tx, tenant_id, part_ids).items()}
+        return {part_id: (sha256, sha256) for part_id, sha256 in parts.contents(tx, tenant_id, part_ids, deleted=True).items()}
 
     return by_content
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ledger import hits, reviews
+from ledger import hits, parts, reviews
 from ledger.hits import Hit
+from ledger.parts import Named
 from ledger.session import Ledger
 from tasks.reviews import HIDING
-from tasks.similarity import Sought
+from tasks.similarity import Sought, is_sought
 
 _EVIDENCE = ("label", "equal", "likely", "score", "distance", "size_ratio", "units_suspected")
 START = (-1, -1)
@@ -25,9 +26,8 @@ class Asked:
     reviewed: bool = False  # those that were rejected or are ignored, too
 
     def takes(self, hit: Mapping[str, Any]) -> bool:
-        """Whether a hit is one of these. What a job of an older release has not told counts as not so."""
-        matches = hit["label"] in self.matches or (Sought.LIKELY in self.matches and hit.get("likely", False))
-        return matches and bool(hit["score"] >= self.threshold)
+        """Whether a hit is one of these."""
+        return is_sought(hit, self.matches) and bool(hit["score"] >= self.threshold)
 
 
 def kind(hit: Mapping[str, Any]) -> Sought:
@@ -73,8 +73,8 @@ def _every(ledger: Ledger, tenant_id: str, job_id: str, asked: Asked, after: tup
 def views(ledger: Ledger, tenant_id: str, found: Sequence[Hit], reviewed: bool) -> list[Told]:
     """Hits as pairs of parts, with the review of each."""
     with ledger.read() as tx:
-        parts = hits.alive(tx, tenant_id, sorted({part for hit in found for part in (hit.query, hit.part)}))
-        both = {hit: (parts[hit.query], parts[hit.part]) for hit in found if hit.query in parts and hit.part in parts}
+        alive = parts.alive(tx, tenant_id, sorted({part for hit in found for part in (hit.query, hit.part)}))
+        both = {hit: (alive[hit.query], alive[hit.part]) for hit in found if hit.query in alive and hit.part in alive}
         contents = {hit: reviews.ordered(one.sha256, other.sha256) for hit, (one, other) in both.items()}
         marks = reviews.of_pairs(tx, tenant_id, contents.values())
     told = []
@@ -89,8 +89,13 @@ def views(ledger: Ledger, tenant_id: str, found: Sequence[Hit], reviewed: bool) 
     return told
 
 
-def _pair(hit: Hit, both: tuple[hits.Part, hits.Part], review: dict[str, Any] | None) -> dict[str, Any]:
-    first, second = ({"part_id": part.id, "name": part.name, "sha256": part.sha256, "format": part.format} for part in both)
+def side(part: Named) -> dict[str, str]:
+    """A part of a pair or a cluster, as clients see it."""
+    return {"part_id": part.id, "name": part.name, "sha256": part.sha256, "format": part.format}
+
+
+def _pair(hit: Hit, both: tuple[Named, Named], review: dict[str, Any] | None) -> dict[str, Any]:
+    first, second = map(side, both)
     slots = [
         {"slot": one["slot"], "share": one["share"], "first": one["query"], "second": one["part"]} for one in hit.told.get("slots", ())
     ]

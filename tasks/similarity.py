@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any, Literal, Self
 
@@ -28,6 +29,11 @@ class Sought(StrEnum):
     SCALED = "scaled"
     LIKELY = "likely"  # those of the near ones that are worth a look as the same part
     NEAR = "near"
+
+
+def is_sought(told: Mapping[str, Any], matches: Collection[Sought]) -> bool:
+    """Whether a hit is one of these. What a job of an older release has not told counts as not so."""
+    return told["label"] in matches or (Sought.LIKELY in matches and bool(told.get("likely")))
 
 
 class SimilaritySelector(Request):

@@ -12,7 +12,6 @@ from pydantic import Field
 from foundation.clock import iso
 from foundation.settings import CacheSettings
 from ledger import cache_settings, fleet
-from ledger.cache_settings import CacheSetting
 from ledger.session import Ledger, Tx
 from ledger.tenants import Tenant
 from tasks.contract import Request
@@ -121,11 +120,7 @@ def apply(ledger: Ledger, admin: Tenant, asked: CacheChange, settings: CacheSett
         before = cache_settings.newest(tx)
         found = recommend([one.cache for one in fleet.alive(tx) if one.cache_epoch == before.epoch])
         told = asked if asked.model_fields_set else CacheChange(capacity=found.capacity, ttl_seconds=found.ttl_seconds)
-        after = CacheSetting(
-            before.epoch + 1,
-            before.capacity if told.capacity is None else told.capacity,
-            before.ttl_seconds if told.ttl_seconds is None else told.ttl_seconds,
-        )
+        after = before.changed(told.capacity, told.ttl_seconds)
         changed = (after.capacity, after.ttl_seconds) != (before.capacity, before.ttl_seconds)
         until = tx.now + settings.rollback_window_seconds
         if changed and not dry_run:

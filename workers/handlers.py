@@ -9,7 +9,7 @@ from typing import Any
 
 from foundation.errors import Failure
 from foundation.telemetry import FeaturesExtracted, PreviewDrawn, VectorMigrated, emit, logger
-from ledger import fleet, parts, previews, vectors
+from ledger import parts, previews, vectors
 from ledger.epochs import Shelf
 from ledger.jobs import ClaimedItem
 from ledger.vectors import EXTRACTED, Stored, Vector
@@ -18,7 +18,7 @@ from tasks.recognition import claimed as claimed_format
 from tasks.vocabulary import FeatureVersion, Kind
 from workers import migration as migrating
 from workers import quarantine
-from workers.cache.prewarm import prewarm as prewarm_here
+from workers.cache.prewarm import prewarm_fleet
 from workers.cache.store import VectorKey
 from workers.cad.preview.previews import Previews
 from workers.cad.sandbox.sandbox import Sandbox
@@ -31,7 +31,6 @@ from workers.index.search import Asked, Query, similar
 from workers.work import Work
 
 Result = dict[str, Any]
-_PREWARM_GRACE_SECONDS = 15.0  # how long after its budget a worker may still answer: it looks for orders every two seconds
 
 
 def extraction(work: Work) -> None:
@@ -106,8 +105,11 @@ def similarity(work: Work) -> None:
     """Nearest parts of each query. Queries without a vector are extracted first; then all queries of the chunk are searched together."""
     told, tenant_id = work.claimed.input, work.claimed.tenant_id
     version, asked = FeatureVersion(told["feature_version"]), Asked.of(told)
-    failed = _catch_up(work, version) if told.get("extract") else {}
-    here, held = searching(work.worker), _vectors_of_queries(work, version)
+    written, failed = _written(work, version), dict[str, Failure]()
+    if told.get("extract") and (lacking := {item.sha256 for item in work.claimed.items if item.sha256} - written.keys()):
+        failed = _catch_up(work, version, sorted(lacking))
+        written = _written(work, version)
+    here, held = searching(work.worker), _vectors(work, written, version)
     queries = [Query(str(item.part_id), item.sha256, unpacked(held[item.sha256])) for item in work.claimed.items if item.sha256 in held]
     work.still_ours()
     try:
@@ -134,15 +136,15 @@ def similarity(work: Work) -> None:
     work.each(answer)
 
 
-def _vectors_of_queries(work: Work, version: FeatureVersion) -> dict[str, bytes]:
+def _written(work: Work, version: FeatureVersion) -> dict[str, float]:
+    """When the vectors of the queries were, by file; those without one are not in it."""
     sha256s = sorted({item.sha256 for item in work.claimed.items if item.sha256})
     with work.worker.ledger.read() as tx:
-        written = vectors.written(tx, work.claimed.tenant_id, sha256s, version, ENGINE_BUILD)
-    return _vectors(work, written, version)
+        return vectors.written(tx, work.claimed.tenant_id, sha256s, version, ENGINE_BUILD)
 
 
-def _catch_up(work: Work, version: FeatureVersion) -> dict[str, Failure]:
-    """Vectors for queries that have none in this version, from a longer one or from their files; gives the failures, by file.
+def _catch_up(work: Work, version: FeatureVersion, lacking: Sequence[str]) -> dict[str, Failure]:
+    """Vectors of these files, which have none in this version, from a longer one or from the file; gives the failures, by file.
 
     They are written down before anything is searched: of two chunks that catch up side by side the one that reads the gallery later
     sees what the other has written, so no pair is missed by both.
@@ -150,10 +152,7 @@ def _catch_up(work: Work, version: FeatureVersion) -> dict[str, Failure]:
     tenant_id, failed = work.claimed.tenant_id, dict[str, Failure]()
     files = {item.sha256: item for item in work.claimed.items if item.sha256}
     with work.worker.ledger.read() as tx:
-        lacking = sorted(set(files) - set(vectors.written(tx, tenant_id, sorted(files), version, ENGINE_BUILD)))
-        known = vectors.in_every_version(tx, tenant_id, lacking, ENGINE_BUILD) if lacking else {}
-    if not lacking:
-        return failed
+        known = vectors.in_every_version(tx, tenant_id, lacking, ENGINE_BUILD)
     with Sandbox(work.worker.nursery, work.still_ours) as box:
         for sha256 in lacking:
             work.still_ours()
@@ -229,31 +228,7 @@ def _whole(result: Result, target: FeatureVersion) -> Result:
 
 def prewarm(work: Work) -> None:
     """Load what will be asked for into this process's cache, and have every other process alive do so, too."""
-    work.each(lambda item: _prewarmed(work, item.payload or {}))
-
-
-def _prewarmed(work: Work, payload: Result) -> Result:
-    worker, tenant_id = work.worker, work.claimed.tenant_id
-    # a job queued by an older cadmill names one version and no budget
-    older: Result = {"feature_versions": [payload.get("feature_version")], "budget_bytes": None, "budget_seconds": 30.0}
-    told = older | payload
-    patience = told["budget_seconds"] + _PREWARM_GRACE_SECONDS
-    with worker.ledger.write() as tx:
-        order = fleet.give(tx, fleet.PREWARM, tenant_id, work.claimed.job_id, told | {"asker": worker.name}, patience)
-        asked = {report.process for report in fleet.alive(tx)} - {worker.name}
-    until = worker.clock.tick() + patience
-    told_by = {worker.name: {"result": "done"} | prewarm_here(worker, tenant_id, ENGINE_BUILD, told)}
-    alive = asked
-    while (asked & alive) - told_by.keys() and worker.clock.tick() < until:
-        work.rest(0.2)
-        with worker.ledger.read() as tx:
-            told_by |= fleet.answers(tx, order.number)
-            alive = {report.process for report in fleet.alive(tx)}
-    workers = [told_by[name] for name in sorted(told_by) if told_by[name]["result"] == "done"]
-    unable = [{"worker": name} | told_by[name] for name in sorted(told_by) if told_by[name]["result"] != "done"]
-    sums = {word: sum(one[word] for one in workers) for word in ("loaded", "skipped", "evicted", "failed", "left")}
-    here = {"cached": len(worker.vectors), "worker": worker.name}
-    return sums | here | {"workers": workers, "unable": unable, "silent": sorted(asked - told_by.keys())}
+    work.each(lambda item: prewarm_fleet(work, ENGINE_BUILD, item.payload or {}))
 
 
 def probe(work: Work) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.options import DirOption, KeyOption, UrlOption, client_at, where
+from api.cli.options import DirOption, KeyOption, UrlOption, admin_token_of, client_at, where
 
 app = typer.Typer()
 
@@ -29,11 +29,10 @@ def queues(
       cadmill queues --resume extraction
     """
     from api.cli import work
-    from foundation.settings import settings
 
     if pause and resume:
         raise typer.BadParameter("pause one queue or resume one, not both at once")
-    token = admin_token or settings().api.admin_token.get_secret_value()
+    token = admin_token_of(admin_token)
     with client_at(url, key, directory) as client:
         if pause:
             client.pause(pause, reason, token)
@@ -89,10 +88,9 @@ def index(
       cadmill index --recover      do not wait for the next try of the workers themselves
     """
     from api.cli import engine, show
-    from foundation.settings import settings
 
     with client_at(url, key, directory) as client:
-        asked = client.recover_index(admin_token or settings().api.admin_token.get_secret_value()) if recover else None
+        asked = client.recover_index(admin_token_of(admin_token)) if recover else None
         told = client.index_health()
     if as_json:
         show.json(told)
@@ -126,13 +124,12 @@ def cache(
       cadmill cache --prewarm                    load the hottest vectors into every worker
     """
     from api.cli import engine, show, work
-    from foundation.settings import settings
 
     if sum((apply, rollback, prewarm)) > 1:
         raise typer.BadParameter("one of --apply, --rollback and --prewarm at a time")
     if not apply and (dry_run or capacity is not None or ttl is not None):
         raise typer.BadParameter("--capacity, --ttl and --dry-run go with --apply")
-    token = admin_token or settings().api.admin_token.get_secret_value()
+    token = admin_token_of(admin_token)
     with client_at(url, key, directory) as client:
         if prewarm:
             job = work.wait(client, client.submit("prewarm", {}, priority="urgent")["id"])

@@ -15,6 +15,13 @@ KeyOption = Annotated[str, typer.Option("--key", help="API key. Default: CADMILL
 DirOption = Annotated[Path | None, typer.Option("--dir", help="Data directory of `cadmill up`. Default: CADMILL_STORAGE_DIRECTORY.")]
 
 
+def admin_token_of(given: str) -> str:
+    """As given, else as set."""
+    from foundation.settings import settings
+
+    return given or settings().api.admin_token.get_secret_value()
+
+
 def labels_of(pairs: list[str]) -> dict[str, str]:
     labels = {}
     for pair in pairs:

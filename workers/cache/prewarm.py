@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from foundation.telemetry import CachePrewarmed, emit, logger
-from ledger import heat
+from ledger import fleet, heat
 from ledger.epochs import Shelf
 from ledger.heat import Hot
 from tasks.vocabulary import Family, FeatureVersion
 from workers.cache.store import VectorKey
 from workers.index.contract import IndexFailure
 from workers.index.process import searching
+from workers.work import Work
 from workers.worker import Worker
 
 _BITE = 100  # vectors read at once: between two bites the budget is looked at
 _MEASURED = 1000  # requests
+_GRACE_SECONDS = 15.0  # how long after its budget a worker may still answer: it looks for orders every two seconds
 _FIRST = 100  # of them, whose vectors are one answer
 
 
@@ -78,6 +80,31 @@ def prewarm(worker: Worker, tenant_id: str, build: str, told: dict[str, Any]) ->
             "seconds": round(clock.tick() - started, 6),
         }
     )
+
+
+def prewarm_fleet(work: Work, build: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """The same here, and ordered from every other process alive. Answers `tasks.prewarm.PrewarmAnswer`. Raises `Overtaken`."""
+    worker, tenant_id = work.worker, work.claimed.tenant_id
+    # a job queued by an older cadmill names one version and no budget
+    older = {"feature_versions": [payload.get("feature_version")], "budget_bytes": None, "budget_seconds": 30.0}
+    told = older | payload
+    patience = told["budget_seconds"] + _GRACE_SECONDS
+    with worker.ledger.write() as tx:
+        order = fleet.give(tx, fleet.PREWARM, tenant_id, work.claimed.job_id, told | {"asker": worker.name}, patience)
+        asked = {report.process for report in fleet.alive(tx)} - {worker.name}
+    until = worker.clock.tick() + patience
+    told_by = {worker.name: {"result": "done"} | prewarm(worker, tenant_id, build, told)}
+    alive = asked
+    while (asked & alive) - told_by.keys() and worker.clock.tick() < until:
+        work.rest(0.2)
+        with worker.ledger.read() as tx:
+            told_by |= fleet.answers(tx, order.number)
+            alive = {report.process for report in fleet.alive(tx)}
+    workers = [told_by[name] for name in sorted(told_by) if told_by[name]["result"] == "done"]
+    unable = [{"worker": name} | told_by[name] for name in sorted(told_by) if told_by[name]["result"] != "done"]
+    sums = {word: sum(one[word] for one in workers) for word in ("loaded", "skipped", "evicted", "failed", "left")}
+    here = {"cached": len(worker.vectors), "worker": worker.name}
+    return sums | here | {"workers": workers, "unable": unable, "silent": sorted(asked - told_by.keys())}
 
 
 def _open(worker: Worker, tenant_id: str, build: str, versions: Sequence[str]) -> None:

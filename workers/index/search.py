@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from ledger import parts, vectors
 from ledger.parts import Named
 from ledger.session import Ledger
-from tasks.similarity import Sought
+from tasks.similarity import Sought, is_sought
 from tasks.vocabulary import Family, Format
 from workers.index.contract import Floats32
 from workers.index.galleries import Held
@@ -67,10 +67,6 @@ class Asked:
     def near(self) -> bool:
         """Whether parts that are merely alike may be hits."""
         return Sought.NEAR in self.matches
-
-    def takes(self, told: Mapping[str, Any]) -> bool:
-        """Whether a hit of this verdict is wanted."""
-        return told["label"] in self.matches or (told["likely"] and Sought.LIKELY in self.matches)
 
 
 def similar(held: Held, ledger: Ledger, queries: Sequence[Query], asked: Asked, parallel: Parallel) -> list[list[Hit]]:
@@ -157,6 +153,11 @@ class _Names:
     def _chosen(self, query: Query, ranked: Ranked, asked: Asked) -> tuple[list[Hit], float | None]:
         chosen: list[tuple[float, str, int, Named]] = []
         scores, limit = ranked.scores, None
+
+        @cache  # of a file that many parts name there is one
+        def told(at: int) -> Hit:
+            return self._verdict(query, ranked, at, asked)
+
         for at, sha256 in enumerate(ranked.sha256s):
             if len(chosen) >= asked.top_k and scores[at] < chosen[asked.top_k - 1][0]:
                 break
@@ -168,13 +169,16 @@ class _Names:
             if sha256 not in self._of:
                 self._learn(ranked.sha256s[at : at + asked.top_k + _MORE])
             named = self._wanted(query, sha256, asked)
-            if named and (len(asked.matches) == len(Sought) or asked.takes(self._verdict(query, ranked, at, named[0], asked))):
+            if named and (len(asked.matches) == len(Sought) or is_sought(told(at), asked.matches)):
                 chosen += [(float(scores[at]), part.id, at, part) for part in named]
         chosen.sort(key=lambda row: (-row[0], row[1]))
         if len(chosen) >= asked.top_k:
             limit = float(ranked.gated[chosen[asked.top_k - 1][2]])
-        hits = [(row, self._verdict(query, ranked, row[2], row[3], asked)) for row in chosen[: asked.top_k]]
-        return [{"part_id": row[1], "name": row[3].name, "score": round(row[0], 6), **told} for row, told in hits], limit
+        hits = [
+            {"part_id": part_id, "name": part.name, "score": round(score, 6), **told(at)}
+            for score, part_id, at, part in chosen[: asked.top_k]
+        ]
+        return hits, limit
 
     def _wanted(self, query: Query, sha256: str, asked: Asked) -> list[Named]:
         """The parts of a file that may be hits."""
@@ -184,7 +188,8 @@ class _Names:
             others = [] if sha256 == query.sha256 else others[:1]
         return itself + others
 
-    def _verdict(self, query: Query, ranked: Ranked, at: int, part: Named, asked: Asked) -> Hit:
-        mixed = (part.format == Format.STL) != (self._formats.get(query.sha256) == Format.STL)
-        same_file = part.sha256 == query.sha256
+    def _verdict(self, query: Query, ranked: Ranked, at: int, asked: Asked) -> Hit:
+        sha256 = ranked.sha256s[at]
+        mixed = (self._of[sha256][0].format == Format.STL) != (self._formats.get(query.sha256) == Format.STL)
+        same_file = sha256 == query.sha256
         return verdict(query.vector, ranked.rows[at], self._family, same_file, mixed, sized=not asked.scale_invariant)
