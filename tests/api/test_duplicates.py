@@ -28,12 +28,7 @@ FORMULA = "=1+1.stl"
 
 @pytest.fixture(scope="module")
 def key(stack: Stack) -> str:
-    program = (
-        "from foundation.settings import settings; from ledger import tenants; from ledger.session import open_ledger\n"
-        "with open_ledger(settings()).write() as tx: print(tenants.add_key(tx, tenants.add(tx, 'collector').id))"
-    )
-    added = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=stack.environment, capture_output=True, text=True, check=True)
-    return added.stdout.strip()
+    return stack.new_key("collector")
 
 
 @pytest.fixture(scope="module")

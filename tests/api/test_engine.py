@@ -76,22 +76,21 @@ def test_a_setting_of_the_caches_reaches_both_workers_and_is_taken_back(stack: S
 
 
 def test_a_prewarm_reaches_every_worker_and_tells_what_it_was_worth(stack: Stack) -> None:
-    parts = [part["id"] for part in stack.upload(*sorted((SAMPLES / "stl").iterdir())[:3])]
-    stack.wait(stack.submit("extraction", {"parts": parts, "feature_version": "v2"})["id"])
-    answer = stack.http.post(f"{CACHE}/prewarm", json={"selector": {"feature_version": "v2"}, "max": 3}, headers=ADMIN)
-    assert answer.status_code == 202, answer.text
-    job = answer.json()
-    assert job["priority"] == "urgent"
-    assert stack.wait(job["id"])["state"] == "succeeded"
-    (item,) = stack.items(job["id"])
-    catalogue()["prewarm"].answers.model_validate(item["result"])
-    workers = item["result"]["workers"]
-    assert len(workers) == 2
-    assert {(one["loaded"] + one["skipped"], one["failed"]) for one in workers} == {(3, 0)}, "some may be there from an earlier search"
-    assert {one["hit_rate_after"] for one in workers} == {1.0}
-    assert all(one["hit_rate_before"] < 1.0 for one in workers if one["loaded"])
-    loaded = sum(one["loaded"] for one in workers)
-    assert (item["result"]["loaded"], item["result"]["silent"]) == (loaded, [])
+    with stack.as_tenant("warm") as own:
+        parts = [part["id"] for part in own.upload(*sorted((SAMPLES / "stl").iterdir())[:3])]
+        own.wait(own.submit("extraction", {"parts": parts, "feature_version": "v2"})["id"])
+        answer = own.http.post(f"{CACHE}/prewarm", json={"selector": {"feature_version": "v2"}, "max": 3}, headers=ADMIN)
+        assert answer.status_code == 202, answer.text
+        job = answer.json()
+        assert job["priority"] == "urgent"
+        assert own.wait(job["id"])["state"] == "succeeded"
+        (item,) = own.items(job["id"])
+        catalogue()["prewarm"].answers.model_validate(item["result"])
+        workers = item["result"]["workers"]
+        assert len(workers) == 2
+        assert {(one["loaded"], one["skipped"], one["failed"]) for one in workers} == {(3, 0, 0)}, "nobody has searched in them yet"
+        assert {(one["hit_rate_before"], one["hit_rate_after"]) for one in workers} == {(0.0, 1.0)}
+        assert (item["result"]["loaded"], item["result"]["silent"]) == (6, [])
     assert stack.metric("feature_cache_prewarm_total") >= 6
     assert "hit rate" in cadmill(stack, "cache", "--prewarm")
 

@@ -108,13 +108,8 @@ def test_pictures_are_drawn_once_and_anew_when_forced(stack: Stack, part: dict[s
 
 def test_a_stranger_sees_no_picture_not_even_of_the_same_file(stack: Stack, part: dict[str, Any]) -> None:
     """Whether somebody else has extracted a file is nobody's business."""
-    program = (
-        "from foundation.settings import settings; from ledger import tenants; from ledger.session import open_ledger\n"
-        "with open_ledger(settings()).write() as tx: print(tenants.add_key(tx, tenants.add(tx, 'stranger').id))"
-    )
-    added = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=stack.environment, capture_output=True, text=True, check=True)
-    key = added.stdout.strip()
-    with httpx2.Client(base_url=stack.url, headers={"X-API-Key": key}, timeout=30, trust_env=False) as stranger:
+    with stack.as_tenant("stranger") as other:
+        stranger = other.http
         assert_problem(stranger.get(f"/api/v1/parts/{part['id']}/preview.png"), 404, "PART_NOT_FOUND")
         (own,) = stranger.post("/api/v1/parts", files=[("files", ("mine.stl", MESH.read_bytes()))]).json()["parts"]
         assert own["sha256"] == part["sha256"]
