@@ -119,7 +119,8 @@ def killed_while_it_writes_snapshots(patient: Patient) -> None:
 
 
 def corrupted_on_disk(patient: Patient) -> None:
-    victims = sorted((patient.shop.directory / "index").glob("*rows*.npy"))
+    whole = snapshot._files(snapshot.header(patient.shop.directory, patient.shop.shelf))  # not what a killed writer left half done
+    victims = sorted(path for path in (patient.shop.directory / "index").glob("*rows*.npy") if path.name in whole)
     for path in victims:
         raw = bytearray(path.read_bytes())
         raw[-1 - int(patient.dice.integers(64))] ^= 0xFF
