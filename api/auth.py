@@ -1,24 +1,23 @@
-"""Who asks."""
+"""Who asks, by HTTP: headers to `api.policy`."""
 
 from __future__ import annotations
 
-import hmac
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 
 from api.house import TheHouse
-from foundation.errors import Failure
-from ledger import tenants
+from api.policy import Credentials, Scope, admit, admit_operator
 from ledger.tenants import Tenant
 
+_LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 
-def tenant_of(house: TheHouse, x_api_key: Annotated[str | None, Header(description="your key; it names your tenant")] = None) -> Tenant:
-    """Who asks. Raises API_KEY_MISSING, API_KEY_UNKNOWN."""
-    if not x_api_key:
-        raise Failure("API_KEY_MISSING")
-    with house.ledger.read() as tx:
-        return tenants.of_key(tx, x_api_key)
+
+def tenant_of(
+    request: Request, house: TheHouse, x_api_key: Annotated[str | None, Header(description="your key; it names your tenant")] = None
+) -> Tenant:
+    """Who asks. A GET needs a key that may read, anything else one that may submit."""
+    return admit(house, Credentials(x_api_key), Scope.READ if request.method in _LOOKING else Scope.SUBMIT)
 
 
 TheTenant = Annotated[Tenant, Depends(tenant_of)]
@@ -26,18 +25,12 @@ TheTenant = Annotated[Tenant, Depends(tenant_of)]
 
 def admin_of(
     house: TheHouse,
-    tenant: TheTenant,
+    x_api_key: Annotated[str | None, Header(description="your key; it names your tenant")] = None,
     x_admin_token: Annotated[str | None, Header(description="the token of whoever runs this server")] = None,
 ) -> Tenant:
-    """Who asks, when they also run this server. Raises ADMIN_TOKEN_UNSET, _MISSING, _UNKNOWN, and what `tenant_of` raises."""
-    wanted = house.settings.api.admin_token.get_secret_value()
-    if not wanted:
-        raise Failure("ADMIN_TOKEN_UNSET")
-    if not x_admin_token:
-        raise Failure("ADMIN_TOKEN_MISSING")
-    if not hmac.compare_digest(x_admin_token.encode("latin-1"), wanted.encode()):  # headers come as bytes read as Latin-1
-        raise Failure("ADMIN_TOKEN_UNKNOWN")
-    return tenant
+    """Who asks, when they also run this server."""
+    token = x_admin_token and x_admin_token.encode("latin-1")  # headers come as bytes read as Latin-1
+    return admit_operator(house, Credentials(x_api_key, token or None))
 
 
 TheAdmin = Annotated[Tenant, Depends(admin_of)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import answer
+from foundation import caller
 from foundation.clock import Clock
 from foundation.errors import Failure
 from foundation.telemetry import RequestAnswered, emit
@@ -41,7 +42,8 @@ class Doors:
 
         capped = scope["path"] != self._uploads
         try:
-            await self._app(scope, capped_receive if capped else receive, watched_send)
+            with caller.asking((scope.get("client") or ("",))[0], request_id):
+                await self._app(scope, capped_receive if capped else receive, watched_send)
         except Failure as failure:
             if begun:
                 raise

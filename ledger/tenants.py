@@ -23,6 +23,7 @@ class Tenant:
     id: str
     name: str
     webhook_secret: str
+    key_id: str = ""  # of the key by which it was asked for
 
 
 def _hash(secret: str) -> bytes:
@@ -62,4 +63,4 @@ def of_key(tx: Tx, key: str) -> Tenant:
     stored = row.secret_hash if row is not None else bytes(32)
     if not hmac.compare_digest(stored, _hash(secret)) or row is None or prefix != _PREFIX or row.revoked_at is not None:
         raise Failure("API_KEY_UNKNOWN")
-    return Tenant(row.id, row.name, row.webhook_secret)
+    return Tenant(row.id, row.name, row.webhook_secret, key_id)
