@@ -9,9 +9,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 from redis import Redis, RedisError
 
-from foundation import keyspace
+from foundation import keyspace, sealing
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
+from foundation.sealing import Sealing
 from foundation.settings import Settings
 from foundation.telemetry import logger
 from ledger.files import FileStore
@@ -28,6 +29,7 @@ class House:
     files: FileStore
     doorbell: Doorbell
     redis: Redis
+    sealing: Sealing
     clock: Clock = SYSTEM
 
 
@@ -40,6 +42,7 @@ def build(settings: Settings) -> House:
         FileStore(settings.storage.directory),
         BackgroundDoorbell(celery_app),
         keyspace.client(settings.redis),
+        sealing.of(settings),
     )
 
 

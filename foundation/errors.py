@@ -78,6 +78,9 @@ CODES: dict[str, Code] = _rows(
          "The request names no admin token.", "Send the ADMIN_TOKEN of the server in the X-Admin-Token header, beside X-API-Key."),
     Code("ADMIN_TOKEN_UNKNOWN", Source.SECURITY, _W, Stage.AUTH, 403, False,
          "The admin token is not the one of this server.", "Check it for typing errors; it is ADMIN_TOKEN in the API's environment."),
+    Code("SECRET_MISMATCH", Source.CONFIG, _C, Stage.STORE, 500, False,
+         "Something was sealed with another secret than this server has.",
+         "Start every process with the CADMILL_SECRET (or the file secret in the storage folder) that it was sealed with."),
     # what is asked
     Code("REQUEST_INVALID", Source.INPUT, _W, Stage.REQUEST, 422, False,
          "The request does not have the expected form.", "Correct the fields named in the context; /docs shows the form."),

@@ -231,6 +231,17 @@ class ProcessSettings(_Section):
         validation_alias=AliasChoices("CADMILL_PROCESS_GRACE_SECONDS", "grace_seconds"),
         description="how long a compute worker that was told to stop goes on; what is not done then is handed back",
     )
+    production: bool = Field(
+        False,
+        validation_alias=AliasChoices("CADMILL_PRODUCTION", "production"),
+        description="1: strangers can reach this server, so it does not start with anything left open",
+    )
+    secret: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=AliasChoices("CADMILL_SECRET", "secret"),
+        description="what keys and webhook secrets are kept with, 32 random characters and more; empty: the file secret of the storage "
+        "folder. The same for all processes",
+    )
     probe: bool = Field(
         False, validation_alias=AliasChoices("CADMILL_PROBE", "probe"), description="1: the probe task of benchmarks and fault tests exists"
     )

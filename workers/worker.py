@@ -9,8 +9,9 @@ from functools import lru_cache
 from celery import Celery
 from redis import Redis
 
-from foundation import keyspace, telemetry
+from foundation import keyspace, sealing, telemetry
 from foundation.clock import SYSTEM, Clock
+from foundation.sealing import Sealing
 from foundation.settings import RecoverySettings, Settings, settings
 from ledger.files import FileStore
 from ledger.session import Ledger, process_ledger
@@ -29,6 +30,7 @@ class Worker:
     redis: Redis
     vectors: VectorCache
     nursery: nursery.Nursery
+    sealing: Sealing
     clock: Clock = SYSTEM
     health: Health = field(default_factory=lambda: Health(RecoverySettings()))
 
@@ -53,6 +55,7 @@ def _of_process(_pid: int, app: Celery) -> Worker:
         redis=keyspace.client(here.redis, here.redis.worker_seconds),
         vectors=VectorCache(here.cache.max_vectors, here.cache.ttl_seconds),
         nursery=nursery.Nursery(here, nursery.ENGINE),
+        sealing=sealing.of(here),
         health=Health(here.recovery),
     )
 

@@ -10,6 +10,7 @@ from celery import Celery
 
 from foundation import keyspace
 from foundation.clock import Clock
+from foundation.sealing import Sealing
 from foundation.settings import CacheSettings, ProcessSettings, Settings, StorageSettings
 from ledger.files import FileStore
 from ledger.session import Ledger
@@ -54,6 +55,7 @@ def member(name: str, ledger: Ledger, clock: Clock, folder: Path, capacity: int 
         keyspace.client(here.redis),
         VectorCache(capacity, clock=clock),
         nursery.Nursery(here, nursery.ENGINE),
+        Sealing(b"secret of tests"),
         clock,
         Health(here.recovery, clock),
     )

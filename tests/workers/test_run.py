@@ -13,6 +13,7 @@ from sqlalchemy.engine import RootTransaction
 from foundation import keyspace
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
+from foundation.sealing import Sealing
 from foundation.settings import RedisSettings, Settings
 from ledger import commits, jobs, line, rows, tenants
 from ledger.chunking import ChunkSize
@@ -49,7 +50,7 @@ def worker(ledger: Ledger, own_redis: RedisServer, tmp_path: Path) -> Iterator[W
     with Celery(broker=own_redis.url) as app:
         yield Worker(
             here, ledger, FileStore(tmp_path), Doorbell(app), client, VectorCache(10), nursery.Nursery(here, nursery.ENGINE),
-            Clock(sleep=lambda _seconds: None),
+            Sealing(b"secret of tests"), Clock(sleep=lambda _seconds: None),
         )  # fmt: skip
     client.close()
 

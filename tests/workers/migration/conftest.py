@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from foundation import keyspace
 from foundation.clock import SYSTEM, Clock
+from foundation.sealing import Sealing
 from foundation.settings import QueueSettings, RedisSettings, Settings
 from ledger import job_views, jobs, parts, rows, tenants
 from ledger.files import FileStore
@@ -128,7 +129,15 @@ def mill(ledger: Ledger, redis_url: str, tmp_path: Path, nursery: Nursery) -> It
     client = keyspace.client(settings.redis)
     with Celery(broker=address) as app:
         worker = Worker(
-            settings, ledger, FileStore(tmp_path), Doorbell(app), client, VectorCache(1000), nursery, Clock(sleep=lambda _seconds: None)
+            settings,
+            ledger,
+            FileStore(tmp_path),
+            Doorbell(app),
+            client,
+            VectorCache(1000),
+            nursery,
+            Sealing(b"secret of tests"),
+            Clock(sleep=lambda _seconds: None),
         )
         with ledger.write() as tx:
             tenant = tenants.add(tx, "acme")
