@@ -336,7 +336,8 @@ def _page(where: str, real: int, rows: Sequence[Measured], ledger: tuple[int, fl
     yield f"asking whether it is still current takes {1000 * again:.2f} ms."
     yield "\n## In parallel\n"
     yield "Batches through the whole ranking, wall-clock medians of 3 turns, on processors shared with whatever ran beside."
-    yield "*Told*: what the product measured on a slice of the same batch. Answers were compared bit for bit.\n"
+    yield "*Told*: what the product measured on a slice of the same batch. Answers were compared bit for bit. The `summary` of a job"
+    yield "counts its queries by how they were searched, and why not in parallel.\n"
     yield "| vectors | queries | serial | parallel | saved | told |"
     yield "|---|---|---|---|---|---|"
     for row in rows:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from foundation.errors import Failure
-from foundation.telemetry import FeaturesExtracted, PreviewDrawn, VectorMigrated, emit, logger
+from foundation.telemetry import BatchSearched, FeaturesExtracted, PreviewDrawn, VectorMigrated, emit, logger
 from ledger import parts, previews, vectors
 from ledger.epochs import Shelf
 from ledger.jobs import ClaimedItem
@@ -109,12 +110,18 @@ def similarity(work: Work) -> None:
     if told.get("extract") and (lacking := {item.sha256 for item in work.claimed.items if item.sha256} - written.keys()):
         failed = _catch_up(work, version, sorted(lacking))
         written = _written(work, version)
-    here, held = searching(work.worker), _vectors(work, written, version)
+    here, held, ways = searching(work.worker), _vectors(work, written, version), Counter[str]()
+
+    def tell(batch: BatchSearched) -> None:
+        ways[f"searched_{'parallel' if batch.way == 'parallel' else 'serially_' + batch.way.replace(' ', '_')}"] += batch.queries
+        if batch.saved is not None:
+            ways["parallel_saved_milliseconds"] += round(batch.saved * 1000)
+
     queries = [Query(str(item.part_id), item.sha256, unpacked(held[item.sha256])) for item in work.claimed.items if item.sha256 in held]
     work.still_ours()
     try:
         with here.galleries.held(Shelf(tenant_id, version, ENGINE_BUILD), work.still_ours) as gallery:
-            found = similar(gallery, work.worker.ledger, queries, asked, here.parallel)
+            found = similar(gallery, work.worker.ledger, queries, asked, here.parallel.telling(tell))
             epoch = gallery.gallery.number
             engine = "degraded" if gallery.gallery.degraded else work.worker.settings.index.engine
     except IndexFailure as failure:
@@ -131,6 +138,8 @@ def similarity(work: Work) -> None:
         if sha256 not in held:
             raise Failure("DATA_NOT_FOUND", {"part_id": str(item.part_id), "feature_version": version.value})
         work.hits.add((tenant_id, sha256, version, ENGINE_BUILD))
+        work.tally |= ways  # told once a chunk
+        ways.clear()
         return {"hits": hits[str(item.part_id)], **common}
 
     work.each(answer)

@@ -109,11 +109,15 @@ def test_queries_of_one_batch_are_searched_together_and_in_parallel_where_there_
     copies = [part["id"] for part in stack.upload(*[SAMPLES / "stl" / "round.stl"] * 60)]
     stack.wait(stack.submit("extraction", {"parts": copies[:1], "feature_version": "v2"})["id"])
     batch = stack.submit("similarity", {"queries": copies, "top_k": 3, "feature_version": "v2"})
-    assert stack.wait(batch["id"])["counts"]["succeeded"] == 60
+    ended = stack.wait(batch["id"])
+    assert ended["counts"]["succeeded"] == 60
+    many = len(os.sched_getaffinity(0)) > 1
+    assert ended["summary"]["searched_parallel" if many else "searched_serially_one_processor"] == 60
+    assert ("parallel_saved_milliseconds" in ended["summary"]) is many
     for item in stack.items(batch["id"]):
         oldest = [part for part in sorted(copies) if part != item["part_id"]][:3]
         assert [(hit["part_id"], hit["label"]) for hit in item["result"]["hits"]] == [(part, "exact") for part in oldest]
-    assert stack.metric("batch_similarity_parallel_savings_seconds_count") - before == int(len(os.sched_getaffinity(0)) > 1)
+    assert stack.metric("batch_similarity_parallel_savings_seconds_count") - before == int(many)
 
 
 def test_migration_cuts_down_extracts_up_and_a_dry_run_stores_nothing(stack: Stack) -> None:
