@@ -87,7 +87,10 @@ def create(house: House | None = None) -> FastAPI:
 
         app.include_router(chaos.router)
     app.add_middleware(
-        Doors, clock=here.clock, max_json_bytes=here.settings.upload.max_json_bytes, uploads=parts.router.prefix,
+        Doors,
+        clock=here.clock,
+        max_json_bytes=here.settings.upload.max_json_bytes,
+        uploads=parts.router.prefix,
         proxies=here.settings.api.proxies(),
     )
     return app

@@ -38,9 +38,7 @@ TheKeeper = Annotated[Tenant, Security(keeper_of, scopes=[Scope.ADMIN.value])]
 
 
 def admin_of(
-    house: TheHouse,
-    key: TheKey,
-    x_admin_token: Annotated[str | None, Header(description="the token of whoever runs this server")] = None,
+    house: TheHouse, key: TheKey, x_admin_token: Annotated[str | None, Header(description="the token of whoever runs this server")] = None
 ) -> Tenant:
     """Who asks, when they also run this server."""
     token = x_admin_token and x_admin_token.encode("latin-1")  # headers come as bytes read as Latin-1

@@ -76,7 +76,7 @@ CODES: dict[str, Code] = _rows(
          "Use its successor, or have a new one made: POST /api/v1/keys or `cadmill keys create`, with a key of the scope admin."),
     Code("SCOPE_MISSING", Source.SECURITY, _W, Stage.AUTH, 403, False,
          "The API key may not do this.",
-         "Use a key with the scopes that the context names; whoever has a key of the scope admin makes one (`cadmill keys create --scope`)."),
+         "Use a key with the scopes that the context names; a key of the scope admin makes one (`cadmill keys create --scope`)."),
     Code("TENANT_DISABLED", Source.SECURITY, _W, Stage.AUTH, 403, False,
          "This tenant has been disabled.", "Ask whoever runs this server to enable it (`cadmill tenants enable NAME`)."),
     Code("ADMIN_TOKEN_UNSET", Source.CONFIG, _W, Stage.AUTH, 403, False,

@@ -49,4 +49,4 @@ def check(settings: Settings, api: bool = False) -> None:
         return
     wrong = {rule.variable: rule.sentence for rule in RULES if (api or not rule.api) and rule.broken(settings)}
     if wrong:
-        raise Failure("CONFIG_INVALID", {"settings": wrong}, "CADMILL_PRODUCTION=1 does not go together with these settings.")
+        raise Failure("CONFIG_INVALID", {"settings": wrong}, f"CADMILL_PRODUCTION=1 does not go together with {', '.join(wrong)} as set.")

@@ -84,10 +84,4 @@ def change(tx: Tx, tenant_id: str, disabled: bool | None = None, quota: Mapping[
 
 def _view(row: Any) -> dict[str, Any]:
     own = {name: getattr(row, f"quota_{name}") for name in quotas.NAMES}
-    return {
-        "id": row.id,
-        "name": row.name,
-        "created_at": iso(row.created_at),
-        "disabled_at": iso(row.disabled_at),
-        "quota": own,
-    }
+    return {"id": row.id, "name": row.name, "created_at": iso(row.created_at), "disabled_at": iso(row.disabled_at), "quota": own}

@@ -40,7 +40,9 @@ SHARED = {
     "commits": "names of commits (SQLite)",
 }
 
-_ENTER = text(f"SELECT set_config('role', '{ROLE}', true), set_config('cadmill.tenant', :tenant, true), extract(epoch FROM clock_timestamp())")
+_ENTER = text(
+    f"SELECT set_config('role', '{ROLE}', true), set_config('cadmill.tenant', :tenant, true), extract(epoch FROM clock_timestamp())"
+)
 
 
 def enter(connection: Connection, tenant_id: str) -> float:

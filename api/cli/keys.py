@@ -50,11 +50,7 @@ class _Keys:
 
 @app.command(name="list")
 def show_all(
-    tenant: TenantOption = "",
-    admin_token: AdminTokenOption = "",
-    url: UrlOption = "",
-    key: KeyOption = "",
-    directory: DirOption = None,
+    tenant: TenantOption = "", admin_token: AdminTokenOption = "", url: UrlOption = "", key: KeyOption = "", directory: DirOption = None
 ) -> None:
     """List keys, newest first; also those that have ended."""
     from api.cli import show

@@ -24,7 +24,7 @@ def test_a_key_opens_for_its_tenant_and_nothing_else_does(desk: Desk) -> None:
         other = keys.add(tx, PEPPER, tenants.add(tx, "other").id).text
         found = keys.of_key(tx, PEPPER, key)
         assert (found.id, found.scopes, key.split("_")[1]) == (desk.tenant.id, {"read"}, found.key_id)
-        prefix, key_id, secret, checksum = key.split("_")
+        prefix, key_id, secret, _ = key.split("_")
         body = f"{prefix}_{other.split('_')[1]}_{secret}"
         wrong = [
             "", "x", key[:-1], key + "0", key.replace("cadmill", "other"), "cadmill__", "cadmill_unknown_" + "0" * 64, "ä" * 90, "_" * 300,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, delete, insert, make_url, select, text, update
@@ -17,8 +18,8 @@ from ledger import jobs, keys, migrate, outbox, parts, quarantine, reviews, sche
 from ledger.chunking import ChunkSize
 from ledger.jobs import NewItem, NewJob
 from ledger.parts import NewPart
-from ledger.rows import metadata
 from ledger.reviews import Review
+from ledger.rows import metadata
 from ledger.schedules import Schedule
 from ledger.session import Ledger
 from ledger.vectors import Vector
@@ -61,11 +62,12 @@ def _fill(ledger: Ledger, name: str) -> str:
         plan = Schedule(SYSTEM.new_id("sch"), tenant, "nightly", "0 0 * * *", "UTC", {}, "none", 1, True, None)
         schedules.add(tx, plan, 10)
         reviews.put(tx, tenant, [Review(reviews.ordered(sha256, "f" * 64), "rejected", name, "")])
-        more = {
+        more: dict[str, Any] = {
             "tries": {"delivery_id": delivery, "attempt": 1, "at": 0, "seconds": 0, "accepted": False, "detail": ""},
-            "schedule_slots": {"schedule_id": plan.id, "slot": 1, "asked_by": "clock", "outcome": "missed", "slots": 1, "until": 1, "at": 1},
+            "schedule_slots": {"schedule_id": plan.id, "slot": 1, "asked_by": "clock", "outcome": "missed"}
+            | {"slots": 1, "until": 1, "at": 0},
             "idempotency": own | {"key": "k", "body_hash": "h", "claim": "c", "claimed_until": 0, "created_at": 0},
-            "orders": own | {"number": len(name) + ord(name[0]), "kind": "prewarm", "asked_by": "x", "asked_at": 0, "until": 0, "input": {}},
+            "orders": own | {"number": ord(name[0]), "kind": "prewarm", "asked_by": "x", "asked_at": 0, "until": 0, "input": {}},
             "superseded": own | {"job_id": job_id, "sha256": sha256, "feature_version": "v3", "engine_build": "1"},
         }
         for table, values in more.items():

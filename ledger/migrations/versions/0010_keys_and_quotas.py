@@ -25,7 +25,7 @@ def upgrade() -> None:
     ):
         op.add_column("keys", column)
     op.create_index("ix_keys_page", "keys", ["tenant_id", "id"])
-    for column in (
+    for more in (
         sa.Column("disabled_at", sa.Double(), nullable=True),
         sa.Column("quota_bytes", COUNT, nullable=True),
         sa.Column("quota_parts", COUNT, nullable=True),
@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.Column("used_bytes", COUNT, server_default="0", nullable=False),
         sa.Column("used_parts", COUNT, server_default="0", nullable=False),
     ):
-        op.add_column("tenants", column)
+        op.add_column("tenants", more)
     live = "FROM parts JOIN files ON files.sha256 = parts.sha256 WHERE parts.tenant_id = tenants.id AND parts.deleted_at IS NULL"
     op.execute(
         f"UPDATE tenants SET used_bytes = (SELECT coalesce(sum(files.bytes), 0) {live}), used_parts = (SELECT count(*) {live})"
