@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from api.routes import (
     engine,
     health,
     jobs,
+    keys,
     migrations,
     pairs,
     parts,
@@ -26,9 +28,12 @@ from api.routes import (
     queues,
     reviews,
     schedules,
+    tenants,
+    usage,
     webhooks,
 )
 from foundation import metrics, telemetry
+from foundation.errors import Failure
 from foundation.settings import settings
 from tasks.ring import BackgroundDoorbell
 
@@ -40,9 +45,17 @@ Every call names its tenant by `X-API-Key`. Every error has one shape and a code
 """
 
 
+def _built() -> House:
+    """The house of the environment; one that must not be opened ends the process with a sentence rather than with a traceback."""
+    try:
+        return build(settings())
+    except Failure as failure:
+        sys.exit(f"{failure.code}: {failure.message} {failure.context} {failure.row.remedy}")
+
+
 def create(house: House | None = None) -> FastAPI:
     """The ASGI app. `house` is built from the environment unless given."""
-    here = house or build(settings())
+    here = house or _built()
     telemetry.start_logging(here.settings.process.log_level)
     telemetry.attach(telemetry.log)
     telemetry.attach(metrics.count)
@@ -65,12 +78,19 @@ def create(house: House | None = None) -> FastAPI:
     app.state.house = here
     problems.install(app)
     for routes in (
-        parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, health, engine,
+        parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, health, engine, keys,
+        tenants, usage,
     ):  # fmt: skip
         app.include_router(routes.router)
     if here.settings.process.chaos:
         from api.routes import chaos  # not even imported elsewhere
 
         app.include_router(chaos.router)
-    app.add_middleware(Doors, clock=here.clock, max_json_bytes=here.settings.upload.max_json_bytes, uploads=parts.router.prefix)
+    app.add_middleware(
+        Doors,
+        clock=here.clock,
+        max_json_bytes=here.settings.upload.max_json_bytes,
+        uploads=parts.router.prefix,
+        proxies=here.settings.api.proxies(),
+    )
     return app

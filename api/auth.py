@@ -1,10 +1,14 @@
-"""Who asks, by HTTP: headers to `api.policy`."""
+"""Who asks, by HTTP: headers to `api.policy`. A route says who may ask it by which of these three it takes:
+
+`TheTenant` (a GET needs a key that may read, anything else one that may submit), `TheKeeper` (what changes the tenant itself: the
+scope admin), `TheAdmin` (whoever runs this server: the scope admin, and X-Admin-Token)."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Security
+from fastapi.security import APIKeyHeader
 
 from api.house import TheHouse
 from api.policy import Credentials, Scope, admit, admit_operator
@@ -12,25 +16,33 @@ from ledger.tenants import Tenant
 
 _LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 
+# in the header and nowhere else: addresses end up in logs
+_header = APIKeyHeader(name="X-API-Key", scheme_name="key", description="your key; it names your tenant", auto_error=False)
+TheKey = Annotated[str | None, Security(_header)]
 
-def tenant_of(
-    request: Request, house: TheHouse, x_api_key: Annotated[str | None, Header(description="your key; it names your tenant")] = None
-) -> Tenant:
+
+def tenant_of(request: Request, house: TheHouse, key: TheKey) -> Tenant:
     """Who asks. A GET needs a key that may read, anything else one that may submit."""
-    return admit(house, Credentials(x_api_key), Scope.READ if request.method in _LOOKING else Scope.SUBMIT)
+    return admit(house, Credentials(key), Scope.READ if request.method in _LOOKING else Scope.SUBMIT)
 
 
 TheTenant = Annotated[Tenant, Depends(tenant_of)]
 
 
+def keeper_of(house: TheHouse, key: TheKey) -> Tenant:
+    """Who asks, with a key that may change the tenant itself."""
+    return admit(house, Credentials(key), Scope.ADMIN)
+
+
+TheKeeper = Annotated[Tenant, Security(keeper_of, scopes=[Scope.ADMIN.value])]
+
+
 def admin_of(
-    house: TheHouse,
-    x_api_key: Annotated[str | None, Header(description="your key; it names your tenant")] = None,
-    x_admin_token: Annotated[str | None, Header(description="the token of whoever runs this server")] = None,
+    house: TheHouse, key: TheKey, x_admin_token: Annotated[str | None, Header(description="the token of whoever runs this server")] = None
 ) -> Tenant:
     """Who asks, when they also run this server."""
     token = x_admin_token and x_admin_token.encode("latin-1")  # headers come as bytes read as Latin-1
-    return admit_operator(house, Credentials(x_api_key, token or None))
+    return admit_operator(house, Credentials(key, token or None))
 
 
-TheAdmin = Annotated[Tenant, Depends(admin_of)]
+TheAdmin = Annotated[Tenant, Security(admin_of, scopes=[Scope.ADMIN.value])]

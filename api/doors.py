@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.peers import Network, origin
 from api.problems import answer
 from foundation import caller
 from foundation.clock import Clock
@@ -14,8 +15,8 @@ from foundation.telemetry import RequestAnswered, emit
 class Doors:
     """ASGI middleware. Bodies are counted as they arrive: a header may lie. Uploads have a cap of their own."""
 
-    def __init__(self, app: ASGIApp, clock: Clock, max_json_bytes: int, uploads: str) -> None:
-        self._app, self._clock, self._most, self._uploads = app, clock, max_json_bytes, uploads
+    def __init__(self, app: ASGIApp, clock: Clock, max_json_bytes: int, uploads: str, proxies: tuple[Network, ...] = ()) -> None:
+        self._app, self._clock, self._most, self._uploads, self._proxies = app, clock, max_json_bytes, uploads, proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -30,6 +31,8 @@ class Doors:
             if message["type"] == "http.response.start":
                 begun = int(message["status"])
                 message = {**message, "headers": [*message.get("headers", ()), (b"x-request-id", request_id.encode())]}
+                if asked.rotation_hint:
+                    message["headers"].append((b"x-next-rotation-hint", asked.rotation_hint.encode()))
             await send(message)
 
         async def capped_receive() -> Message:
@@ -42,7 +45,7 @@ class Doors:
 
         capped = scope["path"] != self._uploads
         try:
-            with caller.asking((scope.get("client") or ("",))[0], request_id):
+            with caller.asking(origin(scope, self._proxies), request_id) as asked:
                 await self._app(scope, capped_receive if capped else receive, watched_send)
         except Failure as failure:
             if begun:

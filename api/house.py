@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 from redis import Redis, RedisError
 
-from foundation import keyspace, sealing
+from foundation import keyspace, production, sealing
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
 from foundation.sealing import Sealing
 from foundation.settings import Settings
 from foundation.telemetry import logger
 from ledger.files import FileStore
+from ledger.keys import Uses
 from ledger.session import Ledger, open_ledger
 from tasks import upkeep
 from tasks.celery import app as celery_app
@@ -31,9 +32,12 @@ class House:
     redis: Redis
     sealing: Sealing
     clock: Clock = SYSTEM
+    uses: Uses = field(default_factory=Uses)
 
 
 def build(settings: Settings) -> House:
+    """Raises CONFIG_INVALID."""
+    production.check(settings, api=True)
     # A request may wait for Redis much less long than a worker may.
     celery_app.conf.broker_transport_options = celery_app.conf.broker_transport_options | {"socket_timeout": settings.redis.publish_seconds}
     return House(
@@ -66,6 +70,7 @@ class Caretaker:
         house = self._house
         while not self._stop.wait(house.settings.queue.tick_seconds):
             try:
+                house.uses.write(house.ledger)
                 upkeep.mend(house.ledger, self._doorbell, house.redis, house.settings)
             except (Failure, RedisError) as error:
                 logger.warning("upkeep did not get through: %s", error)

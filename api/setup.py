@@ -6,9 +6,10 @@ import os
 import sys
 from pathlib import Path
 
+from foundation import production, sealing
 from foundation.errors import Failure
 from foundation.settings import Settings, settings
-from ledger import tenants
+from ledger import keys, tenants
 from ledger.migrate import migrate
 from ledger.session import open_ledger
 
@@ -17,6 +18,7 @@ _FIRST_TENANT = "default"
 
 def prepare(here: Settings) -> Path:
     """Migrate, and make sure that the key file of the first tenant exists; answers where it is."""
+    production.check(here)
     directory = here.storage.directory
     directory.mkdir(parents=True, exist_ok=True)
     key_file = directory / "key"
@@ -25,7 +27,7 @@ def prepare(here: Settings) -> Path:
     if not key_file.exists():
         with ledger.write() as tx:
             tenant = tenants.find(tx, _FIRST_TENANT) or tenants.add(tx, _FIRST_TENANT)
-            key = tenants.add_key(tx, tenant.id)
+            key = keys.add(tx, sealing.of(here).pepper(keys.PEPPER), tenant.id, "first").text
         with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(key + "\n")
     ledger.close()

@@ -15,6 +15,8 @@ class Caller:
     actor: str = ""  # "key:<id>", "admin"; empty: nobody from outside asks, it is a process of ours
     origin: str = ""  # the address of the peer
     request_id: str = ""
+    tenant_id: str = ""  # whose rows alone it may touch; empty: not known yet, or whoever runs the server
+    rotation_hint: str = ""  # told with the answer, when the key should be rotated
 
 
 _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)

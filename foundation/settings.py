@@ -6,6 +6,7 @@ Every variable is `CADMILL_<SECTION>_<FIELD>` unless its field names another (th
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from foundation.errors import Failure
@@ -90,6 +91,21 @@ class ScheduleSettings(_Section):
     model_config = _section("SCHEDULE")
     late_seconds: float = Field(60, gt=0, description="how late a slot may start where the schedule does not catch up")
     max_per_tenant: int = Field(200, ge=1, description="most schedules of a tenant")
+
+
+class QuotaSettings(_Section):
+    """What a tenant may have at most, where nothing else was set for it."""
+
+    model_config = _section("QUOTA")
+    bytes: int = Field(0, ge=0, description="bytes of the parts a tenant may keep, each part counted; 0: no limit")
+    parts: int = Field(0, ge=0, description="parts a tenant may keep; 0: no limit")
+    jobs: int = Field(0, ge=0, description="jobs of a tenant that may be in flight (queued or running); 0: no limit")
+
+
+class KeySettings(_Section):
+    model_config = _section("KEY")
+    overlap_days: float = Field(7, ge=0, description="how long a key that was rotated goes on beside its successor, if not said otherwise")
+    hint_days: float = Field(7, gt=0, description="after how many days answers hint that the key should be rotated")
 
 
 class UploadSettings(_Section):
@@ -217,6 +233,20 @@ class ApiSettings(_Section):
         description="what X-Admin-Token must say on admin routes; empty: they refuse everybody",
     )
     url: str = Field("", description="where the command line finds the API; empty: the host and port above")
+    trusted_proxies: str = Field(
+        "", description="addresses and networks, by commas, of proxies whose X-Forwarded-For is believed; empty: nobody's"
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, given: str) -> str:
+        for each in given.replace(",", " ").split():
+            ipaddress.ip_network(each)
+        return given
+
+    def proxies(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """Networks of `trusted_proxies`."""
+        return tuple(ipaddress.ip_network(each) for each in self.trusted_proxies.replace(",", " ").split())
 
 
 class ProcessSettings(_Section):
@@ -271,6 +301,8 @@ class Settings(BaseModel):
     queue: QueueSettings = Field(default_factory=QueueSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    quota: QuotaSettings = Field(default_factory=QuotaSettings)
+    key: KeySettings = Field(default_factory=KeySettings)
     upload: UploadSettings = Field(default_factory=UploadSettings)
     cad: CadSettings = Field(default_factory=CadSettings)
     sandbox: SandboxSettings = Field(default_factory=SandboxSettings)

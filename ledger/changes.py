@@ -8,7 +8,7 @@ from sqlalchemy import Row, bindparam, insert, select, update
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit, jobs, line, places
+from ledger import audit, jobs, line, places, quotas
 from ledger.chunking import ChunkSize, cut
 from ledger.rows import chunks, items
 from ledger.rows import jobs as job_rows
@@ -71,7 +71,7 @@ def resume(tx: Tx, tenant_id: str, job_id: str) -> None:
 def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None = None) -> None:
     """Queue the failed items of an ended job again, as a new generation; with a `code` only those that failed with it.
 
-    Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE."""
+    Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE, QUOTA_EXCEEDED, TENANT_DISABLED."""
     job = _of_tenant(tx, tenant_id, job_id)
     if job.state not in ("failed", "partial") or job.rolled_back_at is not None:
         raise Failure("JOB_NOT_RETRYABLE", {"state": job.state, "rolled_back_at": iso(job.rolled_back_at)})
@@ -79,6 +79,7 @@ def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None
     again = tx.execute(failed if code is None else failed.where(items.c.error["code"].as_string() == code)).all()
     if not again:
         raise Failure("JOB_NOT_RETRYABLE", {"state": job.state, "items_with_code": 0})
+    quotas.start_job(tx, tenant_id)
     runs = cut([row.bytes for row in again], size)
     costs = [size.share(len(run), sum(again[at].bytes for at in run)) for run in runs]
     new = [jobs.new_chunk(tx, job, job.chunks_made + place, held=jobs.beyond(job, place), cost=cost) for place, cost in enumerate(costs)]

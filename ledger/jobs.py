@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, case, func, insert, literal, select, update
 
 from foundation.clock import iso
-from ledger import audit, line, outbox, places
+from ledger import audit, line, outbox, places, quotas
 from ledger.chunking import ChunkSize, cut
 from ledger.job_views import view
 from ledger.rows import audit as audit_rows
@@ -98,7 +98,8 @@ class Settled:
 
 
 def add(tx: Tx, job: NewJob) -> None:
-    """Write a job, its chunks and its items: a handful of statements, however many items."""
+    """Write a job, its chunks and its items: a handful of statements, however many items. Raises QUOTA_EXCEEDED, TENANT_DISABLED."""
+    quotas.start_job(tx, job.tenant_id)
     runs = cut([item.bytes for item in job.items], job.size)
     tx.execute(
         insert(jobs).values(

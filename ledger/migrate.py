@@ -1,4 +1,4 @@
-"""Bring a database to the newest shape and lay down its guards, in one transaction. Any number may call it at once."""
+"""Bring a database to the newest shape, lay down its guards and put up its walls, in one transaction. Any number may call it at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
-from ledger import guards
+from ledger import guards, walls
 from ledger.session import Ledger
 
 _LOCK = 0x0CAD_0311  # any fixed number: two migrations must not run together
@@ -22,9 +22,10 @@ def configuration(connection: Connection) -> Config:
 
 
 def migrate(ledger: Ledger) -> None:
-    """Upgrade to the newest revision. Raises DATABASE_UNAVAILABLE."""
+    """Upgrade to the newest revision. Raises DATABASE_UNAVAILABLE, TENANT_ROLE_MISSING."""
     with ledger.write() as tx:
         if tx.connection.dialect.name == "postgresql":
             tx.connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
         command.upgrade(configuration(tx.connection), "head")
         guards.install(tx.connection)
+        walls.install(tx.connection)

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit
+from ledger import audit, quotas
 from ledger.rows import files, native, parts, vectors
 from ledger.session import Tx
 
@@ -40,7 +40,7 @@ class Named:
 
 
 def add(tx: Tx, tenant_id: str, new: Sequence[NewPart], labels: dict[str, str]) -> None:
-    """Write parts and the files they name, in three statements however many there are."""
+    """Write parts and the files they name, in four statements however many there are. Raises QUOTA_EXCEEDED."""
     if not new:
         return
     dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
@@ -56,6 +56,7 @@ def add(tx: Tx, tenant_id: str, new: Sequence[NewPart], labels: dict[str, str]) 
         insert(parts),
         [{"id": p.id, "tenant_id": tenant_id, "name": p.name, "sha256": p.sha256, "labels": labels, "created_at": tx.now} for p in new],
     )
+    quotas.keep(tx, tenant_id, len(new), sum(part.bytes for part in new))
     audit.record(tx, tenant_id, "api", "parts.added", new[0].id, parts=len(new))
 
 
@@ -115,10 +116,14 @@ def page(tx: Tx, tenant_id: str, limit: int, after: str | None, name: str | None
 def delete(tx: Tx, tenant_id: str, part_id: str) -> None:
     """Forget a part. Raises PART_NOT_FOUND."""
     gone = tx.execute(
-        update(parts).where(parts.c.id == part_id, parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None)).values(deleted_at=tx.now)
-    )
-    if gone.rowcount != 1:
+        update(parts)
+        .where(parts.c.id == part_id, parts.c.tenant_id == tenant_id, parts.c.deleted_at.is_(None))
+        .values(deleted_at=tx.now)
+        .returning(parts.c.sha256)
+    ).one_or_none()
+    if gone is None:
         raise Failure("PART_NOT_FOUND", {"id": part_id[:64]})
+    quotas.keep(tx, tenant_id, -1, -tx.number(select(files.c.bytes).where(files.c.sha256 == gone.sha256)))
     audit.record(tx, tenant_id, "api", "part.deleted", part_id)
 
 

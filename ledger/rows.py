@@ -42,6 +42,12 @@ tenants = Table(
     Column("name", String, nullable=False, unique=True),
     Column("webhook_secret", String, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("disabled_at", Double),  # its keys open nothing, and no job of it is accepted
+    Column("quota_bytes", Count),  # null: as CADMILL_QUOTA_* says; 0: none
+    Column("quota_parts", Count),
+    Column("quota_jobs", Count),
+    Column("used_bytes", Count, nullable=False, server_default="0"),  # of its live parts, added up (`quotas.py`)
+    Column("used_parts", Count, nullable=False, server_default="0"),
 )
 
 keys = Table(
@@ -52,6 +58,13 @@ keys = Table(
     Column("secret_hash", LargeBinary, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("revoked_at", Double),
+    Column("form", String, nullable=False, server_default="sha256"),  # of the hash (`keys.py`)
+    Column("name", String(255), nullable=False, server_default=""),
+    Column("scopes", String, nullable=False, server_default="read submit admin"),
+    Column("expires_at", Double),
+    Column("successor_id", String),  # the key that took over when it was rotated
+    Column("last_used_at", Double),
+    Index("ix_keys_page", "tenant_id", "id"),
 )
 
 files = Table(
@@ -139,6 +152,12 @@ jobs = Table(
     Column("paused_at", Double),  # since when it may start nothing more
     Column("rolled_back_at", Double),  # a migration whose vectors were put back
     Index("ix_jobs_page", "tenant_id", "id"),
+    Index(
+        "ix_jobs_in_flight",
+        "tenant_id",
+        sqlite_where=text("state IN ('queued', 'running')"),
+        postgresql_where=text("state IN ('queued', 'running')"),
+    ),
     Index("ix_jobs_finished_at", "finished_at"),
     Index(
         "ix_jobs_deadline",

@@ -43,8 +43,8 @@ class SlotTaken(Exception):
 
 def add(tx: Tx, new: Schedule, most: int) -> None:
     """Raises SCHEDULE_NAME_TAKEN, SCHEDULE_LIMIT."""
-    # The tenant's row is the lock under which its schedules are counted.
-    tx.execute(select(tenants.c.id).where(tenants.c.id == new.tenant_id).with_for_update())
+    # The tenant's row is the lock under which its schedules are counted; not one that rows which name the tenant would wait for.
+    tx.execute(select(tenants.c.id).where(tenants.c.id == new.tenant_id).with_for_update(key_share=True))
     if tx.number(select(func.count()).select_from(schedules).where(schedules.c.tenant_id == new.tenant_id)) >= most:
         raise Failure("SCHEDULE_LIMIT", {"limit": most})
     values = {name: getattr(new, name) for name in Schedule.__dataclass_fields__}

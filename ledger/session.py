@@ -14,12 +14,15 @@ from sqlalchemy import Connection, Engine, Row, create_engine, event, make_url, 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from foundation import caller
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
-from foundation.settings import DatabaseSettings, Settings
+from foundation.settings import DatabaseSettings, QuotaSettings, Settings
 from foundation.telemetry import CommitDoubted, emit
-from ledger import commits
+from ledger import commits, walls
 from ledger.commits import Named
+
+NO_QUOTA = QuotaSettings(bytes=0, parts=0, jobs=0)
 
 _WRITES = {"cadmill_begin": "BEGIN IMMEDIATE"}  # a deferred SQLite writer loses updates or fails half-way
 
@@ -30,6 +33,7 @@ class Tx:
 
     connection: Connection
     clock: Clock
+    quota: QuotaSettings = NO_QUOTA  # of tenants for which nothing else was set
     _now: float = field(default=0.0)
 
     @property
@@ -56,13 +60,13 @@ class Tx:
 class Ledger:
     """The database of one process. Never share one across a fork: make it after."""
 
-    def __init__(self, url: str, database: DatabaseSettings, clock: Clock = SYSTEM) -> None:
-        self.clock = clock
+    def __init__(self, url: str, database: DatabaseSettings, clock: Clock = SYSTEM, quota: QuotaSettings = NO_QUOTA) -> None:
+        self.clock, self.quota = clock, quota
         self.engine = _engine(url, database)
         self._patience = database.busy_seconds
 
     @contextmanager
-    def write(self) -> Iterator[Tx]:
+    def write(self, as_house: bool = False) -> Iterator[Tx]:
         """A transaction that commits at the end of the block, or leaves no trace.
 
         A commit that is told failed is asked for before anything is said (`commits.py`): if it was done, the block ends as any other.
@@ -73,8 +77,7 @@ class Ledger:
             transaction = connection.begin()
             try:
                 before = commits.changes(connection)
-                tx = Tx(connection, self.clock)
-                yield tx
+                yield self._tx(connection, as_house)
                 named = commits.name(connection, before, self.clock.now())
             except BaseException:
                 transaction.rollback()
@@ -97,10 +100,18 @@ class Ledger:
             raise error
 
     @contextmanager
-    def read(self) -> Iterator[Tx]:
+    def read(self, as_house: bool = False) -> Iterator[Tx]:
         """A consistent view that changes nothing. Raises DATABASE_UNAVAILABLE."""
         with _translated(), self.engine.connect() as connection, connection.begin():
-            yield Tx(connection, self.clock)
+            yield self._tx(connection, as_house)
+
+    def _tx(self, connection: Connection, as_house: bool) -> Tx:
+        """What a tenant asks for is done behind its wall (`walls.py`), all else and what is said to be `as_house` before it."""
+        tenant_id = "" if as_house else caller.current().tenant_id
+        if not tenant_id or connection.dialect.name != "postgresql":
+            return Tx(connection, self.clock, self.quota)
+        now = walls.enter(connection, tenant_id)
+        return Tx(connection, self.clock, self.quota, now if self.clock is SYSTEM else 0.0)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -165,14 +176,14 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def open_ledger(settings: Settings, clock: Clock = SYSTEM) -> Ledger:
-    return Ledger(settings.database_url, settings.database, clock)
+    return Ledger(settings.database_url, settings.database, clock, settings.quota)
 
 
 @lru_cache(maxsize=1)
-def _process_ledger(_pid: int, url: str, database: DatabaseSettings) -> Ledger:
-    return Ledger(url, database)
+def _process_ledger(_pid: int, url: str, database: DatabaseSettings, quota: QuotaSettings) -> Ledger:
+    return Ledger(url, database, quota=quota)
 
 
 def process_ledger(settings: Settings) -> Ledger:
     """The ledger of this process; the pid makes a forked child open its own."""
-    return _process_ledger(os.getpid(), settings.database_url, settings.database)
+    return _process_ledger(os.getpid(), settings.database_url, settings.database, settings.quota)

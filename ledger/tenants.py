@@ -1,40 +1,52 @@
-"""Tenants and their keys. A key is `cadmill_<id>_<secret>`; only a hash of its 256-bit secret is stored."""
+"""Tenants: who owns parts, jobs and keys. What each may have is in `quotas.py`, how each is known in `keys.py`."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError
 
+from foundation import caller
+from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit
-from ledger.rows import keys, tenants
+from ledger import audit, quotas
+from ledger.rows import tenants
 from ledger.session import Tx
-
-_PREFIX = "cadmill"
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
+    """A tenant, and what the key may do by which it was asked for."""
+
     id: str
     name: str
     webhook_secret: str
-    key_id: str = ""  # of the key by which it was asked for
+    key_id: str = ""
+    scopes: frozenset[str] = frozenset()
+    key_made_at: float = 0.0
+    key_expires_at: float | None = None
 
 
-def _hash(secret: str) -> bytes:
-    # A plain hash is enough: the secret is 256 random bits, so there is nothing to guess.
-    return hashlib.sha256(secret.encode()).digest()
+def by() -> str:
+    """Who does it, for the trail."""
+    return caller.current().actor or "admin"
 
 
-def add(tx: Tx, name: str) -> Tenant:
+def add(tx: Tx, name: str, quota: Mapping[str, int | None] | None = None) -> Tenant:
+    """Raises TENANT_NAME_TAKEN."""
     tenant = Tenant(tx.clock.new_id("ten"), name, "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
-    tx.execute(insert(tenants).values(id=tenant.id, name=name, webhook_secret=tenant.webhook_secret, created_at=tx.now))
-    audit.record(tx, tenant.id, "admin", "tenant.added", tenant.id, name=name)
+    own = {f"quota_{which}": most for which, most in (quota or {}).items()}
+    try:
+        with tx.connection.begin_nested():
+            tx.execute(insert(tenants).values(id=tenant.id, name=name, webhook_secret=tenant.webhook_secret, created_at=tx.now, **own))
+    except IntegrityError as error:
+        raise Failure("TENANT_NAME_TAKEN", {"name": name}) from error
+    audit.record(tx, tenant.id, by(), "tenant.added", tenant.id, name=name)
     return tenant
 
 
@@ -43,24 +55,33 @@ def find(tx: Tx, name: str) -> Tenant | None:
     return None if row is None else Tenant(row.id, row.name, row.webhook_secret)
 
 
-def add_key(tx: Tx, tenant_id: str) -> str:
-    """A new key of a tenant. It is shown once and cannot be read again."""
-    key_id, secret = tx.clock.new_id("k").removeprefix("k_"), secrets.token_hex(32)
-    tx.execute(insert(keys).values(id=key_id, tenant_id=tenant_id, secret_hash=_hash(secret), created_at=tx.now))
-    audit.record(tx, tenant_id, "admin", "key.added", key_id)
-    return f"{_PREFIX}_{key_id}_{secret}"
+def get(tx: Tx, tenant_id: str) -> dict[str, Any]:
+    """A tenant as whoever runs the server sees it. Raises TENANT_NOT_FOUND."""
+    row = tx.execute(select(tenants).where(tenants.c.id == tenant_id)).one_or_none()
+    if row is None:
+        raise Failure("TENANT_NOT_FOUND", {"id": tenant_id[:64]})
+    return _view(row) | {"usage": quotas.usage(tx, tenant_id)}
 
 
-def of_key(tx: Tx, key: str) -> Tenant:
-    """Whose key it is. Raises API_KEY_UNKNOWN for one that is malformed, unknown or revoked: a guesser learns nothing."""
-    prefix, _, rest = key.partition("_")
-    key_id, _, secret = rest.partition("_")
-    row = tx.execute(
-        select(keys.c.secret_hash, keys.c.revoked_at, tenants.c.id, tenants.c.name, tenants.c.webhook_secret)
-        .join(tenants, tenants.c.id == keys.c.tenant_id)
-        .where(keys.c.id == key_id[:64])
-    ).one_or_none()
-    stored = row.secret_hash if row is not None else bytes(32)
-    if not hmac.compare_digest(stored, _hash(secret)) or row is None or prefix != _PREFIX or row.revoked_at is not None:
-        raise Failure("API_KEY_UNKNOWN")
-    return Tenant(row.id, row.name, row.webhook_secret, key_id)
+def page(tx: Tx, limit: int, after: str | None) -> list[dict[str, Any]]:
+    """Tenants, newest first, starting behind the id `after`."""
+    query = select(tenants).order_by(tenants.c.id.desc()).limit(limit)
+    return [_view(row) for row in tx.execute(query.where(tenants.c.id < after) if after else query)]
+
+
+def change(tx: Tx, tenant_id: str, disabled: bool | None = None, quota: Mapping[str, int | None] | None = None) -> None:
+    """Disable or enable, and set quotas: only those named; None stands for that of all tenants, 0 for none. Raises TENANT_NOT_FOUND."""
+    values: dict[str, Any] = {f"quota_{which}": most for which, most in (quota or {}).items()}
+    if disabled is not None:
+        values["disabled_at"] = tx.now if disabled else None
+    mine = tenants.c.id == tenant_id
+    if tx.execute(update(tenants).where(mine).values(**(values or {"id": tenants.c.id}))).rowcount != 1:
+        raise Failure("TENANT_NOT_FOUND", {"id": tenant_id[:64]})
+    if values:
+        told = {} if disabled is None else {"disabled": disabled}
+        audit.record(tx, tenant_id, by(), "tenant.changed", tenant_id, **told, **({"quota": dict(quota)} if quota else {}))
+
+
+def _view(row: Any) -> dict[str, Any]:
+    own = {name: getattr(row, f"quota_{name}") for name in quotas.NAMES}
+    return {"id": row.id, "name": row.name, "created_at": iso(row.created_at), "disabled_at": iso(row.disabled_at), "quota": own}

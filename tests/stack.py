@@ -203,14 +203,15 @@ class Stack:
     def key(self) -> str:
         return self._key or (self.directory / "key").read_text().strip()
 
-    def new_key(self, tenant: str) -> str:
-        """The key of a new tenant of this name."""
-        program = (
-            "import sys; from foundation.settings import settings; from ledger import tenants; from ledger.session import open_ledger\n"
-            "with open_ledger(settings()).write() as tx: print(tenants.add_key(tx, tenants.add(tx, sys.argv[1]).id))"
-        )
-        argv = [sys.executable, "-c", program, tenant]
+    def new_key(self, tenant: str, *scopes: str) -> str:
+        """A key of the tenant of this name, which is added if there is none; it may do all, or what the scopes say."""
+        scope = [word for one in scopes or ("read", "submit", "admin") for word in ("--scope", one)]
+        argv = [sys.executable, "-m", "api.cli.main", "keys", "create", "--local", "--tenant", tenant, "--quiet", *scope]
         return subprocess.run(argv, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+    @property
+    def tenant_id(self) -> str:
+        return str(self.http.get("/api/v1/keys/self").json()["tenant"]["id"])
 
     @contextlib.contextmanager
     def as_tenant(self, tenant: str) -> Iterator[Stack]:

@@ -15,6 +15,7 @@ from celery.signals import (
     worker_shutting_down,
 )
 
+from foundation import production
 from foundation.settings import settings
 from foundation.telemetry import start_logging
 from tasks import inspection, upkeep
@@ -24,6 +25,8 @@ from workers.leaving import Drain
 from workers.presence import Presence
 from workers.steering import Helm
 from workers.worker import this_worker
+
+production.check(settings())
 
 _present: list[Presence | Helm] = []  # of this process
 

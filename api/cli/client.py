@@ -96,7 +96,7 @@ class Client:
     def preview(self, part: str, size: int) -> bytes | None:
         """The PNG of a part; None when there is none."""
         try:
-            return self._patiently(lambda: self._send("GET", f"/api/v1/parts/{_step(part)}/preview.png", params={"size": size})).content
+            return self._patiently(lambda: self._send("GET", f"/api/v1/parts/{step_of(part)}/preview.png", params={"size": size})).content
         except ApiError as error:
             if error.code != "PREVIEW_NOT_FOUND":
                 raise
@@ -111,24 +111,24 @@ class Client:
         return self._ask_patiently("POST", "/api/v1/jobs", json=body, headers=headers)
 
     def job(self, job: str) -> Json:
-        return self._ask_patiently("GET", f"/api/v1/jobs/{_step(job)}")
+        return self._ask_patiently("GET", f"/api/v1/jobs/{step_of(job)}")
 
     def jobs(self, state: str | None, kind: str | None, limit: int) -> list[Json]:
         wanted = {name: value for name, value in (("state", state), ("kind", kind)) if value}
         return list(self._pages("/api/v1/jobs", "jobs", wanted, limit))
 
     def items(self, job: str) -> list[Json]:
-        return list(self._pages(f"/api/v1/jobs/{_step(job)}/items", "items", {}, None))
+        return list(self._pages(f"/api/v1/jobs/{step_of(job)}/items", "items", {}, None))
 
     def cancel(self, job: str) -> Json:
-        return self._ask("POST", f"/api/v1/jobs/{_step(job)}/cancel")
+        return self._ask("POST", f"/api/v1/jobs/{step_of(job)}/cancel")
 
     def retry(self, job: str) -> Json:
-        return self._ask("POST", f"/api/v1/jobs/{_step(job)}/retry")
+        return self._ask("POST", f"/api/v1/jobs/{step_of(job)}/retry")
 
     def change_job(self, verb: str, job: str, **how: Any) -> Json:
         """Pause, resume or roll back a job."""
-        return self._ask("POST", f"/api/v1/jobs/{_step(job)}/{verb}", **how)
+        return self._ask("POST", f"/api/v1/jobs/{step_of(job)}/{verb}", **how)
 
     def migration_preview(self, job: str) -> Json:
         """What the dry run of a migration, with a sample, has found."""
@@ -138,7 +138,7 @@ class Client:
         return list(self._pages("/api/v1/quarantine", "files", {}, None))
 
     def release(self, sha256: str) -> None:
-        self._send("DELETE", f"/api/v1/quarantine/{_step(sha256)}")
+        self._send("DELETE", f"/api/v1/quarantine/{step_of(sha256)}")
 
     def bulk(self, verb: str, selection: Json) -> Json:
         """Retry or cancel many jobs; repeating it after a lost answer finds those that are left."""
@@ -156,7 +156,7 @@ class Client:
 
     def pairs(self, job: str) -> Iterator[Json]:
         """The pairs of a similarity job, each once."""
-        return self._pages(f"/api/v1/jobs/{_step(job)}/pairs", "pairs", {}, None)
+        return self._pages(f"/api/v1/jobs/{step_of(job)}/pairs", "pairs", {}, None)
 
     def duplicates_as(self, form: str, asked: Mapping[str, Any]) -> Iterator[bytes]:
         """The report as a file: html or csv."""
@@ -184,16 +184,16 @@ class Client:
         return self._ask("POST", "/api/v1/schedules", json=schedule)
 
     def schedule(self, schedule: str) -> Json:
-        return self._ask_patiently("GET", f"/api/v1/schedules/{_step(schedule)}")
+        return self._ask_patiently("GET", f"/api/v1/schedules/{step_of(schedule)}")
 
     def change_schedule(self, schedule: str, changes: Json) -> Json:
-        return self._ask_patiently("PATCH", f"/api/v1/schedules/{_step(schedule)}", json=changes)
+        return self._ask_patiently("PATCH", f"/api/v1/schedules/{step_of(schedule)}", json=changes)
 
     def remove_schedule(self, schedule: str) -> None:
-        self._send("DELETE", f"/api/v1/schedules/{_step(schedule)}")
+        self._send("DELETE", f"/api/v1/schedules/{step_of(schedule)}")
 
     def run_schedule(self, schedule: str) -> Json:
-        return self._ask("POST", f"/api/v1/schedules/{_step(schedule)}/run")
+        return self._ask("POST", f"/api/v1/schedules/{step_of(schedule)}/run")
 
     def follow(self, job: str) -> Iterator[Json]:
         """The job again and again until it has ended: 0.2 s apart at first, 2 s in the end."""
@@ -210,10 +210,10 @@ class Client:
         return list(self._ask_patiently("GET", "/api/v1/queues")["queues"])
 
     def pause(self, queue: str, reason: str, admin_token: str) -> Json:
-        return self._ask("POST", f"/api/v1/queues/{_step(queue)}/pause", json={"reason": reason}, headers={"X-Admin-Token": admin_token})
+        return self._ask("POST", f"/api/v1/queues/{step_of(queue)}/pause", json={"reason": reason}, headers={"X-Admin-Token": admin_token})
 
     def resume(self, queue: str, admin_token: str) -> Json:
-        return self._ask("POST", f"/api/v1/queues/{_step(queue)}/resume", headers={"X-Admin-Token": admin_token})
+        return self._ask("POST", f"/api/v1/queues/{step_of(queue)}/resume", headers={"X-Admin-Token": admin_token})
 
     # the index and the caches
 
@@ -245,13 +245,24 @@ class Client:
     def webhook_secret(self) -> str:
         return str(self._ask_patiently("GET", "/api/v1/webhooks/secret")["secret"])
 
+    # what has no word of its own here
+
+    def ask(self, method: str, path: str, admin_token: str = "", **how: Any) -> Json:
+        """One request, asked once."""
+        response = self._send(method, path, headers={"X-Admin-Token": admin_token} if admin_token else {}, **how)
+        return dict(response.json()) if response.content else {}
+
+    def pages(self, path: str, name: str, admin_token: str = "") -> Iterator[Json]:
+        """Every entry of a list."""
+        return self._pages(path, name, {}, None, {"X-Admin-Token": admin_token} if admin_token else {})
+
     # how
 
-    def _pages(self, path: str, name: str, wanted: Json, most: int | None) -> Iterator[Json]:
+    def _pages(self, path: str, name: str, wanted: Json, most: int | None, headers: Json | None = None) -> Iterator[Json]:
         left, cursor = most, ""
         while left is None or left > 0:
             query = {**wanted, "limit": min(left or 200, 200), **({"cursor": cursor} if cursor else {})}
-            page = self._ask_patiently("GET", path, params=query)
+            page = self._ask_patiently("GET", path, params=query, headers=headers or {})
             rows = page[name][:left]
             yield from rows
             left = None if left is None else left - len(rows)
@@ -327,7 +338,7 @@ def _remedy(code: str) -> str:
     return CODES[code].remedy if code in CODES else ""
 
 
-def _step(name: str) -> str:
+def step_of(name: str) -> str:
     """An id as one step of a path, whatever was typed."""
     return quote(name, safe="")
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.options import DirOption, KeyOption, UrlOption, admin_token_of, client_at, where
+from api.cli.options import AdminTokenOption, DirOption, KeyOption, UrlOption, admin_token_of, client_at, where
 
 app = typer.Typer()
 
@@ -66,7 +66,6 @@ def quarantine(
             work.quarantine_table(client.quarantine())
 
 
-AdminTokenOption = Annotated[str, typer.Option("--admin-token", help="Token of whoever runs the server. Default: ADMIN_TOKEN.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print what the API tells, as JSON.")]
 
 

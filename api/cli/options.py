@@ -14,6 +14,8 @@ UrlOption = Annotated[str, typer.Option("--url", help="Address of the API. Defau
 KeyOption = Annotated[str, typer.Option("--key", help="API key. Default: CADMILL_API_KEY, else the key in --dir.")]
 DirOption = Annotated[Path | None, typer.Option("--dir", help="Data directory of `cadmill up`. Default: CADMILL_STORAGE_DIRECTORY.")]
 
+AdminTokenOption = Annotated[str, typer.Option("--admin-token", help="Token of whoever runs the server. Default: ADMIN_TOKEN.")]
+
 
 def admin_token_of(given: str) -> str:
     """As given, else as set."""

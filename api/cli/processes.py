@@ -49,7 +49,8 @@ def table(shape: Shape) -> tuple[Process, ...]:
     events = "" if shape.flower_port is None else " -E"
     # No mingle, no gossip: workers have nothing to tell each other, and asking costs a second at every start.
     worker = "celery -A workers worker --loglevel INFO --without-mingle --without-gossip" + events
-    api = f"uvicorn api.app:create --factory --fd {shape.listener} --no-access-log --timeout-graceful-shutdown 5"
+    # No proxy headers: uvicorn would believe anybody on this machine; whom to believe is CADMILL_API_TRUSTED_PROXIES (`api/peers.py`).
+    api = f"uvicorn api.app:create --factory --fd {shape.listener} --no-access-log --no-proxy-headers --timeout-graceful-shutdown 5"
     compute = f"{worker} -P prefork -c {shape.concurrency} -Q {','.join(shape.compute_queues)} -n compute.{shape.port}@%h"
     courier = f"{worker} -P threads -c 8 -Q {','.join(shape.courier_queues)} -n courier.{shape.port}@%h"
     # enable_events off: the workers send events already (-E); Flower would order them again every 5 seconds.

@@ -10,11 +10,14 @@ from fastapi.testclient import TestClient
 
 from api import house, problems
 from api.auth import TheAdmin
-from foundation.settings import ApiSettings, DatabaseSettings, Settings, StorageSettings
-from ledger import tenants
+from foundation.sealing import Sealing
+from foundation.settings import ApiSettings, DatabaseSettings, ProcessSettings, Settings, StorageSettings
+from ledger import keys, tenants
 from ledger.migrate import migrate
 from ledger.session import Ledger
 
+SECRET = "what keys are kept with, 32 characters and more"
+PEPPER = Sealing(SECRET.encode()).pepper(keys.PEPPER)
 TOKEN = "a long random text, ä"
 
 
@@ -25,7 +28,7 @@ def address(tmp_path: Path) -> tuple[str, str]:
     here = Ledger(url, DatabaseSettings())
     migrate(here)
     with here.write() as tx:
-        key = tenants.add_key(tx, tenants.add(tx, "default").id)
+        key = keys.add(tx, PEPPER, tenants.add(tx, "default").id).text
     here.close()
     return url, key
 
@@ -50,6 +53,7 @@ def test_only_the_token_that_was_set_opens_an_admin_route(
         Settings(
             database=DatabaseSettings(url=url),
             storage=StorageSettings(directory=tmp_path),
+            process=ProcessSettings.model_validate({"secret": SECRET}),
             api=ApiSettings.model_validate({"admin_token": set_to}),
         )
     )

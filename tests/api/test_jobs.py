@@ -171,7 +171,7 @@ def test_submitting_twice_with_one_key_is_one_job(stack: Stack) -> None:
 
 def test_a_key_in_flight_is_409_and_a_refused_request_frees_its_key(stack: Stack) -> None:
     from foundation.settings import Settings
-    from ledger import idempotency, tenants
+    from ledger import idempotency
     from ledger.session import Ledger
 
     ledger = Ledger(f"sqlite:///{stack.directory / 'cadmill.db'}", Settings().database)
@@ -179,7 +179,7 @@ def test_a_key_in_flight_is_409_and_a_refused_request_frees_its_key(stack: Stack
 
     hashed = body_hash(JobRequest.model_validate(PROBE))
     with ledger.write() as tx:
-        idempotency.claim(tx, tenants.of_key(tx, stack.key).id, "in flight", hashed, 60)
+        idempotency.claim(tx, stack.tenant_id, "in flight", hashed, 60)
     ledger.close()
     answer = stack.http.post("/api/v1/jobs", json=PROBE, headers={"Idempotency-Key": "in flight"})
     assert_problem(answer, 409, "IDEMPOTENCY_KEY_IN_FLIGHT")

@@ -10,6 +10,7 @@ import yaml
 
 from tests.docker.image import DOCKER
 
+MUST = {"CADMILL_POSTGRES_PASSWORD": "secret", "CADMILL_SECRET": "s" * 32, "ADMIN_TOKEN": "t" * 32}
 _VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 OURS = ("setup", "api", "compute", "courier", "beat-a", "beat-b", "flower")
 
@@ -33,4 +34,4 @@ def load(variables: Mapping[str, str]) -> dict[str, Any]:
 
 
 def services(**variables: str) -> dict[str, dict[str, Any]]:
-    return dict(load({"CADMILL_POSTGRES_PASSWORD": "secret", **variables})["services"])
+    return dict(load({**MUST, **variables})["services"])

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from api.cli.processes import Shape, table
+from foundation import production
+from foundation.settings import Settings
 from tasks.catalogue import compute_queues, courier_queues
 from tests.docker import compose
 from tests.docker.compose import OURS
@@ -73,7 +75,7 @@ def test_every_image_is_pinned(service: dict[str, Any]) -> None:
 
 
 def test_every_volume_is_named_and_no_folder_of_the_machine_is_mounted(service: dict[str, Any]) -> None:
-    declared = compose.load({"CADMILL_POSTGRES_PASSWORD": "secret"})["volumes"]
+    declared = compose.load(compose.MUST)["volumes"]
     assert {volume.partition(":")[0] for volume in service.get("volumes", [])} <= set(declared)
 
 
@@ -89,7 +91,7 @@ def test_two_beats_tick_alike() -> None:
 
 
 def test_only_who_must_talk_to_the_world_can() -> None:
-    networks = compose.load({"CADMILL_POSTGRES_PASSWORD": "secret"})["networks"]
+    networks = compose.load(compose.MUST)["networks"]
     assert networks["inside"] == {"internal": True}
     assert all("inside" in service["networks"] for service in SERVICES.values())
     # api and flower have a published port, courier calls receivers; compute opens strangers' files
@@ -105,12 +107,24 @@ def test_nothing_of_ours_starts_before_the_database_is_in_shape_and_redis_answer
         }
 
 
-def test_without_a_password_it_does_not_start_and_says_where_to_set_it() -> None:
-    for variables in ({}, {"CADMILL_POSTGRES_PASSWORD": ""}):
+@pytest.mark.parametrize("name", compose.MUST)
+def test_without_a_secret_it_does_not_start_and_says_where_to_set_it(name: str) -> None:
+    for variables in ({}, {name: ""}):
         with pytest.raises(KeyError, match=r"set it in docker/\.env"):
-            compose.load(variables)
+            compose.load({key: value for key, value in compose.MUST.items() if key != name} | variables)
     for name in re.findall(r"(\w*(?:PASSWORD|TOKEN|SECRET|KEY)\w*)", compose.text()):
         assert not re.search(rf"\$\{{{name}(:?-|\}})", compose.text()), f"{name} has a default, or may be empty"
+
+
+def test_nothing_of_ours_starts_with_a_door_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in OURS:
+        with monkeypatch.context() as container:
+            for variable, value in SERVICES[name]["environment"].items():
+                container.setenv(variable, value)
+            here = Settings.load()
+        assert here.process.production, name
+        production.check(here, api=name == "api")
+    assert {name for name in OURS if "ADMIN_TOKEN" in SERVICES[name]["environment"]} == {"api"}
 
 
 def test_redis_keeps_what_it_is_given_and_drops_nothing() -> None:

@@ -47,6 +47,15 @@ def test_every_pod_runs_what_compose_runs_without_rights() -> None:
         assert held == {volume["name"] for volume in pod["volumes"]}
 
 
+def test_no_pod_starts_with_a_door_left_open() -> None:
+    text = (DOCKER / "kubernetes" / "cadmill.yaml").read_text()
+    for pod in PODS.values():
+        (container,) = pod["containers"]
+        assert {"name": "CADMILL_PRODUCTION", "value": "1"} in container["env"]
+    for variable in ("ADMIN_TOKEN", "CADMILL_SECRET"):
+        assert f"--from-literal={variable}=" in text, "the secret has what production asks for"
+
+
 def test_every_grace_period_is_longer_than_what_runs_in_it() -> None:
     settings = Settings()
     needed = {"compute": settings.process.grace_seconds + 5, "courier": settings.webhook.timeout_seconds + 10, "api": 5 + 5 + 5 + 5}

@@ -1,4 +1,4 @@
-"""Keys, tenants, parts, vectors and deliveries."""
+"""Idempotency keys, parts, vectors and deliveries."""
 
 from __future__ import annotations
 
@@ -11,22 +11,6 @@ from ledger.outbox import Try
 from ledger.parts import NewPart
 from ledger.vectors import Vector
 from tests.ledger.conftest import Desk
-
-
-def test_a_key_opens_for_its_tenant_and_nothing_else_does(desk: Desk) -> None:
-    with desk.ledger.write() as tx:
-        key = tenants.add_key(tx, desk.tenant.id)
-        assert tenants.of_key(tx, key).id == desk.tenant.id
-        for wrong in ("", "x", key[:-1], key + "0", key.replace("cadmill", "other"), "cadmill__", "cadmill_unknown_" + "0" * 64):
-            with pytest.raises(Failure, match="API_KEY_UNKNOWN"):
-                tenants.of_key(tx, wrong)
-
-
-def test_the_secret_of_a_key_is_not_in_the_database(desk: Desk) -> None:
-    with desk.ledger.write() as tx:
-        secret = tenants.add_key(tx, desk.tenant.id).rpartition("_")[2]
-        stored = tx.connection.exec_driver_sql("SELECT secret_hash FROM keys").scalars().all()
-    assert all(secret.encode() not in bytes(each) and bytes.fromhex(secret) not in bytes(each) for each in stored)
 
 
 def test_an_idempotency_key_is_in_flight_then_tied_then_bound_to_its_body(desk: Desk) -> None:
