@@ -13,6 +13,7 @@ from api import problems
 from api.doors import Doors
 from api.house import Caretaker, House, build
 from api.routes import (
+    audit,
     bulk,
     duplicates,
     engine,
@@ -65,7 +66,7 @@ def create(house: House | None = None) -> FastAPI:
     app.state.house = here
     problems.install(app)
     for routes in (
-        parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, health, engine,
+        parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, audit, health, engine,
     ):  # fmt: skip
         app.include_router(routes.router)
     if here.settings.process.chaos:

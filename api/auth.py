@@ -10,12 +10,12 @@ from api.house import TheHouse
 from api.policy import Credentials, Scope, admit, admit_operator
 from ledger.tenants import Tenant
 
+KEY_HEADER = "your key; it names your tenant"
+ADMIN_TOKEN_HEADER = "the token of whoever runs this server"
 _LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def tenant_of(
-    request: Request, house: TheHouse, x_api_key: Annotated[str | None, Header(description="your key; it names your tenant")] = None
-) -> Tenant:
+def tenant_of(request: Request, house: TheHouse, x_api_key: Annotated[str | None, Header(description=KEY_HEADER)] = None) -> Tenant:
     """Who asks. A GET needs a key that may read, anything else one that may submit."""
     return admit(house, Credentials(x_api_key), Scope.READ if request.method in _LOOKING else Scope.SUBMIT)
 
@@ -25,8 +25,8 @@ TheTenant = Annotated[Tenant, Depends(tenant_of)]
 
 def admin_of(
     house: TheHouse,
-    x_api_key: Annotated[str | None, Header(description="your key; it names your tenant")] = None,
-    x_admin_token: Annotated[str | None, Header(description="the token of whoever runs this server")] = None,
+    x_api_key: Annotated[str | None, Header(description=KEY_HEADER)] = None,
+    x_admin_token: Annotated[str | None, Header(description=ADMIN_TOKEN_HEADER)] = None,
 ) -> Tenant:
     """Who asks, when they also run this server."""
     token = x_admin_token and x_admin_token.encode("latin-1")  # headers come as bytes read as Latin-1

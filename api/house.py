@@ -17,6 +17,7 @@ from foundation.settings import Settings
 from foundation.telemetry import logger
 from ledger.files import FileStore
 from ledger.session import Ledger, open_ledger
+from ledger.trail.refusals import Refusals
 from tasks import upkeep
 from tasks.celery import app as celery_app
 from tasks.ring import BackgroundDoorbell, Doorbell
@@ -30,19 +31,22 @@ class House:
     doorbell: Doorbell
     redis: Redis
     sealing: Sealing
+    refusals: Refusals
     clock: Clock = SYSTEM
 
 
 def build(settings: Settings) -> House:
     # A request may wait for Redis much less long than a worker may.
     celery_app.conf.broker_transport_options = celery_app.conf.broker_transport_options | {"socket_timeout": settings.redis.publish_seconds}
+    ledger = open_ledger(settings)
     return House(
         settings,
-        open_ledger(settings),
+        ledger,
         FileStore(settings.storage.directory),
         BackgroundDoorbell(celery_app),
         keyspace.client(settings.redis),
         sealing.of(settings),
+        Refusals(ledger, SYSTEM),
     )
 
 

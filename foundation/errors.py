@@ -81,6 +81,12 @@ CODES: dict[str, Code] = _rows(
     Code("SECRET_MISMATCH", Source.CONFIG, _C, Stage.STORE, 500, False,
          "Something was sealed with another secret than this server has.",
          "Start every process with the CADMILL_SECRET (or the file secret in the storage folder) that it was sealed with."),
+    Code("ANCHORS_UNREADABLE", Source.CONFIG, _E, Stage.STORE, 500, False,
+         "The anchors of the audit trail cannot be read, so nobody can tell whether its end was cut off.",
+         "See that CADMILL_AUDIT_ANCHOR_FILE is there and belongs to the user cadmill runs as."),
+    Code("EXPORT_INVALID", Source.INPUT, _W, Stage.REQUEST, 422, False,
+         "The file is not an export of the audit trail.",
+         "Take what `cadmill audit export` or CADMILL_AUDIT_FILE wrote, whole and unchanged; a damaged line proves nothing."),
     # what is asked
     Code("REQUEST_INVALID", Source.INPUT, _W, Stage.REQUEST, 422, False,
          "The request does not have the expected form.", "Correct the fields named in the context; /docs shows the form."),

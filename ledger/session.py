@@ -14,12 +14,16 @@ from sqlalchemy import Connection, Engine, Row, create_engine, event, make_url, 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from foundation import sealing
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
 from foundation.settings import DatabaseSettings, Settings
 from foundation.telemetry import CommitDoubted, emit
 from ledger import commits
 from ledger.commits import Named
+from ledger.trail.append import append
+from ledger.trail.chain import Body
+from ledger.trail.details import Details
 
 _WRITES = {"cadmill_begin": "BEGIN IMMEDIATE"}  # a deferred SQLite writer loses updates or fails half-way
 
@@ -30,6 +34,8 @@ class Tx:
 
     connection: Connection
     clock: Clock
+    details: Details = field(default_factory=Details)
+    _lines: list[Body] | None = None  # of the audit trail, gathered until the commit; None: nothing may be told, this only reads
     _now: float = field(default=0.0)
 
     @property
@@ -40,6 +46,12 @@ class Tx:
             else:
                 self._now = self.clock.now()
         return self._now
+
+    def tell(self, line: Body) -> None:
+        """Keep a line of the audit trail for the commit (`audit.record`)."""
+        if self._lines is None:
+            raise RuntimeError("a transaction that reads has nothing to tell")
+        self._lines.append(line)
 
     def execute(self, statement: Any, rows: Any = None) -> Any:
         return self.connection.execute(statement, rows) if rows is not None else self.connection.execute(statement)
@@ -56,8 +68,9 @@ class Tx:
 class Ledger:
     """The database of one process. Never share one across a fork: make it after."""
 
-    def __init__(self, url: str, database: DatabaseSettings, clock: Clock = SYSTEM) -> None:
+    def __init__(self, url: str, database: DatabaseSettings, clock: Clock = SYSTEM, details: Details | None = None) -> None:
         self.clock = clock
+        self.details = details or Details()
         self.engine = _engine(url, database)
         self._patience = database.busy_seconds
 
@@ -73,8 +86,10 @@ class Ledger:
             transaction = connection.begin()
             try:
                 before = commits.changes(connection)
-                tx = Tx(connection, self.clock)
-                yield tx
+                lines: list[Body] = []
+                yield Tx(connection, self.clock, self.details, lines)
+                if lines:
+                    append(connection, lines, self.details)
                 named = commits.name(connection, before, self.clock.now())
             except BaseException:
                 transaction.rollback()
@@ -100,7 +115,7 @@ class Ledger:
     def read(self) -> Iterator[Tx]:
         """A consistent view that changes nothing. Raises DATABASE_UNAVAILABLE."""
         with _translated(), self.engine.connect() as connection, connection.begin():
-            yield Tx(connection, self.clock)
+            yield Tx(connection, self.clock, self.details)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -165,14 +180,15 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def open_ledger(settings: Settings, clock: Clock = SYSTEM) -> Ledger:
-    return Ledger(settings.database_url, settings.database, clock)
+    details = Details(lambda: sealing.of(settings), settings.audit.encrypt)
+    return Ledger(settings.database_url, settings.database, clock, details)
 
 
 @lru_cache(maxsize=1)
-def _process_ledger(_pid: int, url: str, database: DatabaseSettings) -> Ledger:
-    return Ledger(url, database)
+def _process_ledger(_pid: int, settings: Settings) -> Ledger:
+    return open_ledger(settings)
 
 
 def process_ledger(settings: Settings) -> Ledger:
     """The ledger of this process; the pid makes a forked child open its own."""
-    return _process_ledger(os.getpid(), settings.database_url, settings.database)
+    return _process_ledger(os.getpid(), settings)
