@@ -18,6 +18,7 @@ from ledger.trail.chain import HOUSE
 _WINDOW_SECONDS = 60.0
 _LINES = 20  # in a window, whoever asks; the rest is counted
 _FOREIGN: dict[str, Table] = {"JOB_NOT_FOUND": jobs, "PART_NOT_FOUND": parts, "SCHEDULE_NOT_FOUND": schedules}
+_OF_THE_HOUSE = ("API_KEY_UNKNOWN", "ADMIN_TOKEN_UNKNOWN", "ADMIN_TOKEN_MISSING")  # the rest is the matter of the tenant whose key it is
 _NOBODY_YET = ("API_KEY_MISSING", "ADMIN_TOKEN_UNSET")  # a visitor, and a server that has no such door
 
 
@@ -40,8 +41,7 @@ class Refusals:
             self._foreign(_FOREIGN[failure.code], str(failure.context.get("id", "")), who.actor)
         elif failure.row.stage is Stage.AUTH and failure.code not in _NOBODY_YET and self._turn(failure.code, who.actor or who.origin):
             with self.ledger.write() as tx:
-                # a wrong key or admin token is the house's matter, a missing right that of the tenant
-                house = failure.code.startswith(("ADMIN_", "API_KEY_")) or not who.actor
+                house = failure.code in _OF_THE_HOUSE or not who.actor
                 self._record(tx, HOUSE if house else _tenant_of(tx, who.actor) or HOUSE, f"refused.{failure.code.lower()}", asked)
 
     def _foreign(self, table: Table, subject: str, actor: str) -> None:

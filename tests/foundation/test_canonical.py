@@ -45,8 +45,7 @@ def test_the_examples_of_the_standard_come_out_byte_by_byte() -> None:
         r'"string": "\u20ac$\u000F\u000aA\'\u0042\u0022\u005c\\\"\/", "literals": [null, true, false]}'
     )
     assert canonical.text(given_value) == (
-        '{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],'
-        '"string":"€$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}'
+        '{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],"string":"€$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}'
     )
     names = {"€": 1, "\r": 2, "\ufb33": 3, "1": 4, "\U0001f600": 5, "\x80": 6, "ö": 7}  # by UTF-16 units, not by code points
     assert list(json.loads(canonical.text(names)).values()) == [2, 4, 6, 7, 1, 5, 3]

@@ -49,7 +49,9 @@ def campaign(url: str, times: int, seed: int) -> int:
             (right if fine else wrong)[deed.__name__] += 1
             if not fine and wrong[deed.__name__] <= 3:
                 print(f"  expected {expected}, found {found[:3]}")
-        print(f"{deed.__name__:8} {right[deed.__name__]} right, {wrong[deed.__name__]} wrong, {time.monotonic() - started:.0f} s", flush=True)
+        print(
+            f"{deed.__name__:8} {right[deed.__name__]} right, {wrong[deed.__name__]} wrong, {time.monotonic() - started:.0f} s", flush=True
+        )
     ledger.close()
     return wrong.total()
 

@@ -58,7 +58,9 @@ class Insider:
 
     def _unguard(self, on: Connection) -> None:
         if on.dialect.name == "sqlite":
-            for name in on.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name LIKE 'audit%'").scalars().all():
+            for name in (
+                on.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name LIKE 'audit%'").scalars().all()
+            ):
                 on.exec_driver_sql(f"DROP TRIGGER {name}")
         else:
             for table in guards.APPEND_ONLY:
