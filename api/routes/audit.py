@@ -11,13 +11,11 @@ from fastapi.responses import StreamingResponse
 
 from api import paging
 from api.auth import ADMIN_TOKEN_HEADER, KEY_HEADER
-from api.house import House, TheHouse
+from api.house import TheHouse
 from api.paging import Cursor, Limit
 from api.policy import Credentials, Scope, admit, admit_operator
 from api.tables import line
-from foundation.errors import Failure
 from ledger.trail import anchors, proving, reading
-from ledger.trail.chain import Verdict
 from ledger.trail.reading import Wanted
 
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
@@ -84,16 +82,8 @@ def verify_audit(house: TheHouse, asked: TheChain) -> dict[str, Any]:
     """Walk the chain and say whether every line is there, unchanged and in its place; compare it with what was anchored outside.
 
     `whole` is the verdict, `breaks` names the lines. With chain=all every chain, and the anchor file itself."""
-    return _prove(house, asked).told()
-
-
-def _prove(house: House, asked: Asked) -> Verdict:
-    file, key = house.settings.audit.anchor_file, anchors.Signer(house.sealing).key
-    try:
-        known = anchors.read(file, key) if file is not None and file.exists() else anchors.Anchors(key)
-    except OSError as error:
-        raise Failure("ANCHORS_UNREADABLE", {"reason": error.strerror or type(error).__name__}) from error
-    return proving.prove(house.ledger, None if asked.chain is None else [asked.chain], known)
+    known = anchors.of(house.settings.audit.anchor_file, house.sealing)
+    return proving.prove(house.ledger, None if asked.chain is None else [asked.chain], known).told()
 
 
 @router.get("/report")

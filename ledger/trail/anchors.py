@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from foundation import canonical
 from foundation.clock import iso
+from foundation.errors import Failure
 from foundation.sealing import Sealing
 from ledger.trail.chain import GENESIS, Break, Place
 from ledger.trail.lines import Appended
@@ -96,6 +97,15 @@ def read(path: Path, key: str | None = None) -> Anchors:
     with path.open(encoding="utf-8", errors="replace") as file:
         found.see(line.rstrip("\n") for line in file if line.endswith("\n"))  # an unfinished last line was never an anchor
     return found
+
+
+def of(path: Path | None, sealing: Sealing) -> Anchors:
+    """What this installation has anchored in a file, if it does and the file is here. Raises ANCHORS_UNREADABLE."""
+    key = Signer(sealing).key
+    try:
+        return read(path, key) if path is not None and path.exists() else Anchors(key)
+    except OSError as error:
+        raise Failure("ANCHORS_UNREADABLE", {"reason": error.strerror or type(error).__name__}) from error
 
 
 class AnchorFile:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Row, and_, case, cast, func, select
+from sqlalchemy import ColumnElement, Integer, Row, and_, case, cast, func, or_, select
 
 from foundation import canonical
 from foundation.clock import iso
@@ -44,14 +44,21 @@ def head(tx: Tx, chain: str) -> tuple[Place, Place] | None:
 
 def behind(ledger: Ledger, chain: str, number: int, up_to: int | None = None) -> Iterator[list[Row[Any]]]:
     """The lines of a chain behind a number, in bites of a transaction each: no snapshot is held for long."""
+    last: Row[Any] | None = None
     while True:
-        query = select(audit).where(audit.c.tenant_id == chain, audit.c.number > number).order_by(audit.c.number, audit.c.seq).limit(_BITE)
+        query = select(audit).where(audit.c.tenant_id == chain, audit.c.number > number)
+        if last is not None:  # numbers are unique, unless somebody dropped that, too
+            query = select(audit).where(
+                audit.c.tenant_id == chain, audit.c.number >= last.number, or_(audit.c.number > last.number, audit.c.seq > last.seq)
+            )
+        if up_to is not None:
+            query = query.where(audit.c.number <= up_to)
         with ledger.read() as tx:
-            rows = list(tx.execute(query if up_to is None else query.where(audit.c.number <= up_to)))
+            rows = list(tx.execute(query.order_by(audit.c.number, audit.c.seq).limit(_BITE)))
         if not rows:
             return
         yield rows
-        number = rows[-1].number
+        last = rows[-1]
 
 
 def unplaced(tx: Tx, chain: str) -> list[Row[Any]]:
