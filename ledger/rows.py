@@ -225,7 +225,7 @@ idempotency = Table(
     PrimaryKeyConstraint("tenant_id", "key"),
 )
 
-_NOT_DONE = text("outcome <> 'done'")
+_NOT_DONE, _ASKED = text("outcome <> 'done'"), text("request_id <> ''")
 
 audit = Table(
     "audit",
@@ -246,7 +246,8 @@ audit = Table(
     Index("ix_audit_action", "tenant_id", "action", "number"),
     Index("ix_audit_subject", "subject", "seq"),
     Index("ix_audit_actor", "actor", "seq"),
-    Index("ix_audit_not_done", "tenant_id", "number", sqlite_where=_NOT_DONE, postgresql_where=_NOT_DONE),
+    Index("ix_audit_request_id", "request_id", "seq", sqlite_where=_ASKED, postgresql_where=_ASKED),
+    Index("ix_audit_not_done", "seq", sqlite_where=_NOT_DONE, postgresql_where=_NOT_DONE),
 )
 
 audit_heads = Table(

@@ -74,7 +74,7 @@ def search_audit(house: TheHouse, wanted: Wants, limit: Limit = 100, cursor: Cur
     before = paging.decode_number(cursor, -1)
     with house.ledger.read() as tx:
         lines = reading.page(tx, wanted, limit + 1, None if before < 0 else before)
-    return paging.page("lines", lines, limit, "seq" if wanted.chain is None else "number")
+    return paging.page("lines", lines, limit, wanted.order)
 
 
 @router.get("/verify")

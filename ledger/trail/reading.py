@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Row, and_, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, Integer, Row, and_, case, cast, func, literal_column, or_, select
 
 from foundation import canonical
 from foundation.clock import iso
@@ -17,6 +17,7 @@ from ledger.trail.chain import FIELDS, Body, Place
 _BITE = 2_000
 _DAY = 86_400.0
 _TOP = 10
+_ASKEW = 1_000  # so many lines may stand out of the order of time: those of transactions that took long
 _ROWS = 2_000  # of the report, a day's doings of one kind each
 
 
@@ -109,10 +110,16 @@ class Wanted:
     since: float | None = None
     until: float | None = None
 
+    @property
+    def order(self) -> str:
+        """The column that lines are ordered by: of both kinds of numbers the one that the index has beside what is asked for."""
+        chosen = self.chain is None or self.actor or self.subject or self.request_id or self.outcome not in (None, "done")
+        return "seq" if chosen else "number"
+
 
 def page(tx: Tx, wanted: Wanted, limit: int, before: int | None = None) -> list[dict[str, Any]]:
-    """Lines, the newest first, behind the `seq` of the last page."""
-    order = audit.c.seq if wanted.chain is None else audit.c.number
+    """Lines, the newest first, behind the last of the page before (by `wanted.order`)."""
+    order = audit.c[wanted.order]
     query = select(audit).where(*_conditions(tx, wanted)).limit(limit)
     if before is not None:
         query = query.where(order < before)
@@ -128,7 +135,7 @@ def found(ledger: Ledger, wanted: Wanted) -> Iterator[dict[str, Any]]:
         yield from lines
         if len(lines) < _BITE:
             return
-        last = int(lines[-1]["seq" if wanted.chain is None else "number"])
+        last = int(lines[-1][wanted.order])
 
 
 def as_text(detail: dict[str, Any]) -> str:
@@ -145,31 +152,31 @@ def view(tx: Tx, row: Row[Any]) -> dict[str, Any]:
 def _conditions(tx: Tx, wanted: Wanted) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if wanted.chain is not None:
-        found += [audit.c.tenant_id == wanted.chain, audit.c.number.is_not(None)]
+        found.append(audit.c.tenant_id == wanted.chain)
+    if wanted.order == "number":
+        found.append(audit.c.number.is_not(None))
     if wanted.action and wanted.action.endswith("*"):
         found.append(audit.c.action.startswith(wanted.action[:-1], autoescape=True))
     elif wanted.action:
         found.append(audit.c.action == wanted.action)
-    for column, value in ((audit.c.actor, wanted.actor), (audit.c.subject, wanted.subject), (audit.c.request_id, wanted.request_id)):
+    for column, value in ((audit.c.actor, wanted.actor), (audit.c.subject, wanted.subject)):
         found += [column == value] if value else []
+    # written out beside the value where a partial index may answer
+    found += [audit.c.request_id == wanted.request_id, audit.c.request_id != literal_column("''")] if wanted.request_id else []
     if wanted.outcome:
-        # written out beside the value, so that the partial index of what went wrong may answer
-        found += [audit.c.outcome == wanted.outcome, *([] if wanted.outcome == "done" else [audit.c.outcome != "done"])]
+        found += [audit.c.outcome == wanted.outcome, *([] if wanted.outcome == "done" else [audit.c.outcome != literal_column("'done'")])]
+    # times have no index: the places that go with them are found by halving, give or take the lines of a few commits
     if wanted.since is not None:
-        found += [audit.c.at >= wanted.since, _place(wanted.chain) > before(tx, wanted.chain, wanted.since)]
+        found += [audit.c.at >= wanted.since, audit.c[wanted.order] > max(0, before(tx, wanted, wanted.since) - _ASKEW)]
     if wanted.until is not None:
-        found.append(audit.c.at < wanted.until)
+        found += [audit.c.at < wanted.until, audit.c[wanted.order] <= before(tx, wanted, wanted.until) + _ASKEW]
     return found
 
 
-def _place(chain: str | None) -> Any:
-    return audit.c.seq if chain is None else audit.c.number
-
-
-def before(tx: Tx, chain: str | None, time: float) -> int:
-    """The place (in its chain; of all chains: `seq`) of the last line before a time, found by halving, give or take a commit."""
-    place = _place(chain)
-    own = [] if chain is None else [audit.c.tenant_id == chain]
+def before(tx: Tx, wanted: Wanted, time: float) -> int:
+    """The last place before a time, in the order of what is wanted; lines come in the order of time, give or take a commit."""
+    place = audit.c[wanted.order]
+    own = [] if wanted.order == "seq" else [audit.c.tenant_id == wanted.chain]
     low, high = 0, tx.number(select(func.coalesce(func.max(place), 0)).where(*own))
     while low < high:
         middle = (low + high + 1) // 2

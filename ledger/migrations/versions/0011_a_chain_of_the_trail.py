@@ -49,8 +49,9 @@ def upgrade() -> None:
     op.create_index("ix_audit_action", "audit", ["tenant_id", "action", "number"])
     op.create_index("ix_audit_subject", "audit", ["subject", "seq"])
     op.create_index("ix_audit_actor", "audit", ["actor", "seq"])
-    not_done = sa.text("outcome <> 'done'")
-    op.create_index("ix_audit_not_done", "audit", ["tenant_id", "number"], sqlite_where=not_done, postgresql_where=not_done)
+    asked, not_done = sa.text("request_id <> ''"), sa.text("outcome <> 'done'")
+    op.create_index("ix_audit_request_id", "audit", ["request_id", "seq"], sqlite_where=asked, postgresql_where=asked)
+    op.create_index("ix_audit_not_done", "audit", ["seq"], sqlite_where=not_done, postgresql_where=not_done)
 
 
 def _chain(on: sa.Connection) -> None:
