@@ -152,7 +152,9 @@ def view(tx: Tx, row: Row[Any]) -> dict[str, Any]:
 def _conditions(tx: Tx, wanted: Wanted) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if wanted.chain is not None:
-        found.append(audit.c.tenant_id == wanted.chain)
+        # what went wrong is little, and its index better than any that begins with the chain: so the chain is hidden from the planner
+        little = wanted.order == "seq" and wanted.outcome not in (None, "done")
+        found.append((audit.c.tenant_id.concat("") if little else audit.c.tenant_id) == wanted.chain)
     if wanted.order == "number":
         found.append(audit.c.number.is_not(None))
     if wanted.action and wanted.action.endswith("*"):
