@@ -14,6 +14,7 @@ from api import problems
 from api.doors import Doors
 from api.house import Caretaker, House, build
 from api.routes import (
+    audit,
     bulk,
     duplicates,
     engine,
@@ -79,7 +80,7 @@ def create(house: House | None = None) -> FastAPI:
     problems.install(app)
     for routes in (
         parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, health, engine, keys,
-        tenants, usage,
+        tenants, usage, audit,
     ):  # fmt: skip
         app.include_router(routes.router)
     if here.settings.process.chaos:

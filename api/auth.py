@@ -14,6 +14,7 @@ from api.house import TheHouse
 from api.policy import Credentials, Scope, admit, admit_operator
 from ledger.tenants import Tenant
 
+ADMIN_TOKEN_HEADER = "the token of whoever runs this server"
 _LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # in the header and nowhere else: addresses end up in logs
@@ -37,9 +38,7 @@ def keeper_of(house: TheHouse, key: TheKey) -> Tenant:
 TheKeeper = Annotated[Tenant, Security(keeper_of, scopes=[Scope.ADMIN.value])]
 
 
-def admin_of(
-    house: TheHouse, key: TheKey, x_admin_token: Annotated[str | None, Header(description="the token of whoever runs this server")] = None
-) -> Tenant:
+def admin_of(house: TheHouse, key: TheKey, x_admin_token: Annotated[str | None, Header(description=ADMIN_TOKEN_HEADER)] = None) -> Tenant:
     """Who asks, when they also run this server."""
     token = x_admin_token and x_admin_token.encode("latin-1")  # headers come as bytes read as Latin-1
     return admit_operator(house, Credentials(key, token or None))

@@ -18,6 +18,7 @@ from foundation.telemetry import logger
 from ledger.files import FileStore
 from ledger.keys import Uses
 from ledger.session import Ledger, open_ledger
+from ledger.trail.refusals import Refusals
 from tasks import upkeep
 from tasks.celery import app as celery_app
 from tasks.ring import BackgroundDoorbell, Doorbell
@@ -31,6 +32,7 @@ class House:
     doorbell: Doorbell
     redis: Redis
     sealing: Sealing
+    refusals: Refusals
     clock: Clock = SYSTEM
     uses: Uses = field(default_factory=Uses)
 
@@ -40,13 +42,15 @@ def build(settings: Settings) -> House:
     production.check(settings, api=True)
     # A request may wait for Redis much less long than a worker may.
     celery_app.conf.broker_transport_options = celery_app.conf.broker_transport_options | {"socket_timeout": settings.redis.publish_seconds}
+    ledger = open_ledger(settings)
     return House(
         settings,
-        open_ledger(settings),
+        ledger,
         FileStore(settings.storage.directory),
         BackgroundDoorbell(celery_app),
         keyspace.client(settings.redis),
         sealing.of(settings),
+        Refusals(ledger, SYSTEM),
     )
 
 

@@ -49,11 +49,21 @@ def answer(failure: Failure) -> JSONResponse:
     return JSONResponse(problem(failure), failure.row.status, headers, media_type="application/problem+json")
 
 
+def _note(request: Request, failure: Failure) -> None:
+    """Tell the audit trail of a refusal. Where it cannot be written, the caller is refused all the same."""
+    route = getattr(request.scope.get("route"), "path", "none")
+    try:
+        request.app.state.house.refusals.note(failure, f"{request.method} {route}")
+    except Failure as unwritten:
+        logger.error("a refusal (%s) could not be written to the audit trail: %s", failure.code, unwritten)
+
+
 def install(app: FastAPI) -> None:
     """Let every way of failing end in the one shape."""
 
     @app.exception_handler(Failure)
-    def _failure(_request: Request, failure: Failure) -> JSONResponse:
+    def _failure(request: Request, failure: Failure) -> JSONResponse:
+        _note(request, failure)
         return answer(failure)
 
     @app.exception_handler(RequestValidationError)

@@ -104,6 +104,12 @@ CODES: dict[str, Code] = _rows(
          "This would be more than your quota allows.",
          "Delete parts, or wait until jobs have ended; GET /api/v1/usage (`cadmill usage`) shows what is used. "
          "Whoever runs this server can raise a quota (`cadmill tenants quota`)."),
+    Code("ANCHORS_UNREADABLE", Source.CONFIG, _E, Stage.STORE, 500, False,
+         "The anchors of the audit trail cannot be read, so nobody can tell whether its end was cut off.",
+         "See that CADMILL_AUDIT_ANCHOR_FILE is there and belongs to the user cadmill runs as."),
+    Code("EXPORT_INVALID", Source.INPUT, _W, Stage.REQUEST, 422, False,
+         "The file is not an export of the audit trail.",
+         "Take what `cadmill audit export` or CADMILL_AUDIT_FILE wrote, whole and unchanged; a damaged line proves nothing."),
     # what is asked
     Code("REQUEST_INVALID", Source.INPUT, _W, Stage.REQUEST, 422, False,
          "The request does not have the expected form.", "Correct the fields named in the context; /docs shows the form."),

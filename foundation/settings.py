@@ -85,6 +85,19 @@ class RetentionSettings(_Section):
     rollback_days: float = Field(30, gt=0, description="a migration can be rolled back for so long after its end")
     file_days: float = Field(7, gt=0, description="files without a part are removed after this, with their vectors and previews")
     idempotency_days: float = Field(2, ge=1, description="Idempotency-Keys are remembered this long")
+    audit_days: float | None = Field(None, gt=0, description="lines of the audit trail are let go after this; none: never")
+
+
+class AuditSettings(_Section):
+    """The audit trail outside of the database, and what it keeps to itself."""
+
+    model_config = _section("AUDIT")
+    file: Path | None = Field(None, description="every line of the audit trail is appended to this file too, as JSON")
+    anchor_file: Path | None = Field(
+        None, description="the ends of the chains of the audit trail are signed into this file every minute; keep it on another machine"
+    )
+    anchor_seconds: float = Field(60.0, gt=0, description="how often they are, while something is told")
+    encrypt: bool = Field(False, description="1: details of new lines are sealed; then they are searched by all but their details")
 
 
 class ScheduleSettings(_Section):
@@ -300,6 +313,7 @@ class Settings(BaseModel):
     redis: RedisSettings = Field(default_factory=RedisSettings)
     queue: QueueSettings = Field(default_factory=QueueSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    audit: AuditSettings = Field(default_factory=AuditSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     quota: QuotaSettings = Field(default_factory=QuotaSettings)
     key: KeySettings = Field(default_factory=KeySettings)

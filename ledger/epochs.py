@@ -2,8 +2,8 @@
 
 Every commit that writes or removes vectors of a (tenant, feature version, engine build) takes the next number of these three from one row,
 and holds that row to its end. So numbers become visible in their order: whoever sees a number sees all below it. That row is
-locked after everything else (but for rows that only its holder touches), in one order where there are several: nobody who holds one
-waits for anything that somebody who waits for it could hold.
+locked after everything else (but for rows that only its holder touches, and the heads of the audit trail, which come at the very end:
+`trail/append.py`), in one order where there are several: nobody who holds one waits for anything that somebody who waits for it could hold.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The triggers by which the database itself refuses what `states.py` does not allow, and any change of the audit trail.
+"""The triggers by which the database itself refuses what `states.py` does not allow, and any change of the audit trail but one:
+lines up to the floor of their chain, which a line of the trail tells of, may be let go (`trail/letting_go.py`).
 
 They are laid down anew after every migration, so that table and trigger cannot drift apart.
 """
@@ -11,7 +12,9 @@ from sqlalchemy import Connection
 
 from ledger.states import BIRTH, TABLES, Moves
 
-APPEND_ONLY = ("audit",)
+APPEND_ONLY = ("audit", "audit_heads")
+_ABOVE_FLOOR = "NOT EXISTS (SELECT 1 FROM audit_heads WHERE chain = OLD.tenant_id AND floor >= OLD.number)"  # also where it is null
+_BACKWARDS = "NEW.chain <> OLD.chain OR NEW.number < OLD.number OR NEW.floor < OLD.floor OR NEW.floor > NEW.number"
 
 
 def install(connection: Connection) -> None:
@@ -43,13 +46,14 @@ def _sqlite() -> Iterator[str]:
             f"CREATE TRIGGER guard_{table}_birth BEFORE INSERT ON {table} WHEN NEW.state NOT IN ({_born(table)}) "
             f"BEGIN SELECT RAISE(ABORT, 'illegal birth of {table}.state'); END"
         )
-    for table in APPEND_ONLY:
-        for event in ("UPDATE", "DELETE"):
-            yield f"DROP TRIGGER IF EXISTS guard_{table}_{event.lower()}"
-            yield (
-                f"CREATE TRIGGER guard_{table}_{event.lower()} BEFORE {event} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            )
+    for name, event, when in (
+        ("audit_update", "UPDATE ON audit", ""),
+        ("audit_delete", "DELETE ON audit", f"WHEN {_ABOVE_FLOOR}"),
+        ("audit_heads_update", "UPDATE ON audit_heads", f"WHEN {_BACKWARDS}"),
+        ("audit_heads_delete", "DELETE ON audit_heads", ""),
+    ):
+        yield f"DROP TRIGGER IF EXISTS guard_{name}"
+        yield f"CREATE TRIGGER guard_{name} BEFORE {event} {when} BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END"
 
 
 def _postgresql() -> Iterator[str]:
@@ -68,8 +72,22 @@ def _postgresql() -> Iterator[str]:
             f"CREATE TRIGGER guard_{table}_birth BEFORE INSERT ON {table} FOR EACH ROW "
             f"WHEN (NEW.state NOT IN ({_born(table)})) EXECUTE FUNCTION cadmill_refuse('illegal birth')"
         )
-    for table in APPEND_ONLY:
-        yield f"DROP TRIGGER IF EXISTS guard_{table}_change ON {table}"
-        yield (
-            f"CREATE TRIGGER guard_{table}_change BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION cadmill_refuse('change')"
-        )
+    yield (
+        "CREATE OR REPLACE FUNCTION cadmill_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the audit trail is append-only' USING ERRCODE = 'check_violation'; END $$"
+    )
+    yield (  # a condition of a trigger may not look into another table
+        "CREATE OR REPLACE FUNCTION cadmill_let_go() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"IF {_ABOVE_FLOOR} THEN RAISE EXCEPTION 'the audit trail is append-only' USING ERRCODE = 'check_violation'; END IF; "
+        "RETURN OLD; END $$"
+    )
+    for name, event, table, how in (
+        ("audit_change", "UPDATE", "audit", "FOR EACH ROW EXECUTE FUNCTION cadmill_append_only()"),
+        ("audit_delete", "DELETE", "audit", "FOR EACH ROW EXECUTE FUNCTION cadmill_let_go()"),
+        ("audit_truncate", "TRUNCATE", "audit", "FOR EACH STATEMENT EXECUTE FUNCTION cadmill_append_only()"),
+        ("audit_heads_update", "UPDATE", "audit_heads", f"FOR EACH ROW WHEN ({_BACKWARDS}) EXECUTE FUNCTION cadmill_append_only()"),
+        ("audit_heads_delete", "DELETE", "audit_heads", "FOR EACH ROW EXECUTE FUNCTION cadmill_append_only()"),
+        ("audit_heads_truncate", "TRUNCATE", "audit_heads", "FOR EACH STATEMENT EXECUTE FUNCTION cadmill_append_only()"),
+    ):
+        yield f"DROP TRIGGER IF EXISTS guard_{name} ON {table}"
+        yield f"CREATE TRIGGER guard_{name} BEFORE {event} ON {table} {how}"

@@ -316,8 +316,9 @@ def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str,
     rest = [Outcome(index, error=error) for index in left] if state == "dead" else []
     settle_items(tx, job, claimed.attempt, [*outcomes, *rest])
     audit.record(
-        tx, job.tenant_id, claimed.chunk_id, f"chunk.{state}", job.id, attempt=claimed.attempt, code=error["code"], retry_at=iso(retry_at)
-    )
+        tx, job.tenant_id, claimed.chunk_id, f"chunk.{state}", job.id,
+        outcome=audit.FAILED, attempt=claimed.attempt, code=error["code"], retry_at=iso(retry_at),
+    )  # fmt: skip
     places.fill(tx, job)
     return close(tx, job)
 
@@ -325,8 +326,9 @@ def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str,
 def recorded(tx: Tx, claimed: Claimed) -> Settled | None:
     """What an attempt has written whose commit was in doubt, by (chunk, attempt). None: nothing, it was overtaken."""
     ends = ("chunk.done", "chunk.waiting", "chunk.dead", "chunk.handed_back")
-    told = select(audit_rows.c.detail).where(audit_rows.c.actor == claimed.chunk_id, audit_rows.c.action.in_(ends))
-    if claimed.attempt not in {row.detail["attempt"] for row in tx.execute(told)}:
+    told = select(audit_rows.c.detail, audit_rows.c.number).where(audit_rows.c.actor == claimed.chunk_id, audit_rows.c.action.in_(ends))
+    details = (tx.details.told(row.detail, claimed.tenant_id, row.number) for row in tx.execute(told))
+    if claimed.attempt not in {detail["attempt"] for detail in details}:
         return None
     owed = select(deliveries.c.id).where(deliveries.c.job_id == claimed.job_id, deliveries.c.state == "owed")
     state = tx.connection.scalar(select(jobs.c.state).where(jobs.c.id == claimed.job_id))
@@ -386,7 +388,8 @@ def close(tx: Tx, job: Row[Any]) -> Settled:
 def announce(tx: Tx, job: Row[Any]) -> Settled:
     """Tell of the end of a job: in the audit trail, and by a webhook if one was asked for."""
     counts = {"succeeded": job.succeeded, "failed": job.failed, "cancelled": job.cancelled}
-    audit.record(tx, job.tenant_id, "ledger", f"job.{job.state}", job.id, **counts)
+    outcome = audit.FAILED if job.state == "failed" else audit.DONE
+    audit.record(tx, job.tenant_id, "ledger", f"job.{job.state}", job.id, outcome=outcome, **counts)
     if not job.callback_url:
         return Settled(job.state)
     return Settled(job.state, (outbox.owe(tx, job.tenant_id, job.id, job.callback_url, f"job.{job.state}", view(job)),))

@@ -244,17 +244,40 @@ idempotency = Table(
     PrimaryKeyConstraint("tenant_id", "key"),
 )
 
+_NOT_DONE, _ASKED = text("outcome <> 'done'"), text("request_id <> ''")
+
 audit = Table(
     "audit",
     metadata,
     Column("seq", Count, primary_key=True, autoincrement=True),
-    Column("tenant_id", String, nullable=False),
+    Column("tenant_id", String, nullable=False),  # the chain: a tenant, or the house
+    Column("number", Count),  # its place in the chain; null: written past the ledger
+    Column("hash", String(64), nullable=False, server_default=""),  # over the line and all before it (`trail/chain.py`)
     Column("at", Double, nullable=False),
     Column("actor", String, nullable=False),
     Column("action", String, nullable=False),
     Column("subject", String, nullable=False),
+    Column("origin", String, nullable=False, server_default=""),
+    Column("request_id", String, nullable=False, server_default=""),
+    Column("outcome", String, nullable=False, server_default="done"),
     Column("detail", Json, nullable=False),
-    Index("ix_audit_page", "tenant_id", "seq"),
+    Index("ix_audit_chain", "tenant_id", "number", unique=True),
+    Index("ix_audit_action", "tenant_id", "action", "number"),
+    Index("ix_audit_subject", "subject", "seq"),
+    Index("ix_audit_actor", "actor", "seq"),
+    Index("ix_audit_request_id", "request_id", "seq", sqlite_where=_ASKED, postgresql_where=_ASKED),
+    Index("ix_audit_not_done", "seq", sqlite_where=_NOT_DONE, postgresql_where=_NOT_DONE),
+)
+
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("chain", String, primary_key=True),
+    Column("number", Count, nullable=False),  # of its last line
+    Column("hash", String(64), nullable=False),
+    Column("floor", Count, nullable=False),  # lines up to this one were let go, ...
+    Column("floor_hash", String(64), nullable=False),  # ... of which this was the last
+    Column("floor_at", Double),  # what was told before this time may be missing
 )
 
 deliveries = Table(

@@ -171,4 +171,6 @@ def _record(
         )
     )  # fmt: skip
     told = {"job": job_id} if job_id else {"slots": slots, "until": iso(until)}
-    audit.record(tx, tenant_id, asked_by, f"schedule.{outcome}", schedule_id, slot=iso(slot), code=(error or {}).get("code"), **told)
+    went = {"refused": audit.REFUSED, "missed": audit.FAILED}.get(outcome, audit.DONE)
+    code = (error or {}).get("code")
+    audit.record(tx, tenant_id, asked_by, f"schedule.{outcome}", schedule_id, outcome=went, slot=iso(slot), code=code, **told)

@@ -14,13 +14,16 @@ from sqlalchemy import Connection, Engine, Row, create_engine, event, make_url, 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from foundation import caller
+from foundation import caller, sealing
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
 from foundation.settings import DatabaseSettings, QuotaSettings, Settings
 from foundation.telemetry import CommitDoubted, emit
 from ledger import commits, walls
 from ledger.commits import Named
+from ledger.trail.append import append
+from ledger.trail.chain import Body
+from ledger.trail.details import Details
 
 NO_QUOTA = QuotaSettings(bytes=0, parts=0, jobs=0)
 
@@ -33,7 +36,9 @@ class Tx:
 
     connection: Connection
     clock: Clock
+    details: Details = field(default_factory=Details)
     quota: QuotaSettings = NO_QUOTA  # of tenants for which nothing else was set
+    _lines: list[Body] | None = None  # of the audit trail, gathered until the commit; None: nothing may be told, this only reads
     _now: float = field(default=0.0)
 
     @property
@@ -44,6 +49,12 @@ class Tx:
             else:
                 self._now = self.clock.now()
         return self._now
+
+    def tell(self, line: Body) -> None:
+        """Keep a line of the audit trail for the commit (`audit.record`)."""
+        if self._lines is None:
+            raise RuntimeError("a transaction that reads has nothing to tell")
+        self._lines.append(line)
 
     def execute(self, statement: Any, rows: Any = None) -> Any:
         return self.connection.execute(statement, rows) if rows is not None else self.connection.execute(statement)
@@ -60,8 +71,11 @@ class Tx:
 class Ledger:
     """The database of one process. Never share one across a fork: make it after."""
 
-    def __init__(self, url: str, database: DatabaseSettings, clock: Clock = SYSTEM, quota: QuotaSettings = NO_QUOTA) -> None:
+    def __init__(
+        self, url: str, database: DatabaseSettings, clock: Clock = SYSTEM, details: Details | None = None, quota: QuotaSettings = NO_QUOTA
+    ) -> None:
         self.clock, self.quota = clock, quota
+        self.details = details or Details()
         self.engine = _engine(url, database)
         self._patience = database.busy_seconds
 
@@ -77,7 +91,10 @@ class Ledger:
             transaction = connection.begin()
             try:
                 before = commits.changes(connection)
-                yield self._tx(connection, as_house)
+                lines: list[Body] = []
+                yield self._tx(connection, as_house, lines)
+                if lines:
+                    append(connection, lines, self.details)
                 named = commits.name(connection, before, self.clock.now())
             except BaseException:
                 transaction.rollback()
@@ -105,13 +122,13 @@ class Ledger:
         with _translated(), self.engine.connect() as connection, connection.begin():
             yield self._tx(connection, as_house)
 
-    def _tx(self, connection: Connection, as_house: bool) -> Tx:
+    def _tx(self, connection: Connection, as_house: bool, lines: list[Body] | None = None) -> Tx:
         """What a tenant asks for is done behind its wall (`walls.py`), all else and what is said to be `as_house` before it."""
-        tenant_id = "" if as_house else caller.current().tenant_id
-        if not tenant_id or connection.dialect.name != "postgresql":
-            return Tx(connection, self.clock, self.quota)
-        now = walls.enter(connection, tenant_id)
-        return Tx(connection, self.clock, self.quota, now if self.clock is SYSTEM else 0.0)
+        tenant_id, now = "" if as_house else caller.current().tenant_id, 0.0
+        if tenant_id and connection.dialect.name == "postgresql":
+            told = walls.enter(connection, tenant_id)
+            now = told if self.clock is SYSTEM else 0.0
+        return Tx(connection, self.clock, self.details, self.quota, lines, now)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -176,14 +193,15 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def open_ledger(settings: Settings, clock: Clock = SYSTEM) -> Ledger:
-    return Ledger(settings.database_url, settings.database, clock, settings.quota)
+    details = Details(lambda: sealing.of(settings), settings.audit.encrypt)
+    return Ledger(settings.database_url, settings.database, clock, details, settings.quota)
 
 
 @lru_cache(maxsize=1)
-def _process_ledger(_pid: int, url: str, database: DatabaseSettings, quota: QuotaSettings) -> Ledger:
-    return Ledger(url, database, quota=quota)
+def _process_ledger(_pid: int, settings: Settings) -> Ledger:
+    return open_ledger(settings)
 
 
 def process_ledger(settings: Settings) -> Ledger:
     """The ledger of this process; the pid makes a forked child open its own."""
-    return _process_ledger(os.getpid(), settings.database_url, settings.database, settings.quota)
+    return _process_ledger(os.getpid(), settings)

@@ -16,13 +16,18 @@ from sqlalchemy.exc import DBAPIError
 
 from foundation.errors import Failure
 from ledger import fleet_rows, vector_rows  # noqa: F401 - more tables
-from ledger.guards import APPEND_ONLY
 from ledger.rows import metadata
 
 ROLE = "cadmill_tenant"
 
 # tables without a tenant of their own: by which column, of which table they are a part
 HELD_BY = {"items": ("job_id", "jobs"), "tries": ("delivery_id", "deliveries"), "schedule_slots": ("schedule_id", "schedules")}
+
+# by which column a table names its tenant, where it is another one
+NAMED_BY = {"tenants": "id", "audit_heads": "chain"}
+
+# what may not even be asked for, whatever the triggers say (`guards.py`)
+VERBS = {"audit": "SELECT, INSERT", "audit_heads": "SELECT, INSERT, UPDATE"}
 
 # tables that every tenant's transaction may use, and why
 SHARED = {
@@ -91,22 +96,20 @@ def _try(connection: Connection, statement: str) -> bool:
 def _statements(schema: str) -> Iterator[str]:
     yield f'GRANT USAGE ON SCHEMA "{schema}" TO {ROLE}'
     yield f'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema}" TO {ROLE}'
-    for name, table in metadata.tables.items():
-        verbs = "SELECT, INSERT" if name in APPEND_ONLY else "SELECT, INSERT, UPDATE, DELETE"
+    for name in metadata.tables:
         yield f"REVOKE ALL ON {name} FROM {ROLE}"
-        yield f"GRANT {verbs} ON {name} TO {ROLE}"
+        yield f"GRANT {VERBS.get(name, 'SELECT, INSERT, UPDATE, DELETE')} ON {name} TO {ROLE}"
         yield f"DROP POLICY IF EXISTS own ON {name}"
         if name in SHARED:
             yield f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY"
             continue
         yield f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"
-        yield f"CREATE POLICY own ON {name} TO {ROLE} USING ({_own(name, 'tenant_id' in table.c)})"
+        yield f"CREATE POLICY own ON {name} TO {ROLE} USING ({_own(name)})"
 
 
-def _own(name: str, has_tenant: bool) -> str:
+def _own(name: str) -> str:
     """Which rows of a table are the tenant's. The setting is asked for once a statement, not once a row."""
     if name in HELD_BY:
         column, holder = HELD_BY[name]
         return f"EXISTS (SELECT FROM {holder} WHERE {holder}.id = {name}.{column})"  # which has its own policy
-    column = "tenant_id" if has_tenant else "id"
-    return f"{column} = (SELECT current_setting('cadmill.tenant', true))"
+    return f"{NAMED_BY.get(name, 'tenant_id')} = (SELECT current_setting('cadmill.tenant', true))"

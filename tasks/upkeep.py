@@ -13,7 +13,8 @@ from ledger import budgets, commits, epochs, fleet, jobs, leases, line, outbox, 
 from ledger.files import FileStore
 from ledger.session import Ledger, Tx
 from ledger.states import ended
-from tasks import ring, schedules
+from ledger.trail import letting_go
+from tasks import ring, schedules, trail
 from tasks.catalogue import all_queues, reading_kinds
 from tasks.ring import Doorbell, Ring
 from tasks.vocabulary import Priority
@@ -42,6 +43,7 @@ def mend(ledger: Ledger, doorbell: Doorbell, client: Redis, settings: Settings) 
     if rescued or due or again or deliveries_rescued:
         emit(Repaired(rescued, due, len(again), deliveries_rescued))
     schedules.submit_due(ledger, doorbell, settings)
+    trail.tell_outside(ledger, settings)
     return True
 
 
@@ -91,6 +93,8 @@ def prune(ledger: Ledger, files: FileStore, settings: Settings) -> Pruned:
     _bites(ledger, lambda tx: retention.hide_jobs(tx, jobs_before))
     _bites(ledger, lambda tx: retention.drop_keys(tx, before(keep.idempotency_days)))
     _bites(ledger, lambda tx: retention.drop_superseded(tx, before(keep.rollback_days)))
+    trail.let_go(ledger, settings)
+    _bites(ledger, letting_go.drop)
     _bites(ledger, lambda tx: epochs.forget_removals(tx, before(keep.file_days)))
     gone = Pruned(
         chunks=_bites(ledger, lambda tx: retention.drop_chunks(tx, before(keep.chunk_days))),

@@ -206,4 +206,4 @@ def _discard(work: Work) -> None:
     claimed = work.claimed
     emit(CommitStale(claimed.chunk_id, claimed.attempt))
     with work.worker.ledger.write() as tx:
-        audit.record(tx, claimed.tenant_id, claimed.chunk_id, "chunk.stale", claimed.job_id, attempt=claimed.attempt)
+        audit.record(tx, claimed.tenant_id, claimed.chunk_id, "chunk.stale", claimed.job_id, outcome=audit.REFUSED, attempt=claimed.attempt)

@@ -160,11 +160,7 @@ class Client:
 
     def duplicates_as(self, form: str, asked: Mapping[str, Any]) -> Iterator[bytes]:
         """The report as a file: html or csv."""
-        with self._http.stream("GET", f"/api/v1/duplicates.{form}", params=asked) as response:
-            if not response.is_success:
-                response.read()
-                raise _told(response)
-            yield from response.iter_bytes()
+        return self._stream(f"/api/v1/duplicates.{form}", asked, "")
 
     def put_reviews(self, reviews: Sequence[Json]) -> None:
         self._ask_patiently("PUT", "/api/v1/reviews", json={"reviews": list(reviews)})
@@ -236,6 +232,19 @@ class Client:
     def chaos(self, fault: str, seconds: float, admin_token: str) -> Json:
         return self._ask("POST", "/api/v1/chaos", json={"fault": fault, "seconds": seconds}, headers={"X-Admin-Token": admin_token})
 
+    # the audit trail
+
+    def audit(self, what: str, asked: Json, admin_token: str) -> Json:
+        """What is told of the trail: verify or report."""
+        return self._ask_patiently("GET", f"/api/v1/audit/{what}", params=asked, headers=_admin(admin_token))
+
+    def audit_lines(self, asked: Json, limit: int, admin_token: str) -> list[Json]:
+        return list(self._pages("/api/v1/audit", "lines", asked, limit, _admin(admin_token)))
+
+    def audit_as(self, form: str, asked: Json, admin_token: str) -> Iterator[bytes]:
+        """The trail as a file: jsonl or csv."""
+        return self._stream(f"/api/v1/audit/export.{form}", asked, admin_token)
+
     def repairs(self) -> dict[str, float]:
         """What upkeep has repaired since the stack was started, by kind."""
         lines = self._patiently(lambda: self._send("GET", "/metrics")).text.splitlines()
@@ -258,7 +267,14 @@ class Client:
 
     # how
 
-    def _pages(self, path: str, name: str, wanted: Json, most: int | None, headers: Json | None = None) -> Iterator[Json]:
+    def _stream(self, path: str, asked: Mapping[str, Any], admin_token: str) -> Iterator[bytes]:
+        with self._http.stream("GET", path, params=asked, headers=_admin(admin_token)) as response:
+            if not response.is_success:
+                response.read()
+                raise _told(response)
+            yield from response.iter_bytes()
+
+    def _pages(self, path: str, name: str, wanted: Json, most: int | None, headers: Mapping[str, str] | None = None) -> Iterator[Json]:
         left, cursor = most, ""
         while left is None or left > 0:
             query = {**wanted, "limit": min(left or 200, 200), **({"cursor": cursor} if cursor else {})}
@@ -336,6 +352,10 @@ def _told(response: httpx2.Response) -> ApiError:
 def _remedy(code: str) -> str:
     """What to do about a code; the server may be newer than this table."""
     return CODES[code].remedy if code in CODES else ""
+
+
+def _admin(token: str) -> dict[str, str]:
+    return {"X-Admin-Token": token} if token else {}
 
 
 def step_of(name: str) -> str:

@@ -168,7 +168,7 @@ def doctor(
         bool | None, typer.Option("--store/--no-store", help="Look into the store; --store: only there. Default: if it is on this machine.")
     ] = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Read every stored file and compare its hash. Takes as long as reading them.")
+        bool, typer.Option("--deep", help="Read every stored file and compare its hash, and prove the audit trail. Takes its time.")
     ] = False,
     fix: Annotated[
         bool, typer.Option("--fix", help="Mend what can be mended. Safe beside a running stack; without it nothing is changed.")
@@ -204,4 +204,10 @@ def doctor(
         report = store_doctor.examine(here, deep, fix)
         show.json(report.told()) if as_json else store_doctor.tell(report)
         fine = fine and report.healthy
+        if deep and not as_json:
+            from api.cli import audit
+
+            verdict = store_doctor.trail(here)
+            audit.verdict_lines(verdict.told())
+            fine = fine and verdict.whole
     raise typer.Exit(0 if fine else 1)

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from api.cli import show
-from foundation import keyspace
+from foundation import keyspace, sealing
 from foundation.errors import Failure
 from foundation.settings import RedisSettings, Settings, StorageSettings, environment
 from ledger import job_views
 from ledger.files import FileStore
 from ledger.inspection.rules import RULES, sentence
 from ledger.session import open_ledger
+from ledger.trail import anchors, proving
+from ledger.trail.chain import Verdict
 from tasks import inspection
 from tasks.inspection import Report, Store
 
@@ -58,6 +60,12 @@ def opened(here: Settings) -> Iterator[Store]:
 def examine(here: Settings, deep: bool, fix: bool) -> Report:
     with opened(here) as store:
         return inspection.inspect(store, deep=deep, fix=fix)
+
+
+def trail(here: Settings) -> Verdict:
+    """Whether the audit trail holds, by itself and by the anchors that lie on this machine. Raises ANCHORS_UNREADABLE."""
+    with opened(here) as store:
+        return proving.prove(store.ledger, anchors=anchors.of(here.audit.anchor_file, sealing.of(here)))
 
 
 def tell(report: Report) -> None:

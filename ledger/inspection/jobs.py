@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Select, String, and_, case, cast, exists, func, literal, not_, or_, select
 
 from ledger.inspection.findings import Finding, Patience
-from ledger.rows import audit, chunks, deliveries, items, jobs
+from ledger.rows import audit, audit_heads, chunks, deliveries, items, jobs
 from ledger.session import Tx
 from ledger.states import ITEM, ended
 
@@ -154,6 +154,8 @@ def ends_in_the_trail(tx: Tx, ids: Sequence[str] | None, after_seq: int = 0) -> 
     wrong = n != _ends_due if not after_seq else n > _ends_due  # of a job that began before `after_seq` the first ends are not seen
     query = select(jobs.c.id.label("subject"), jobs.c.id.label("job_id"), n.label("told"), _ends_due.label("ends"))
     query = query.outerjoin(told, told.c.subject == jobs.c.id).where(wrong)
+    if (floor := tx.connection.scalar(select(func.max(audit_heads.c.floor_at)))) is not None:
+        query = query.where(jobs.c.created_at >= floor)  # the first ends of an older job may have been let go
     for finding in _found(tx, "end_told_wrong", query if ids is None else query.where(jobs.c.id.in_(ids))):
         missing = finding.detail["told"] < finding.detail["ends"]
         yield Finding("end_not_told" if missing else "end_told_twice", finding.subject, finding.job_id, finding.detail)
@@ -169,16 +171,6 @@ def commits_in_the_trail(tx: Tx, after_seq: int = 0) -> Iterator[Finding]:
         .group_by(audit.c.actor)
         .having(func.count() > 1),
     )
-
-
-def first_seq_since(tx: Tx, since: float) -> int:
-    """The number of the last audit row before a time, found by halving (rows come in the order of time, give or take a commit)."""
-    low, high = 0, tx.number(select(func.coalesce(func.max(audit.c.seq), 0)))
-    while low < high:
-        middle = (low + high + 1) // 2
-        at = tx.connection.scalar(select(audit.c.at).where(audit.c.seq >= middle).order_by(audit.c.seq).limit(1))
-        low, high = (middle, high) if at is not None and at < since else (low, middle - 1)
-    return low
 
 
 def _chunks(ids: Sequence[str]) -> Select[Any]:

@@ -134,7 +134,8 @@ def send_again(tx: Tx, _job: Row[Any], finding: Finding, _patience: Patience) ->
 
 def tell_end(tx: Tx, job: Row[Any], _finding: Finding, _patience: Patience) -> bool:
     counts = {"succeeded": job.succeeded, "failed": job.failed, "cancelled": job.cancelled}
-    audit.record(tx, job.tenant_id, "doctor", f"job.{job.state}", job.id, late=True, **counts)
+    outcome = audit.FAILED if job.state == "failed" else audit.DONE
+    audit.record(tx, job.tenant_id, "doctor", f"job.{job.state}", job.id, outcome=outcome, late=True, **counts)
     return True
 
 

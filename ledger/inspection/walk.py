@@ -9,12 +9,14 @@ from sqlalchemy import exists, or_, select, tuple_
 from ledger import audit, jobs
 from ledger.files import FileStore
 from ledger.inspection.findings import Finding, Patience
-from ledger.inspection.jobs import commits_in_the_trail, ends_in_the_trail, first_seq_since
+from ledger.inspection.jobs import commits_in_the_trail, ends_in_the_trail
 from ledger.inspection.rules import JOB_QUESTIONS, RULES
 from ledger.parts import in_bites
 from ledger.rows import chunks, deliveries, idempotency, parts, vectors
 from ledger.rows import jobs as job_rows
 from ledger.session import Ledger, Tx
+from ledger.trail import reading
+from ledger.trail.reading import Wanted
 
 _JOBS, _ITEMS, _ROWS = 500, 20_000, 5_000  # a bite ends with the first of the two
 
@@ -48,7 +50,7 @@ def over_jobs(ledger: Ledger, patience: Patience, since: float | None) -> Iterat
 def over_trail(ledger: Ledger, since: float | None) -> list[Finding]:
     """The ends that the audit trail tells, beside the jobs: two scans of the trail, or of what came since a time."""
     with ledger.read() as tx:
-        after = 0 if since is None else first_seq_since(tx, since)
+        after = 0 if since is None else reading.before(tx, Wanted(None), since)
     with ledger.read() as tx:
         found = list(ends_in_the_trail(tx, None, after))
     with ledger.read() as tx:

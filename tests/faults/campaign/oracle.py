@@ -16,6 +16,7 @@ from sqlalchemy import Row, select
 from ledger import rows
 from ledger.session import Ledger
 from ledger.states import ended
+from ledger.trail import proving
 from tests.faults.campaign import moves
 from tests.faults.campaign.client import Told
 from tests.faults.campaign.ear import Ear
@@ -98,6 +99,7 @@ def judge(fleet: Fleet, told: list[Told], ear: Ear, struck: Sequence[Struck]) ->
     _judge_moves(verdict, fleet.ledger)
     _judge_webhooks(verdict, store, ear)
     _judge_repeats(verdict, ear, struck)
+    verdict.unexpected += [f"the audit trail: {one.sentence}" for one in proving.prove(fleet.ledger).breaks]
     _measure(verdict, store, fleet)
     return verdict
 
