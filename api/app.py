@@ -68,6 +68,7 @@ def create(house: House | None = None) -> FastAPI:
         parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, health, engine,
     ):  # fmt: skip
         app.include_router(routes.router)
+    app.include_router(webhooks.deliveries)
     if here.settings.process.chaos:
         from api.routes import chaos  # not even imported elsewhere
 

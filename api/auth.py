@@ -34,3 +34,11 @@ def admin_of(
 
 
 TheAdmin = Annotated[Tenant, Depends(admin_of)]
+
+
+def owner_of(house: TheHouse, x_api_key: Annotated[str | None, Header(description="your key; it names your tenant")] = None) -> Tenant:
+    """Who asks, when they may change what the tenant itself is."""
+    return admit(house, Credentials(x_api_key), Scope.ADMIN)
+
+
+TheOwner = Annotated[Tenant, Depends(owner_of)]

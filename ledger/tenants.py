@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import secrets
@@ -22,7 +21,6 @@ _PREFIX = "cadmill"
 class Tenant:
     id: str
     name: str
-    webhook_secret: str
     key_id: str = ""  # of the key by which it was asked for
 
 
@@ -32,15 +30,15 @@ def _hash(secret: str) -> bytes:
 
 
 def add(tx: Tx, name: str) -> Tenant:
-    tenant = Tenant(tx.clock.new_id("ten"), name, "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
-    tx.execute(insert(tenants).values(id=tenant.id, name=name, webhook_secret=tenant.webhook_secret, created_at=tx.now))
+    tenant = Tenant(tx.clock.new_id("ten"), name)
+    tx.execute(insert(tenants).values(id=tenant.id, name=name, created_at=tx.now))
     audit.record(tx, tenant.id, "admin", "tenant.added", tenant.id, name=name)
     return tenant
 
 
 def find(tx: Tx, name: str) -> Tenant | None:
     row = tx.execute(select(tenants).where(tenants.c.name == name)).one_or_none()
-    return None if row is None else Tenant(row.id, row.name, row.webhook_secret)
+    return None if row is None else Tenant(row.id, row.name)
 
 
 def add_key(tx: Tx, tenant_id: str) -> str:
@@ -56,11 +54,11 @@ def of_key(tx: Tx, key: str) -> Tenant:
     prefix, _, rest = key.partition("_")
     key_id, _, secret = rest.partition("_")
     row = tx.execute(
-        select(keys.c.secret_hash, keys.c.revoked_at, tenants.c.id, tenants.c.name, tenants.c.webhook_secret)
+        select(keys.c.secret_hash, keys.c.revoked_at, tenants.c.id, tenants.c.name)
         .join(tenants, tenants.c.id == keys.c.tenant_id)
         .where(keys.c.id == key_id[:64])
     ).one_or_none()
     stored = row.secret_hash if row is not None else bytes(32)
     if not hmac.compare_digest(stored, _hash(secret)) or row is None or prefix != _PREFIX or row.revoked_at is not None:
         raise Failure("API_KEY_UNKNOWN")
-    return Tenant(row.id, row.name, row.webhook_secret, key_id)
+    return Tenant(row.id, row.name, key_id)
