@@ -243,7 +243,33 @@ class Client:
         return {line.removeprefix(name).partition('"')[0]: float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name)}
 
     def webhook_secret(self) -> str:
+        """Of callbacks."""
         return str(self._ask_patiently("GET", "/api/v1/webhooks/secret")["secret"])
+
+    # webhooks
+
+    def webhooks(self) -> list[Json]:
+        return list(self._pages("/api/v1/webhooks", "webhooks", {}, None))
+
+    def webhook(self, method: str, webhook: str = "", verb: str = "", body: Json | None = None) -> Json:
+        """What is asked of one endpoint: its routes differ in the verb alone. Reading is patient, anything else is asked once."""
+        path = "/".join(["/api/v1/webhooks", *(_step(part) for part in (webhook, verb) if part)])
+        if method == "DELETE":
+            self._send(method, path)
+            return {}
+        ask = self._ask_patiently if method == "GET" else self._ask
+        return ask(method, path, **({} if body is None else {"json": body}))
+
+    def deliveries(self, webhook: str, state: str | None, limit: int) -> list[Json]:
+        wanted = {"state": state} if state else {}
+        return list(self._pages(f"/api/v1/webhooks/{_step(webhook)}/deliveries", "deliveries", wanted, limit))
+
+    def delivery(self, delivery: str) -> Json:
+        return self._ask_patiently("GET", f"/api/v1/deliveries/{_step(delivery)}")
+
+    def redeliver(self, delivery: str) -> Json:
+        """Asking twice is asking once."""
+        return self._ask_patiently("POST", f"/api/v1/deliveries/{_step(delivery)}/redeliver")
 
     # how
 

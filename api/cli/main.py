@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import changes, duplicates, migrations, operating, schedules
+from api.cli import changes, duplicates, migrations, operating, schedules, webhooks
 from api.cli.chaos_commands import chaos_app
 from api.cli.options import DirOption, KeyOption, UrlOption, client_at, labels_of
 
@@ -276,6 +276,7 @@ app.add_typer(operating.app)
 app.add_typer(duplicates.app)
 app.add_typer(duplicates.review_app, name="review")
 app.add_typer(schedules.app, name="schedules")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(chaos_app)
 
 

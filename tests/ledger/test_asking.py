@@ -133,4 +133,4 @@ def test_a_delivery_is_claimed_by_one_tried_again_and_a_stale_try_refused(desk: 
         assert outbox.settle(tx, third, Try(tx.now, 0.1, True, 204, None, ""), None)
         (told,) = delivery_views.of_job(tx, desk.tenant.id, job_id)
     assert told["state"] == "delivered"
-    assert [(one["attempt"], one["status"]) for one in told["tries"]] == [(2, 500), (3, 204)]
+    assert [(one["attempt"], one["status"]) for one in told["tries"]] == [(1, None), (2, 500), (3, 204)]
