@@ -161,7 +161,7 @@ def _switch_off(tx: Tx, row: Row[Any], reason: str) -> list[str]:
     audit.record(
         tx, row.tenant_id, "courier", "webhook.switched_off", row.id, reason=reason, failing_since=iso(row.failing_since), unsent=buried
     )
-    return list(outbox.tell(tx, row.tenant_id, outbox.SWITCHED_OFF, lambda: told))
+    return list(outbox.tell(tx, row.tenant_id, outbox.SWITCHED_OFF, lambda: told, but=row.id))
 
 
 def _record(tx: Tx, tenant_id: str, what: str, endpoint_id: str, **detail: Any) -> None:

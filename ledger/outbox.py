@@ -61,13 +61,19 @@ class Try:
 
 
 def tell(
-    tx: Tx, tenant_id: str, event: str, data: Callable[[], dict[str, Any]], job_id: str | None = None, callback_url: str | None = None
+    tx: Tx,
+    tenant_id: str,
+    event: str,
+    data: Callable[[], dict[str, Any]],
+    job_id: str | None = None,
+    callback_url: str | None = None,
+    but: str = "",
 ) -> tuple[str, ...]:
-    """Owe an event to every endpoint that wants it, and the end of a job to its callback; answers what to ring after the commit.
+    """Owe an event to every endpoint that wants it (`but` one), and the end of a job to its callback; answers what to ring after the commit.
 
     Who calls it for a job holds the job's lock, which gives the messages their order. `data` is asked only if anybody wants it."""
     rows = tx.execute(select(endpoints).where(endpoints.c.tenant_id == tenant_id).order_by(endpoints.c.id)).all()
-    wanting: list[tuple[str, Row[Any] | None]] = [(row.url, row) for row in rows if event in row.events]
+    wanting: list[tuple[str, Row[Any] | None]] = [(row.url, row) for row in rows if event in row.events and row.id != but]
     if callback_url and event in ENDS:
         wanting.insert(0, (callback_url, None))
     if not wanting:

@@ -98,3 +98,13 @@ def test_no_wait_is_shorter_than_promised_or_longer_than_a_fifth_more(tries: int
     least = max(SCHEDULE[tries], retry_after or 0.0)
     assert wait is not None
     assert least <= wait <= least * 1.2 + 1e-9
+
+
+def test_with_two_secrets_a_receiver_that_knows_either_accepts() -> None:
+    other = "whsec_" + base64.b64encode(b"another secret of 32 bytes......").decode()
+    headers = sign([other, SECRET], "msg_1", datetime.now(UTC), BODY)
+    assert len(headers["webhook-signature"].split()) == 2
+    for secret in (SECRET, other):
+        Webhook(secret).verify(BODY, headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook("whsec_" + base64.b64encode(b"a third one").decode()).verify(BODY, headers)
