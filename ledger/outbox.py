@@ -69,7 +69,8 @@ def tell(
     callback_url: str | None = None,
     but: str = "",
 ) -> tuple[str, ...]:
-    """Owe an event to every endpoint that wants it (`but` one), and the end of a job to its callback; answers what to ring after the commit.
+    """Owe an event to every endpoint that wants it (`but` one), and the end of a job to its callback; answers what to
+    ring after the commit.
 
     Who calls it for a job holds the job's lock, which gives the messages their order. `data` is asked only if anybody wants it."""
     rows = tx.execute(select(endpoints).where(endpoints.c.tenant_id == tenant_id).order_by(endpoints.c.id)).all()
