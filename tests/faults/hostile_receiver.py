@@ -34,7 +34,8 @@ class Heard:
 
 
 class HostileReceiver:
-    """`secrets` are by path. `limit` is how long senders wait: what is late or drips takes longer. `dead_end` never accepts."""
+    """`secrets` are by path. `limit` is how long senders wait: what is late or drips takes longer. On the path
+    `dead_end` no `job.accepted` is ever accepted, so that each job's later messages there have to wait for its death."""
 
     def __init__(self, seed: int, limit: float, dead_end: str = "") -> None:
         self.heard: list[Heard] = []
@@ -78,7 +79,7 @@ class HostileReceiver:
             signed = False
         with self._lock:
             act = self._dice.choices(list(ACTS), list(ACTS.values()))[0]
-            act = "500" if path == self._dead_end and act in ("accept", "late") else act
+            act = "500" if path == self._dead_end and told["type"] == "job.accepted" and act in ("accept", "late") else act
             job = told["data"].get("id")
             self.heard.append(Heard(time.time(), path, headers["webhook-id"], job, told.get("seq"), told["type"], signed, act))
         return act

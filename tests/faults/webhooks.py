@@ -76,7 +76,7 @@ def variables() -> dict[str, Any]:
     }
 
 
-def run(stack: Stack, ledger: Ledger, jobs: int, kills: int, seed: int, patience: float = 600.0) -> Verdict:
+def run(stack: Stack, ledger: Ledger, jobs: int, kills: int, seed: int, patience: float = 1500.0) -> Verdict:
     """Send the events of so many jobs through a stack with an API and a compute worker; judge them when all have ended."""
     begun = time.time()
     with HostileReceiver(seed, LIMIT, DEAD_END) as receiver:
