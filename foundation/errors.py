@@ -163,7 +163,7 @@ CODES: dict[str, Code] = _rows(
          "The webhook endpoint is switched off, so nothing is sent to it again.",
          "See what its receiver answered, then `cadmill webhooks enable ID --redeliver`, or POST /api/v1/webhooks/{id}/enable."),
     Code("DELIVERY_NOT_FOUND", Source.INPUT, _W, Stage.REQUEST, 404, False,
-         "No delivery with this id belongs to you.", "List them with GET /api/v1/webhooks/{id}/deliveries, or /api/v1/jobs/{id}/deliveries."),
+         "No delivery with this id belongs to you.", "List them with GET /api/v1/webhooks/{id}/deliveries or /jobs/{id}/deliveries."),
     Code("KIND_UNKNOWN", Source.INPUT, _W, Stage.SUBMIT, 422, False,
          "There is no such kind of job here.", "Use extraction, similarity, migration or prewarm."),
     Code("SCHEDULE_NOT_FOUND", Source.INPUT, _W, Stage.REQUEST, 404, False,

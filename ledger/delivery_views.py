@@ -108,7 +108,7 @@ def redeliver_range(
     The oldest `most` of them; answers their ids, and whether there are more. Repeating it with the same `until` skips what was sent
     again since. The caller has checked whose endpoint it is."""
     fresh = or_(deliveries.c.redelivered_at.is_(None), deliveries.c.redelivered_at < until)
-    span = (deliveries.c.created_at >= since, deliveries.c.created_at < until, fresh)
+    span = (deliveries.c.created_at >= since, deliveries.c.created_at < until, fresh, deliveries.c.event != outbox.TEST)
     chosen = select(deliveries.c.id).where(deliveries.c.endpoint_id == endpoint_id, deliveries.c.state.in_(list(states)), *span)
     ids = list(tx.execute(chosen.order_by(deliveries.c.created_at, deliveries.c.id).limit(most + 1)).scalars())
     begun: list[str] = []

@@ -75,8 +75,8 @@ def enable(tx: Tx, tenant_id: str, endpoint_id: str, redeliver: bool) -> int:
     if not _move(tx, row, "enabled", failing_since=None):
         return 0
     since = row.changed_at if row.failing_since is None else row.failing_since
-    here = (deliveries.c.endpoint_id == endpoint_id, deliveries.c.state == "dead", deliveries.c.finished_at >= since)
-    begun = delivery_views.again(tx, *here) if redeliver else []
+    died = (deliveries.c.state == "dead", deliveries.c.finished_at >= since, deliveries.c.event != outbox.TEST)
+    begun = delivery_views.again(tx, deliveries.c.endpoint_id == endpoint_id, *died) if redeliver else []
     _record(tx, tenant_id, "enabled", endpoint_id, redelivered=len(begun))
     return len(begun)
 

@@ -34,7 +34,9 @@ class EndpointRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field(min_length=1, max_length=LONGEST_URL, description="where to send to: https, a public host")
-    events: Events = Field(default=list(outbox.UNLESS_SAID), validate_default=True, description="what to tell of; if not said, the ends of jobs")
+    events: Events = Field(
+        default=list(outbox.UNLESS_SAID), validate_default=True, description="what to tell of; if not said, the ends of jobs"
+    )
     description: str = Field("", max_length=200)
     enabled: bool = Field(True, description="false: nothing is sent before it is enabled")
 
