@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench quality duplicates fuzz models faults cancels poison tampers docs clean
+.PHONY: help setup libraries demo up test check fix bench quality duplicates fuzz models faults cancels poison tampers webhooks docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -82,6 +82,9 @@ poison: setup ## 100 files that kill their reader among 2000 good ones
 
 tampers: setup ## change the audit trail 1,000 times in each way behind its guards, and prove that each is found; ARGS=--postgresql
 	@$(BIN)/python -m tests.ledger.trail $(ARGS)
+
+webhooks: setup ## 1000 messages to a hostile receiver while couriers are killed, judged; ARGS="--database postgresql"
+	@$(BIN)/python -m tests.faults.webhooks $(ARGS)
 
 docs: setup ## draw docs/states.md from ledger/states.py
 	@$(BIN)/python -m tests.models.drawing

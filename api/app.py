@@ -83,6 +83,7 @@ def create(house: House | None = None) -> FastAPI:
         tenants, usage, audit,
     ):  # fmt: skip
         app.include_router(routes.router)
+    app.include_router(webhooks.deliveries)
     if here.settings.process.chaos:
         from api.routes import chaos  # not even imported elsewhere
 

@@ -23,7 +23,7 @@ def prepare(here: Settings) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     key_file = directory / "key"
     ledger = open_ledger(here)
-    migrate(ledger)
+    migrate(ledger, sealing.of(here))
     if not key_file.exists():
         with ledger.write() as tx:
             tenant = tenants.find(tx, _FIRST_TENANT) or tenants.add(tx, _FIRST_TENANT)

@@ -23,9 +23,10 @@ from sqlalchemy import create_engine, make_url, select, text
 from bench.claims import ITEMS_A_CHUNK, Claims, claims
 from bench.house import ROOT, house, postgresql, until
 from bench.report import facts, percentile
+from foundation import sealing
 from foundation.clock import SYSTEM
-from foundation.settings import DatabaseSettings
-from ledger import rows, tenants
+from foundation.settings import DatabaseSettings, Settings, StorageSettings
+from ledger import keys, rows, tenants
 from ledger.session import Ledger
 
 PROCESSES = 2
@@ -60,10 +61,11 @@ class Asker:
 
 
 @contextlib.contextmanager
-def another_tenant(ledger: Ledger, url: str) -> Iterator[Asker]:
+def another_tenant(ledger: Ledger, directory: Path, url: str) -> Iterator[Asker]:
     """A new tenant of a running stack."""
+    pepper = sealing.of(Settings(storage=StorageSettings(directory=directory))).pepper(keys.PEPPER)
     with ledger.write() as tx:
-        key = tenants.add_key(tx, tenants.add(tx, SYSTEM.new_id("bench")).id)
+        key = keys.add(tx, pepper, tenants.add(tx, SYSTEM.new_id("bench")).id).text
     with httpx2.Client(base_url=url, headers={"X-API-Key": key}, timeout=60, trust_env=False) as http:
         yield Asker(http, ledger)
 
@@ -179,7 +181,7 @@ def measure(database: str, databases: Sequence[str], quick: bool, finished: int)
         running = stack.enter_context(house(directory, databases[0] if database == "postgresql" else "", PROCESSES))
         ledger = Ledger(databases[0] if database == "postgresql" else f"sqlite:///{directory / 'cadmill.db'}", DatabaseSettings())
         stack.callback(ledger.close)
-        one, other = (stack.enter_context(another_tenant(ledger, running.url)) for _ in range(2))
+        one, other = (stack.enter_context(another_tenant(ledger, directory, running.url)) for _ in range(2))
         overtakings = overtake(one, 5 if quick else 30)
         beside = beside_a_flood(one, other, rounds, jobs_a_phase)
         single = beside_a_flood(one, other, rounds, 2 * jobs_a_phase, items=1)

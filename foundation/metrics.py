@@ -75,7 +75,7 @@ def count(event: Event) -> None:
         case telemetry.SlotSettled():
             _SLOTS.labels(event.outcome).inc(event.slots)
         case telemetry.Pruned():
-            for what in ("jobs", "items", "chunks", "results", "slots", "files"):
+            for what in ("jobs", "items", "chunks", "results", "slots", "deliveries", "files"):
                 _PRUNED.labels(what).inc(getattr(event, what))
         case telemetry.FeaturesExtracted():
             _EXTRACTION.labels(event.version).observe(event.seconds)

@@ -96,6 +96,7 @@ class Pruned(Event):
     chunks: int
     results: int
     slots: int
+    deliveries: int
     files: int
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from sqlalchemy import Table, case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ledger.rows import budgets, chunks, deliveries
+from ledger.rows import budgets, chunks
 from ledger.session import Tx
+from ledger.webhook_rows import deliveries
 
 COST = 5.0
 COST_OF_TIMEOUT = 10.0  # whoever waits for an answer that does not come holds a place meanwhile

@@ -68,10 +68,10 @@ def resume(tx: Tx, tenant_id: str, job_id: str) -> None:
         places.fill(tx, job)
 
 
-def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None = None) -> None:
+def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None = None) -> tuple[str, ...]:
     """Queue the failed items of an ended job again, as a new generation; with a `code` only those that failed with it.
 
-    Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE, QUOTA_EXCEEDED, TENANT_DISABLED."""
+    Answers the deliveries to ring. Raises JOB_NOT_FOUND, JOB_NOT_RETRYABLE, QUOTA_EXCEEDED, TENANT_DISABLED."""
     job = _of_tenant(tx, tenant_id, job_id)
     if job.state not in ("failed", "partial") or job.rolled_back_at is not None:
         raise Failure("JOB_NOT_RETRYABLE", {"state": job.state, "rolled_back_at": iso(job.rolled_back_at)})
@@ -104,6 +104,7 @@ def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None
         )
     )
     audit.record(tx, tenant_id, "api", "job.retried", job_id, items=len(again), generation=job.generation + 1)
+    return jobs.tell(tx, tenant_id, job_id, "retried")
 
 
 def _going(tx: Tx, tenant_id: str, job_id: str) -> Row[Any]:

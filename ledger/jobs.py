@@ -18,8 +18,9 @@ from ledger import audit, line, outbox, places, quotas
 from ledger.chunking import ChunkSize, cut
 from ledger.job_views import view
 from ledger.rows import audit as audit_rows
-from ledger.rows import chunks, deliveries, items, jobs, parts
+from ledger.rows import chunks, items, jobs, parts
 from ledger.session import Tx
+from ledger.webhook_rows import deliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Claimed:
     input: dict[str, Any]
     items: tuple[ClaimedItem, ...]
     waits_for: str | None = None  # the dependency that failed the attempt before
+    deliveries: tuple[str, ...] = ()  # to ring: its job has started
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,10 @@ class Settled:
 # -- asking ------------------------------------------------------------------------------------------------------------
 
 
-def add(tx: Tx, job: NewJob) -> None:
-    """Write a job, its chunks and its items: a handful of statements, however many items. Raises QUOTA_EXCEEDED, TENANT_DISABLED."""
+def add(tx: Tx, job: NewJob) -> tuple[str, ...]:
+    """Write a job, its chunks and its items: a handful of statements, however many items. Answers the deliveries to ring.
+
+    Raises QUOTA_EXCEEDED, TENANT_DISABLED."""
     quotas.start_job(tx, job.tenant_id)
     runs = cut([item.bytes for item in job.items], job.size)
     tx.execute(
@@ -142,6 +146,7 @@ def add(tx: Tx, job: NewJob) -> None:
         ],
     )
     audit.record(tx, job.tenant_id, "api", "job.accepted", job.id, kind=job.kind, items=len(job.items), chunks=len(runs))
+    return tell(tx, job.tenant_id, job.id, "accepted")
 
 
 def new_chunk(
@@ -227,12 +232,14 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
     if row is None:
         return None
     line.serve(tx, row.queue, row.step, row.turn)
+    started: tuple[str, ...] = ()
     if job.state == "queued":
         tx.execute(
             update(jobs)
             .where(jobs.c.id == job.id, jobs.c.state == "queued")
             .values(state="running", started_at=func.coalesce(jobs.c.started_at, tx.now))
         )
+        started = tell(tx, job.tenant_id, job.id, "started")
     found = tx.execute(
         select(items.c.index, items.c.part_id, items.c.payload, parts.c.name, parts.c.sha256)
         .outerjoin(parts, (parts.c.id == items.c.part_id) & parts.c.deleted_at.is_(None))
@@ -252,6 +259,7 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
         input=job.input,
         items=tuple(ClaimedItem(*each) for each in found),
         waits_for=row.waits_for,
+        deliveries=started,
     )
 
 
@@ -386,10 +394,13 @@ def close(tx: Tx, job: Row[Any]) -> Settled:
 
 
 def announce(tx: Tx, job: Row[Any]) -> Settled:
-    """Tell of the end of a job: in the audit trail, and by a webhook if one was asked for."""
+    """Tell of the end of a job: in the audit trail, by its callback if it has one, and to the endpoints that want it."""
     counts = {"succeeded": job.succeeded, "failed": job.failed, "cancelled": job.cancelled}
     outcome = audit.FAILED if job.state == "failed" else audit.DONE
     audit.record(tx, job.tenant_id, "ledger", f"job.{job.state}", job.id, outcome=outcome, **counts)
-    if not job.callback_url:
-        return Settled(job.state)
-    return Settled(job.state, (outbox.owe(tx, job.tenant_id, job.id, job.callback_url, f"job.{job.state}", view(job)),))
+    return Settled(job.state, outbox.tell(tx, job.tenant_id, f"job.{job.state}", lambda: view(job), job.id, job.callback_url))
+
+
+def tell(tx: Tx, tenant_id: str, job_id: str, event: str) -> tuple[str, ...]:
+    """Tell the endpoints that want it how a job goes on. Answers the deliveries to ring."""
+    return outbox.tell(tx, tenant_id, f"job.{event}", lambda: view(tx.execute(select(jobs).where(jobs.c.id == job_id)).one()), job_id)

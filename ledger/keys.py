@@ -79,7 +79,7 @@ def of_key(tx: Tx, pepper: bytes, text: str) -> Tenant:
     row = tx.execute(
         select(
             keys.c.secret_hash, keys.c.form, keys.c.scopes, keys.c.revoked_at, keys.c.created_at, keys.c.expires_at, keys.c.successor_id,
-            tenants.c.id, tenants.c.name, tenants.c.webhook_secret, tenants.c.disabled_at,
+            tenants.c.id, tenants.c.name, tenants.c.disabled_at,
         )
         .join(tenants, tenants.c.id == keys.c.tenant_id)
         .where(keys.c.id == key_id)
@@ -92,7 +92,7 @@ def of_key(tx: Tx, pepper: bytes, text: str) -> Tenant:
         raise Failure("API_KEY_EXPIRED", {"key": key_id, "expired_at": iso(row.expires_at), "successor": row.successor_id})
     if row.disabled_at is not None:
         raise Failure("TENANT_DISABLED")
-    return Tenant(row.id, row.name, row.webhook_secret, key_id, frozenset(row.scopes.split()), row.created_at, row.expires_at)
+    return Tenant(row.id, row.name, key_id, frozenset(row.scopes.split()), row.created_at, row.expires_at)
 
 
 def _parsed(text: str) -> tuple[str, str, str]:

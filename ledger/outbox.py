@@ -1,16 +1,27 @@
-"""Webhooks owed: written with what they tell of, claimed and settled by the courier, one guarded statement each."""
+"""Webhooks owed: written with what they tell of, claimed and settled by the courier, one guarded statement each.
+
+The messages of a job to one receiver (an endpoint, or the callback of the job) are numbered by `seq` and leave in that order: a later
+one is not claimed while an earlier one is neither delivered nor dead.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, insert, select, update
+from sqlalchemy import ColumnElement, Row, exists, func, insert, literal_column, or_, select, update
 
 from foundation.clock import iso
-from ledger.rows import deliveries, tenants, tries
 from ledger.session import Tx
+from ledger.states import ended
+from ledger.webhook_rows import deliveries, endpoints, tries
+
+ENDS = tuple(f"job.{state}" for state in ended("jobs"))
+SWITCHED_OFF, TEST = "webhook.switched_off", "webhook.test"
+EVENTS = ("job.accepted", "job.started", *ENDS, "job.retried", SWITCHED_OFF)  # what an endpoint can want
+UNLESS_SAID = (*ENDS, SWITCHED_OFF)  # what it gets if it does not say
+_OPEN = deliveries.c.state.in_([literal_column("'owed'"), literal_column("'waiting'")])  # written out: the partial indexes answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +30,19 @@ class Delivery:
 
     id: str
     tenant_id: str
+    endpoint_id: str | None
+    job_id: str | None
+    event: str
     url: str
     payload: dict[str, Any]
     attempt: int
-    secret: str
+    tries: int  # attempts of this round: a redelivery begins the schedule anew
     waits_for: str | None = None  # the receiver that failed the try before
+
+    @property
+    def owner(self) -> str:
+        """Whose secrets sign it."""
+        return self.endpoint_id or self.tenant_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,39 +57,115 @@ class Try:
     detail: str
 
 
-def owe(tx: Tx, tenant_id: str, job_id: str, url: str, event: str, data: dict[str, Any]) -> str:
-    """Owe one webhook; it is rung as soon as the transaction has committed."""
-    delivery_id = tx.clock.new_id("msg")
-    payload = {"type": event, "timestamp": iso(tx.now), "data": data}
+# -- owing -------------------------------------------------------------------------------------------------------------
+
+
+def tell(
+    tx: Tx,
+    tenant_id: str,
+    event: str,
+    data: Callable[[], dict[str, Any]],
+    job_id: str | None = None,
+    callback_url: str | None = None,
+    but: str = "",
+) -> tuple[str, ...]:
+    """Owe an event to every endpoint that wants it (`but` one), and the end of a job to its callback; answers what to
+    ring after the commit.
+
+    Who calls it for a job holds the job's lock, which gives the messages their order. `data` is asked only if anybody wants it."""
+    rows = tx.execute(select(endpoints).where(endpoints.c.tenant_id == tenant_id).order_by(endpoints.c.id)).all()
+    wanting: list[tuple[str, Row[Any] | None]] = [(row.url, row) for row in rows if event in row.events and row.id != but]
+    if callback_url and event in ENDS:
+        wanting.insert(0, (callback_url, None))
+    if not wanting:
+        return ()
+    told = data()
+    owed = [_owe(tx, tenant_id, job_id, url, event, told, endpoint) for url, endpoint in wanting]
+    return tuple(name for name, rung in owed if rung)
+
+
+def owe(tx: Tx, tenant_id: str, job_id: str | None, url: str, event: str, data: dict[str, Any], endpoint: Row[Any] | None = None) -> str:
+    """Owe one webhook. If it is the next of its receiver, it is rung as soon as the transaction has committed."""
+    return _owe(tx, tenant_id, job_id, url, event, data, endpoint)[0]
+
+
+def _owe(
+    tx: Tx, tenant_id: str, job_id: str | None, url: str, event: str, data: dict[str, Any], endpoint: Row[Any] | None
+) -> tuple[str, bool]:
+    name, seq, behind = tx.clock.new_id("msg"), 1, 0
+    payload: dict[str, Any] = {"type": event, "timestamp": iso(tx.now), "data": data}
+    endpoint_id = None if endpoint is None else endpoint.id
+    if job_id is not None:
+        line = select(func.coalesce(func.max(deliveries.c.seq), 0) + 1, func.count().filter(deliveries.c.state.not_in(ended("deliveries"))))
+        seq, behind = tx.execute(line.where(*_of(job_id, endpoint_id))).one()
+        payload = {"type": event, "timestamp": iso(tx.now), "seq": seq, "data": data}
+    state = "enabled" if endpoint is None or event == TEST else endpoint.state
+    rung = state == "enabled" and not behind
     tx.execute(
         insert(deliveries).values(
-            id=delivery_id,
+            id=name,
             tenant_id=tenant_id,
             job_id=job_id,
+            endpoint_id=endpoint_id,
+            seq=seq,
             event=event,
             url=url,
             payload=payload,
-            state="owed",
+            state="dead" if state == "off" else "owed",
             run_after=tx.now,
-            rung_at=tx.now,
+            rung_at=tx.now if rung else None,
             created_at=tx.now,
+            finished_at=tx.now if state == "off" else None,
         )
     )
-    return delivery_id
+    return name, rung
+
+
+def _of(job_id: str, endpoint_id: str | None) -> tuple[ColumnElement[bool], ...]:
+    """The messages of a job to one receiver."""
+    return deliveries.c.job_id == job_id, deliveries.c.endpoint_id.is_not_distinct_from(endpoint_id)
+
+
+def _may_go() -> tuple[ColumnElement[bool], ...]:
+    """Whether a delivery may be sent: nothing before it is open, and nobody has paused its endpoint. A test goes to any endpoint."""
+    earlier = deliveries.alias()
+    before = (
+        exists()
+        .where(
+            earlier.c.job_id == deliveries.c.job_id,
+            earlier.c.endpoint_id.is_not_distinct_from(deliveries.c.endpoint_id),
+            earlier.c.seq < deliveries.c.seq,
+            earlier.c.state.not_in(ended("deliveries")),
+        )
+        .correlate(deliveries)
+    )
+    on = exists().where(endpoints.c.id == deliveries.c.endpoint_id, endpoints.c.state == "enabled").correlate(deliveries)
+    return ~before, or_(deliveries.c.endpoint_id.is_(None), deliveries.c.event == TEST, on)
+
+
+# -- sending -----------------------------------------------------------------------------------------------------------
 
 
 def claim(tx: Tx, delivery_id: str, lease_seconds: float) -> Delivery | None:
-    """Take a delivery that is due, or None when somebody else has it or it has ended."""
+    """Take a delivery that is due, or None: somebody else has it, it has ended, it is not its turn, or its endpoint is paused."""
+    there = select(endpoints.c.url).where(endpoints.c.id == deliveries.c.endpoint_id).correlate(deliveries).scalar_subquery()
     row = tx.execute(
         update(deliveries)
-        .where(deliveries.c.id == delivery_id, deliveries.c.state.in_(("owed", "waiting")), deliveries.c.run_after <= tx.now)
-        .values(state="sending", attempt=deliveries.c.attempt + 1, lease_until=tx.now + lease_seconds)
-        .returning(deliveries.c.tenant_id, deliveries.c.url, deliveries.c.payload, deliveries.c.attempt, deliveries.c.waits_for)
+        .where(deliveries.c.id == delivery_id, _OPEN, deliveries.c.run_after <= tx.now, *_may_go())
+        .values(
+            state="sending",
+            attempt=deliveries.c.attempt + 1,
+            lease_until=tx.now + lease_seconds,
+            url=func.coalesce(there, deliveries.c.url),  # an endpoint may have moved meanwhile
+        )
+        .returning(*deliveries.c)
     ).one_or_none()
     if row is None:
         return None
-    secret = tx.connection.scalar(select(tenants.c.webhook_secret).where(tenants.c.id == row.tenant_id))
-    return Delivery(delivery_id, row.tenant_id, row.url, row.payload, row.attempt, str(secret), row.waits_for)
+    return Delivery(
+        row.id, row.tenant_id, row.endpoint_id, row.job_id, row.event, row.url, row.payload, row.attempt, row.attempt - row.spent,
+        row.waits_for,
+    )  # fmt: skip
 
 
 def settle(tx: Tx, delivery: Delivery, outcome: Try, next_try_at: float | None) -> bool:
@@ -104,34 +199,67 @@ def settle(tx: Tx, delivery: Delivery, outcome: Try, next_try_at: float | None) 
     return True
 
 
-def rescue(tx: Tx) -> int:
-    """Deliveries whose courier died become due again: the receiver may see one twice, never not at all."""
-    return int(
-        tx.execute(
-            update(deliveries)
-            .where(deliveries.c.state == "sending", deliveries.c.lease_until < tx.now)
-            .values(state="waiting", run_after=tx.now, rung_at=None, lease_until=None)
-        ).rowcount
-    )
+def follow(tx: Tx, delivery: Delivery) -> list[str]:
+    """The message that comes next of the same job to the same receiver, if it is due: marked as rung, to be rung after the commit."""
+    if delivery.job_id is None:
+        return []
+    line = select(deliveries.c.id).where(*_of(delivery.job_id, delivery.endpoint_id), _OPEN).order_by(deliveries.c.seq).limit(1)
+    return mark(tx, list(tx.execute(line).scalars()))
+
+
+def mark(tx: Tx, delivery_ids: Sequence[str]) -> list[str]:
+    """Mark those of these that may go now, and are not rung, as rung; the caller publishes after the commit."""
+    here = (deliveries.c.id.in_(delivery_ids), _OPEN, deliveries.c.run_after <= tx.now, deliveries.c.rung_at.is_(None))
+    return list(tx.execute(update(deliveries).where(*here, *_may_go()).values(rung_at=tx.now).returning(deliveries.c.id)).scalars())
+
+
+# -- upkeep ------------------------------------------------------------------------------------------------------------
+
+
+def rescue(tx: Tx, *of: ColumnElement[bool]) -> int:
+    """Deliveries whose courier died become due again: the receiver may see one twice, never not at all. The try is logged as lost."""
+    late = of or (deliveries.c.lease_until < tx.now,)
+    lost = tx.execute(
+        update(deliveries)
+        .where(deliveries.c.state == "sending", *late)
+        .values(state="waiting", run_after=tx.now, rung_at=None, lease_until=None)
+        .returning(deliveries.c.id, deliveries.c.attempt)
+    ).all()
+    if lost:
+        log = {"at": tx.now, "seconds": 0.0, "accepted": False, "error_code": "ATTEMPT_LOST"}
+        log["detail"] = "its process ended before it could tell; the receiver may have it"
+        tx.execute(insert(tries), [{"delivery_id": row.id, "attempt": row.attempt, **log} for row in lost])
+    return len(lost)
+
+
+def bury(tx: Tx, endpoint_id: str | None = None) -> int:
+    """What is owed to endpoints that are switched off (to this one, or to any) dies, and can be redelivered."""
+    off = select(endpoints.c.id).where(endpoints.c.state == "off", *([endpoints.c.id == endpoint_id] if endpoint_id else []))
+    here = (deliveries.c.endpoint_id.in_(off), _OPEN, deliveries.c.event != TEST)
+    return int(tx.execute(update(deliveries).where(*here).values(state="dead", rung_at=None, finished_at=tx.now)).rowcount)
 
 
 def ring(tx: Tx, window: int) -> list[str]:
-    """Mark due deliveries that have not been rung as rung, oldest first; the caller publishes after the commit."""
+    """Mark due deliveries that have not been rung as rung, oldest first, so that at most `window` are rung and unclaimed; the caller
+    publishes after the commit."""
+    room = window - tx.number(select(func.count()).select_from(deliveries).where(_OPEN, deliveries.c.rung_at.is_not(None), *_may_go()))
+    if room <= 0:
+        return []
     due = (
         select(deliveries.c.id)
-        .where(deliveries.c.state.in_(("owed", "waiting")), deliveries.c.run_after <= tx.now, deliveries.c.rung_at.is_(None))
+        .where(_OPEN, deliveries.c.run_after <= tx.now, deliveries.c.rung_at.is_(None), *_may_go())
         .order_by(deliveries.c.run_after)
-        .limit(window)
-        .with_for_update(skip_locked=True)
+        .limit(room)
+        .with_for_update(skip_locked=True, of=deliveries)
     )
     return list(tx.execute(update(deliveries).where(deliveries.c.id.in_(due)).values(rung_at=tx.now).returning(deliveries.c.id)).scalars())
 
 
 def rung(tx: Tx, before: float) -> list[tuple[str, float]]:
-    """Deliveries rung before a time and still not claimed, with that time."""
+    """Deliveries rung before a time that may go and are still not claimed, with that time."""
     rows = tx.execute(
         select(deliveries.c.id, deliveries.c.rung_at).where(
-            deliveries.c.state.in_(("owed", "waiting")), deliveries.c.rung_at.is_not(None), deliveries.c.rung_at <= before
+            _OPEN, deliveries.c.rung_at.is_not(None), deliveries.c.rung_at <= before, *_may_go()
         )
     )
     return [(row.id, row.rung_at) for row in rows]
@@ -142,42 +270,8 @@ def rering(tx: Tx, delivery_ids: Sequence[str]) -> list[str]:
     return list(
         tx.execute(
             update(deliveries)
-            .where(deliveries.c.id.in_(delivery_ids), deliveries.c.state.in_(("owed", "waiting")), deliveries.c.rung_at.is_not(None))
+            .where(deliveries.c.id.in_(delivery_ids), _OPEN, deliveries.c.rung_at.is_not(None))
             .values(rung_at=tx.now)
             .returning(deliveries.c.id)
         ).scalars()
     )
-
-
-def of_job(tx: Tx, tenant_id: str, job_id: str) -> list[dict[str, Any]]:
-    """The deliveries of a job with their tries, oldest first, for the API."""
-    rows = tx.execute(
-        select(deliveries).where(and_(deliveries.c.tenant_id == tenant_id, deliveries.c.job_id == job_id)).order_by(deliveries.c.id)
-    ).all()
-    log = tx.execute(select(tries).where(tries.c.delivery_id.in_([row.id for row in rows])).order_by(tries.c.attempt)).all()
-    return [
-        {
-            "id": row.id,
-            "event": row.event,
-            "url": row.url,
-            "state": row.state,
-            "attempts": row.attempt,
-            "created_at": iso(row.created_at),
-            "next_try_at": iso(row.run_after) if row.state in ("owed", "waiting") else None,
-            "finished_at": iso(row.finished_at),
-            "tries": [
-                {
-                    "attempt": one.attempt,
-                    "at": iso(one.at),
-                    "seconds": round(one.seconds, 3),
-                    "accepted": one.accepted,
-                    "status": one.status,
-                    "error_code": one.error_code,
-                    "detail": one.detail,
-                }
-                for one in log
-                if one.delivery_id == row.id
-            ],
-        }
-        for row in rows
-    ]

@@ -1,4 +1,4 @@
-"""What is let go with time: ended jobs, their chunks and results, runs of schedules, files that no part names.
+"""What is let go with time: ended jobs, their chunks and results, runs of schedules, messages, files that no part names.
 
 Every verb takes a bite, a transaction of some milliseconds, so that no claim waits for it: on SQLite the writer's place is
 free between two bites, on PostgreSQL rows that somebody else holds are skipped. A verb answers None when nothing is left.
@@ -19,6 +19,7 @@ from ledger.rows import chunks, files, idempotency, items, jobs, parts, quaranti
 from ledger.session import Ledger, Tx
 from ledger.states import ended
 from ledger.vector_rows import superseded
+from ledger.webhook_rows import deliveries
 
 _ROWS = 500  # of a bite
 _SUPERSEDED = 300  # of a bite: an IN list of three values each
@@ -90,6 +91,12 @@ def empty_results(tx: Tx, ended_before: float) -> int | None:
     if len(indexes) < _ROWS:
         tx.execute(update(jobs).where(jobs.c.id == job_id, *old).values(results_pruned_at=tx.now))
     return _count(tx, update(items).where(items.c.job_id == job_id, items.c.index.in_(indexes)).values(result=None))
+
+
+def drop_deliveries(tx: Tx, before: float) -> int | None:
+    """Messages that tell of no job, with their tries; those of a job go with it."""
+    chosen = select(deliveries.c.id).where(deliveries.c.job_id.is_(None), deliveries.c.created_at < before).limit(_ROWS)
+    return _count(tx, delete(deliveries).where(deliveries.c.id.in_(_free(chosen)))) or None
 
 
 def drop_slots(tx: Tx, before: float) -> int | None:

@@ -40,7 +40,6 @@ tenants = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("name", String, nullable=False, unique=True),
-    Column("webhook_secret", String, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("disabled_at", Double),  # its keys open nothing, and no job of it is accepted
     Column("quota_bytes", Count),  # null: as CADMILL_QUOTA_* says; 0: none
@@ -278,47 +277,6 @@ audit_heads = Table(
     Column("floor", Count, nullable=False),  # lines up to this one were let go, ...
     Column("floor_hash", String(64), nullable=False),  # ... of which this was the last
     Column("floor_at", Double),  # what was told before this time may be missing
-)
-
-deliveries = Table(
-    "deliveries",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
-    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
-    Column("event", String, nullable=False),
-    Column("url", String, nullable=False),
-    Column("payload", Json, nullable=False),
-    Column("state", String, nullable=False),
-    Column("attempt", Integer, nullable=False, server_default="0"),
-    Column("lease_until", Double),
-    Column("run_after", Double, nullable=False),
-    Column("waits_for", String),  # the receiver that failed its last try
-    Column("rung_at", Double),
-    Column("created_at", Double, nullable=False),
-    Column("finished_at", Double),
-    Index("ix_deliveries_job_id", "job_id"),
-    Index(
-        "ix_deliveries_due",
-        "run_after",
-        sqlite_where=text("state IN ('owed', 'waiting')"),
-        postgresql_where=text("state IN ('owed', 'waiting')"),
-    ),
-    Index("ix_deliveries_lease", "lease_until", sqlite_where=text("state = 'sending'"), postgresql_where=text("state = 'sending'")),
-)
-
-tries = Table(
-    "tries",
-    metadata,
-    Column("delivery_id", ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("at", Double, nullable=False),
-    Column("seconds", Double, nullable=False),
-    Column("accepted", Boolean, nullable=False),
-    Column("status", Integer),
-    Column("error_code", String),
-    Column("detail", String, nullable=False),
-    PrimaryKeyConstraint("delivery_id", "attempt"),
 )
 
 commits = Table(

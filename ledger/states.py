@@ -1,4 +1,4 @@
-"""The legal moves of an item, a job, a chunk and a delivery: tables and nothing else.
+"""The legal moves of an item, a job, a chunk, a delivery and an endpoint of webhooks: tables and nothing else.
 
 The database refuses every move that is not here (`guards.py` makes its triggers from these tables).
 A state without moves is final.
@@ -40,19 +40,37 @@ ITEM: Final[Moves] = _moves(
     cancelled="",
 )
 
-DELIVERY: Final[Moves] = _moves(owed="sending", sending="delivered waiting dead", waiting="sending", delivered="", dead="")
+DELIVERY: Final[Moves] = _moves(
+    owed="sending dead",  # dead unsent: its endpoint was switched off
+    sending="delivered waiting dead",
+    waiting="sending dead",  # likewise
+    delivered="owed",  # only by an explicit redelivery
+    dead="owed",  # likewise
+)
 
-TABLES: Final[dict[str, Moves]] = {"jobs": JOB, "chunks": CHUNK, "items": ITEM, "deliveries": DELIVERY}
+ENDPOINT: Final[Moves] = _moves(
+    enabled="paused off",
+    paused="enabled off",  # off: what was in flight came back as "gone"
+    off="enabled",  # switched off by us; only its owner switches it on again
+)
+
+TABLES: Final[dict[str, Moves]] = {"jobs": JOB, "chunks": CHUNK, "items": ITEM, "deliveries": DELIVERY, "endpoints": ENDPOINT}
 BIRTH: Final[dict[str, frozenset[str]]] = {
     "jobs": frozenset({"queued"}),
     "chunks": frozenset({"queued", "waiting"}),
     "items": frozenset({"pending"}),
-    "deliveries": frozenset({"owed"}),
+    "deliveries": frozenset({"owed", "dead"}),  # dead: its endpoint is switched off
+    "endpoints": frozenset({"enabled", "paused"}),
+}
+
+_REOPENED: Final[dict[str, tuple[str, ...]]] = {
+    "jobs": ("succeeded", "partial", "failed", "cancelled"),
+    "deliveries": ("delivered", "dead"),
 }
 
 
 def ended(table: str) -> tuple[str, ...]:
-    """States in which nothing more happens by itself. A job may leave failed and partial, but only when asked."""
-    if table == "jobs":
-        return ("succeeded", "partial", "failed", "cancelled")
+    """States in which nothing more happens by itself. Jobs and deliveries may leave some of them, but only when asked."""
+    if table in _REOPENED:
+        return _REOPENED[table]
     return tuple(state for state, targets in TABLES[table].items() if not targets)

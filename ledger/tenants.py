@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +23,6 @@ class Tenant:
 
     id: str
     name: str
-    webhook_secret: str
     key_id: str = ""
     scopes: frozenset[str] = frozenset()
     key_made_at: float = 0.0
@@ -39,11 +36,11 @@ def by() -> str:
 
 def add(tx: Tx, name: str, quota: Mapping[str, int | None] | None = None) -> Tenant:
     """Raises TENANT_NAME_TAKEN."""
-    tenant = Tenant(tx.clock.new_id("ten"), name, "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
+    tenant = Tenant(tx.clock.new_id("ten"), name)
     own = {f"quota_{which}": most for which, most in (quota or {}).items()}
     try:
         with tx.connection.begin_nested():
-            tx.execute(insert(tenants).values(id=tenant.id, name=name, webhook_secret=tenant.webhook_secret, created_at=tx.now, **own))
+            tx.execute(insert(tenants).values(id=tenant.id, name=name, created_at=tx.now, **own))
     except IntegrityError as error:
         raise Failure("TENANT_NAME_TAKEN", {"name": name}) from error
     audit.record(tx, tenant.id, by(), "tenant.added", tenant.id, name=name)
@@ -52,7 +49,7 @@ def add(tx: Tx, name: str, quota: Mapping[str, int | None] | None = None) -> Ten
 
 def find(tx: Tx, name: str) -> Tenant | None:
     row = tx.execute(select(tenants).where(tenants.c.name == name)).one_or_none()
-    return None if row is None else Tenant(row.id, row.name, row.webhook_secret)
+    return None if row is None else Tenant(row.id, row.name)
 
 
 def get(tx: Tx, tenant_id: str) -> dict[str, Any]:

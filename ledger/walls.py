@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from foundation.errors import Failure
-from ledger import fleet_rows, vector_rows  # noqa: F401 - more tables
+from ledger import fleet_rows, vector_rows, webhook_rows  # noqa: F401 - more tables
 from ledger.rows import metadata
 
 ROLE = "cadmill_tenant"

@@ -100,7 +100,7 @@ def accept(
         asked = _ASKS[task.asks](tx, tenant_id, asked_for, settings)
         if not 0 < len(asked.items) <= settings.upload.max_items:
             raise Failure("REQUEST_INVALID", {"items": len(asked.items), "allowed": [1, settings.upload.max_items]})
-        jobs.add(
+        told = jobs.add(
             tx,
             jobs.NewJob(
                 id=job_id,
@@ -121,7 +121,7 @@ def accept(
         )
         ready = jobs.ring(tx, task.queue, request.priority.step, settings.queue.ring_window)
         answer = job_views.get(tx, tenant_id, job_id)
-    doorbell.ring(ring.of_chunks(ready, task.queue, request.priority.step))
+    doorbell.ring([*ring.of_chunks(ready, task.queue, request.priority.step), *ring.of_deliveries(told)])
     emit(JobAccepted(job_id, task.name, len(asked.items)))
     return answer
 
@@ -182,10 +182,10 @@ def retry(ledger: Ledger, doorbell: Doorbell, settings: Settings, tenant_id: str
     with ledger.write() as tx:
         job = job_views.get(tx, tenant_id, job_id)
         task, step = catalogue()[job["kind"]], Priority(job["priority"]).step
-        changes.retry(tx, tenant_id, job_id, chunk_size(task, settings), code)
+        told = changes.retry(tx, tenant_id, job_id, chunk_size(task, settings), code)
         ready = jobs.ring(tx, task.queue, step, settings.queue.ring_window)
         answer = job_views.get(tx, tenant_id, job_id)
-    doorbell.ring(ring.of_chunks(ready, task.queue, step))
+    doorbell.ring([*ring.of_chunks(ready, task.queue, step), *ring.of_deliveries(told)])
     return answer
 
 

@@ -9,7 +9,7 @@ from redis import Redis, RedisError
 
 from foundation.settings import Settings
 from foundation.telemetry import Pruned, Repaired, RingFailed, emit
-from ledger import budgets, commits, epochs, fleet, jobs, leases, line, outbox, quarantine, queues, repair, retention
+from ledger import budgets, commits, epochs, fleet, jobs, leases, line, outbox, quarantine, queues, repair, retention, signing
 from ledger.files import FileStore
 from ledger.session import Ledger, Tx
 from ledger.states import ended
@@ -36,6 +36,7 @@ def mend(ledger: Ledger, doorbell: Doorbell, client: Redis, settings: Settings) 
         expired = ring.of_deliveries(repair.expire(tx))
     with ledger.write() as tx:
         due, deliveries_rescued = repair.due(tx), outbox.rescue(tx)
+        outbox.bury(tx)
     with ledger.write() as tx:
         line.age(tx, patience.age_seconds, [priority.step for priority in Priority])
     again = _ring_lost(ledger, client, settings)
@@ -55,7 +56,7 @@ def _ring_ready(ledger: Ledger, settings: Settings) -> list[Ring]:
     with ledger.write() as tx:
         for queue, step in ready:
             rings += ring.of_chunks(jobs.ring(tx, queue, step, settings.queue.ring_window), queue, step)
-        rings += ring.of_deliveries(outbox.ring(tx, settings.queue.ring_window))
+        rings += ring.of_deliveries(outbox.ring(tx, settings.webhook.ring_window))
     return rings
 
 
@@ -100,6 +101,7 @@ def prune(ledger: Ledger, files: FileStore, settings: Settings) -> Pruned:
         chunks=_bites(ledger, lambda tx: retention.drop_chunks(tx, before(keep.chunk_days))),
         items=_bites(ledger, retention.drop_items),
         jobs=_bites(ledger, retention.drop_jobs),
+        deliveries=_bites(ledger, lambda tx: retention.drop_deliveries(tx, before(keep.job_days))),
         results=0 if result_days is None else _bites(ledger, lambda tx: retention.empty_results(tx, before(result_days))),
         slots=_bites(ledger, lambda tx: retention.drop_slots(tx, before(keep.job_days))),
         files=retention.sweep_files(ledger, files, before(keep.file_days), folder=int(now / 3600) % 256),
@@ -112,6 +114,7 @@ def prune(ledger: Ledger, files: FileStore, settings: Settings) -> Pruned:
         quarantine.forget(tx, now - settings.queue.quarantine_hours * 3600.0)
         budgets.forget(tx, now - _DAY)
         commits.forget(tx.connection, now - _DAY)
+        signing.forget(tx)
     emit(gone)
     return gone
 

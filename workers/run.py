@@ -81,7 +81,7 @@ def _claim(chunk_id: str, worker: Worker) -> tuple[Claimed | None, list[Ring]]:
                     tx, chosen, chunk_id, worker.settings.process.name, queue.lease_seconds, queue.ring_window, ENGINE_BUILD
                 )
             if claimed is not None:
-                return claimed, [Ring(name, one, name, step) for one, name, step in ready]
+                return claimed, [*(Ring(name, one, name, step) for one, name, step in ready), *ring.of_deliveries(claimed.deliveries)]
     return None, []
 
 

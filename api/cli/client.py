@@ -252,6 +252,7 @@ class Client:
         return {line.removeprefix(name).partition('"')[0]: float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name)}
 
     def webhook_secret(self) -> str:
+        """Of callbacks."""
         return str(self._ask_patiently("GET", "/api/v1/webhooks/secret")["secret"])
 
     # what has no word of its own here
@@ -264,6 +265,31 @@ class Client:
     def pages(self, path: str, name: str, admin_token: str = "") -> Iterator[Json]:
         """Every entry of a list."""
         return self._pages(path, name, {}, None, {"X-Admin-Token": admin_token} if admin_token else {})
+
+    # webhooks
+
+    def webhooks(self) -> list[Json]:
+        return list(self._pages("/api/v1/webhooks", "webhooks", {}, None))
+
+    def webhook(self, method: str, webhook: str = "", verb: str = "", body: Json | None = None) -> Json:
+        """What is asked of one endpoint: its routes differ in the verb alone. Reading is patient, anything else is asked once."""
+        path = "/".join(["/api/v1/webhooks", *(step_of(part) for part in (webhook, verb) if part)])
+        if method == "DELETE":
+            self._send(method, path)
+            return {}
+        ask = self._ask_patiently if method == "GET" else self._ask
+        return ask(method, path, **({} if body is None else {"json": body}))
+
+    def deliveries(self, webhook: str, state: str | None, limit: int) -> list[Json]:
+        wanted = {"state": state} if state else {}
+        return list(self._pages(f"/api/v1/webhooks/{step_of(webhook)}/deliveries", "deliveries", wanted, limit))
+
+    def delivery(self, delivery: str) -> Json:
+        return self._ask_patiently("GET", f"/api/v1/deliveries/{step_of(delivery)}")
+
+    def redeliver(self, delivery: str) -> Json:
+        """Asking twice is asking once."""
+        return self._ask_patiently("POST", f"/api/v1/deliveries/{step_of(delivery)}/redeliver")
 
     # how
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import changes, duplicates, keys, migrations, operating, schedules, tenants
+from api.cli import changes, duplicates, keys, migrations, operating, schedules, tenants, webhooks
 from api.cli.audit_commands import audit_app
 from api.cli.chaos_commands import chaos_app
 from api.cli.options import DirOption, KeyOption, UrlOption, client_at, labels_of
@@ -281,6 +281,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
 app.command()(tenants.usage)
 app.add_typer(audit_app)
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(chaos_app)
 
 

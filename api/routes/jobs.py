@@ -14,7 +14,7 @@ from api.auth import TheTenant
 from api.house import House, TheHouse
 from api.paging import Cursor, Limit
 from api.tables import line
-from ledger import changes, job_views, outbox, waiting
+from ledger import changes, delivery_views, job_views, waiting
 from tasks import ring, submit
 from tasks.rollback import rollback
 from tasks.submit import JobRequest
@@ -156,7 +156,7 @@ def list_deliveries(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str
     """Webhooks owed for a job, with every try."""
     with house.ledger.read() as tx:
         job_views.get(tx, tenant.id, job_id)
-        return {"deliveries": outbox.of_job(tx, tenant.id, job_id)}
+        return {"deliveries": delivery_views.of_job(tx, tenant.id, job_id)}
 
 
 @router.post("/{job_id}/cancel")

@@ -1,15 +1,131 @@
-"""Webhooks: the secret that proves they come from here."""
+"""Webhooks: endpoints, the secrets that prove a message comes from here, and the log of what was sent."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Any
 
-from api.auth import TheTenant
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from api import paging
+from api.auth import TheKeeper, TheTenant
+from api.house import TheHouse
+from api.paging import Cursor, Limit
+from ledger import delivery_views, endpoints
+from tasks import webhooks
+from tasks.webhooks import EnableRequest, EndpointChange, EndpointRequest, RedeliverRequest, RotateRequest, State
 
 router = APIRouter(prefix="/api/v1/webhooks", tags=["webhooks"])
+deliveries = APIRouter(prefix="/api/v1/deliveries", tags=["webhooks"])
 
 
 @router.get("/secret")
-def get_secret(tenant: TheTenant) -> dict[str, str]:
-    """The secret with which your webhooks are signed (Standard Webhooks, symmetric)."""
-    return {"secret": tenant.webhook_secret}
+def get_secret(house: TheHouse, tenant: TheKeeper) -> dict[str, str]:
+    """The secret with which the callbacks of your jobs are signed (Standard Webhooks, symmetric). An endpoint has one of its own."""
+    return {"secret": webhooks.reveal(house.ledger, house.sealing, tenant.id, None)}
+
+
+@router.post("/secret/rotate")
+def rotate_secret(house: TheHouse, tenant: TheKeeper, request: RotateRequest | None = None) -> dict[str, Any]:
+    """A new secret for callbacks; the old one signs beside it for a while."""
+    return webhooks.rotate(house.ledger, house.sealing, house.settings, tenant.id, None, request or RotateRequest())
+
+
+@router.post("", status_code=201)
+def add_endpoint(request: EndpointRequest, house: TheHouse, tenant: TheKeeper) -> JSONResponse:
+    """Have an address told of events. The answer shows the secret that signs what it is sent."""
+    added = webhooks.add(house.ledger, house.sealing, house.settings, tenant.id, request)
+    return JSONResponse(added, 201, {"Location": f"{router.prefix}/{added['id']}"})
+
+
+@router.get("")
+def list_endpoints(house: TheHouse, tenant: TheTenant, limit: Limit = 100, cursor: Cursor = None) -> dict[str, Any]:
+    """Your endpoints, newest first."""
+    with house.ledger.read() as tx:
+        found = endpoints.page(tx, tenant.id, limit + 1, paging.decode(cursor))
+    return paging.page("webhooks", found, limit)
+
+
+@router.get("/{webhook_id}")
+def get_endpoint(webhook_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """An endpoint: whether it is enabled, why it was switched off, since when it fails, and how old its secrets are."""
+    return webhooks.detail(house.ledger, tenant.id, webhook_id)
+
+
+@router.patch("/{webhook_id}")
+def change_endpoint(webhook_id: str, request: EndpointChange, house: TheHouse, tenant: TheKeeper) -> dict[str, Any]:
+    """Change what is named and nothing else. What waits to be sent goes to the new address."""
+    webhooks.change(house.ledger, house.settings, tenant.id, webhook_id, request)
+    return webhooks.detail(house.ledger, tenant.id, webhook_id)
+
+
+@router.delete("/{webhook_id}", status_code=204)
+def remove_endpoint(webhook_id: str, house: TheHouse, tenant: TheKeeper) -> None:
+    """Forget an endpoint, its secrets and its log. What is still owed to it is not sent."""
+    with house.ledger.write() as tx:
+        endpoints.remove(tx, tenant.id, webhook_id)
+
+
+@router.post("/{webhook_id}/pause")
+def pause_endpoint(webhook_id: str, house: TheHouse, tenant: TheKeeper) -> dict[str, Any]:
+    """Send nothing more until it is enabled. What happens meanwhile is kept and sent then, in order."""
+    with house.ledger.write() as tx:
+        endpoints.pause(tx, tenant.id, webhook_id)
+    return webhooks.detail(house.ledger, tenant.id, webhook_id)
+
+
+@router.post("/{webhook_id}/enable")
+def enable_endpoint(webhook_id: str, house: TheHouse, tenant: TheKeeper, request: EnableRequest | None = None) -> dict[str, Any]:
+    """Let an endpoint go on that is paused or was switched off; with `redeliver` also send what died since it began to fail."""
+    with house.ledger.write() as tx:
+        redelivered = endpoints.enable(tx, tenant.id, webhook_id, request is not None and request.redeliver)
+    return webhooks.detail(house.ledger, tenant.id, webhook_id) | {"redelivered": redelivered}
+
+
+@router.get("/{webhook_id}/secret")
+def get_endpoint_secret(webhook_id: str, house: TheHouse, tenant: TheKeeper) -> dict[str, str]:
+    """The secret that signs what this endpoint is sent. The audit trail tells who asked."""
+    return {"secret": webhooks.reveal(house.ledger, house.sealing, tenant.id, webhook_id)}
+
+
+@router.post("/{webhook_id}/rotate")
+def rotate_endpoint_secret(webhook_id: str, house: TheHouse, tenant: TheKeeper, request: RotateRequest | None = None) -> dict[str, Any]:
+    """A new secret. The old one signs beside it for 24 hours, or for as long as you say, so that nothing is refused meanwhile."""
+    return webhooks.rotate(house.ledger, house.sealing, house.settings, tenant.id, webhook_id, request or RotateRequest())
+
+
+@router.post("/{webhook_id}/test", status_code=202)
+def test_endpoint(webhook_id: str, house: TheHouse, tenant: TheTenant) -> JSONResponse:
+    """Send a signed test event now, whatever the endpoint wants and whether it is enabled or not. It is tried once."""
+    told = webhooks.send_test(house.ledger, house.doorbell, tenant.id, webhook_id)
+    return JSONResponse(told, 202, {"Location": f"{deliveries.prefix}/{told['id']}"})
+
+
+@router.get("/{webhook_id}/deliveries")
+def list_endpoint_deliveries(
+    webhook_id: str, house: TheHouse, tenant: TheTenant, limit: Limit = 100, cursor: Cursor = None, state: State | None = None
+) -> dict[str, Any]:
+    """What was owed to an endpoint, newest first."""
+    with house.ledger.read() as tx:
+        endpoints.get(tx, tenant.id, webhook_id)
+        found = delivery_views.page(tx, tenant.id, webhook_id, limit + 1, paging.decode(cursor), state)
+    return paging.page("deliveries", found, limit)
+
+
+@router.post("/{webhook_id}/redeliver", status_code=202)
+def redeliver_range(webhook_id: str, request: RedeliverRequest, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """Send again what an endpoint was owed in a span of time, 1000 messages at most; `more` says whether to ask again."""
+    return webhooks.redeliver_range(house.ledger, house.doorbell, tenant.id, webhook_id, request)
+
+
+@deliveries.get("/{delivery_id}")
+def get_delivery(delivery_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """A message with every try and what came of it."""
+    with house.ledger.read() as tx:
+        return delivery_views.get(tx, tenant.id, delivery_id)
+
+
+@deliveries.post("/{delivery_id}/redeliver", status_code=202)
+def redeliver(delivery_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+    """Send a message again, under its id: an ended one begins its schedule anew, a waiting one is tried now. Asking twice is harmless."""
+    return webhooks.redeliver(house.ledger, house.doorbell, tenant.id, delivery_id)

@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import Select, String, and_, case, cast, exists, func, literal, not_, or_, select
 
 from ledger.inspection.findings import Finding, Patience
-from ledger.rows import audit, audit_heads, chunks, deliveries, items, jobs
+from ledger.rows import audit, audit_heads, chunks, items, jobs
 from ledger.session import Tx
 from ledger.states import ITEM, ended
+from ledger.webhook_rows import deliveries
 
 LIVE_CHUNK = ("queued", "waiting", "running")
 _ENDS = tuple(f"job.{state}" for state in ended("jobs"))
@@ -104,6 +105,7 @@ def held_for_nothing(tx: Tx, ids: Sequence[str], _patience: Patience) -> Iterato
 def webhooks_not_owed(tx: Tx, ids: Sequence[str], _patience: Patience) -> Iterator[Finding]:
     owed = exists().where(
         deliveries.c.job_id == jobs.c.id,
+        deliveries.c.endpoint_id.is_(None),
         deliveries.c.event == literal("job.").concat(jobs.c.state),
         deliveries.c.created_at >= func.coalesce(jobs.c.finished_at, 0.0),
     )
@@ -117,16 +119,16 @@ def webhooks_not_owed(tx: Tx, ids: Sequence[str], _patience: Patience) -> Iterat
 
 
 def webhooks_of_no_end(tx: Tx, ids: Sequence[str], _patience: Patience) -> Iterator[Finding]:
-    """More webhooks than the job has had ends."""
-    told = func.count()
+    """More webhooks to one receiver than the job has had ends."""
+    told, to = func.count(), func.coalesce(deliveries.c.endpoint_id, "callback")
     yield from _found(
         tx,
         "webhook_of_no_end",
-        select(jobs.c.id.label("subject"), jobs.c.id.label("job_id"), told.label("told"), _ends_due.label("ends"))
+        select(jobs.c.id.label("subject"), jobs.c.id.label("job_id"), told.label("told"), _ends_due.label("ends"), to.label("receiver"))
         .join(deliveries, deliveries.c.job_id == jobs.c.id)
         .where(jobs.c.id.in_(ids), deliveries.c.event.in_(_ENDS))
         .where(deliveries.c.state != "dead")
-        .group_by(jobs.c.id)
+        .group_by(jobs.c.id, deliveries.c.endpoint_id)
         .having(told > _ends_due),
     )
 

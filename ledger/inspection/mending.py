@@ -14,10 +14,11 @@ from ledger import audit, jobs, outbox, places, repair
 from ledger.inspection.findings import Finding, Patience
 from ledger.inspection.jobs import LIVE_CHUNK
 from ledger.job_views import view
-from ledger.rows import chunks, deliveries, idempotency, items, parts, tries, vectors
+from ledger.rows import chunks, idempotency, items, parts, vectors
 from ledger.rows import jobs as job_rows
 from ledger.session import Tx
 from ledger.vector_rows import superseded
+from ledger.webhook_rows import deliveries
 
 
 def count_anew(tx: Tx, job: Row[Any], _finding: Finding, _patience: Patience) -> bool:
@@ -112,24 +113,16 @@ def owe_webhook(tx: Tx, job: Row[Any], _finding: Finding, _patience: Patience) -
 def withdraw_webhook(tx: Tx, job: Row[Any], finding: Finding, _patience: Patience) -> bool:
     """End as many as are too many, the newest first. What was sent already cannot be taken back."""
     spare = finding.detail["told"] - finding.detail["ends"]
-    unsent = select(deliveries.c.id).where(deliveries.c.job_id == job.id, deliveries.c.state.in_(("owed", "waiting")))
+    to = None if finding.detail["receiver"] == "callback" else finding.detail["receiver"]
+    here = (deliveries.c.job_id == job.id, deliveries.c.endpoint_id.is_not_distinct_from(to), deliveries.c.event.in_(outbox.ENDS))
+    unsent = select(deliveries.c.id).where(*here, deliveries.c.state.in_(("owed", "waiting")))
     withdrawn = list(tx.execute(unsent.order_by(deliveries.c.created_at.desc(), deliveries.c.id.desc()).limit(spare)).scalars())
-    for delivery_id in withdrawn:
-        here = deliveries.c.id == delivery_id
-        tx.execute(update(deliveries).where(here).values(state="sending", attempt=deliveries.c.attempt + 1))
-        attempt = tx.number(select(deliveries.c.attempt).where(here))
-        tx.execute(update(deliveries).where(here).values(state="dead", rung_at=None, lease_until=None, finished_at=tx.now))
-        tx.execute(
-            insert(tries).values(
-                delivery_id=delivery_id, attempt=attempt, at=tx.now, seconds=0.0, accepted=False, detail="withdrawn: it told of no end"
-            )
-        )
+    tx.execute(update(deliveries).where(deliveries.c.id.in_(withdrawn)).values(state="dead", rung_at=None, finished_at=tx.now))
     return bool(len(withdrawn) == spare)
 
 
 def send_again(tx: Tx, _job: Row[Any], finding: Finding, _patience: Patience) -> bool:
-    stuck = (deliveries.c.id == finding.subject, deliveries.c.state == "sending")
-    return _one(tx, update(deliveries).where(*stuck).values(state="waiting", run_after=tx.now, rung_at=None, lease_until=None))
+    return outbox.rescue(tx, deliveries.c.id == finding.subject) == 1
 
 
 def tell_end(tx: Tx, job: Row[Any], _finding: Finding, _patience: Patience) -> bool:

@@ -12,11 +12,12 @@ from ledger.inspection.findings import Finding, Patience
 from ledger.inspection.jobs import commits_in_the_trail, ends_in_the_trail
 from ledger.inspection.rules import JOB_QUESTIONS, RULES
 from ledger.parts import in_bites
-from ledger.rows import chunks, deliveries, idempotency, parts, vectors
+from ledger.rows import chunks, idempotency, parts, vectors
 from ledger.rows import jobs as job_rows
 from ledger.session import Ledger, Tx
 from ledger.trail import reading
 from ledger.trail.reading import Wanted
+from ledger.webhook_rows import deliveries
 
 _JOBS, _ITEMS, _ROWS = 500, 20_000, 5_000  # a bite ends with the first of the two
 

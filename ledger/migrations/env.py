@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from ledger import fleet_rows, vector_rows  # noqa: F401 - more tables
+from ledger import fleet_rows, vector_rows, webhook_rows  # noqa: F401 - more tables
 from ledger.rows import metadata
 
 connection = context.config.attributes["connection"]

@@ -54,8 +54,9 @@ def test_a_courier_killed_in_mid_delivery_delivers_again_under_the_same_id(new_s
 
     ended = wait_until(delivered)
     assert receiver.ids == [delivery["id"]] * 3
-    # The first try died with its courier before it could be recorded; its number is used up all the same.
-    assert [(one["attempt"], one["status"]) for one in ended["tries"]] == [(2, 500), (3, 204)]
+    # The first try died with its courier before it could be recorded; upkeep has logged it as lost.
+    assert [(one["attempt"], one["status"]) for one in ended["tries"]] == [(1, None), (2, 500), (3, 204)]
+    assert ended["tries"][0]["error_code"] == "ATTEMPT_LOST"
     assert stack.job(job)["state"] == "succeeded"
 
 

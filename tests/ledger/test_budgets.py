@@ -10,7 +10,8 @@ from foundation.resilience.retry import RetryPolicy
 from ledger import budgets, jobs, outbox, repair
 from ledger.budgets import COST, Budget
 from ledger.chunking import ChunkSize
-from ledger.rows import chunks, deliveries
+from ledger.rows import chunks
+from ledger.webhook_rows import deliveries
 from tests.ledger.conftest import Desk
 
 BUDGET = Budget(capacity=20, trickle=1)

@@ -10,7 +10,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from ledger import outbox
+from foundation.sealing import Sealing
+from ledger import endpoints, outbox
+from ledger.endpoints import NewEndpoint
 from ledger.migrate import migrate
 from ledger.rows import metadata
 from ledger.session import Ledger
@@ -43,7 +45,9 @@ def test_every_move_is_allowed_or_refused_as_the_table_says(desk: Desk) -> None:
     job_id = desk.add(1)
     with desk.ledger.write() as tx:
         delivery = outbox.owe(tx, desk.tenant.id, job_id, "https://example.com", "job.failed", {})
+        endpoint, _ = endpoints.add(tx, Sealing(bytes(32)), desk.tenant.id, NewEndpoint("https://example.com", outbox.EVENTS), 1)
     where = {"jobs": ("id", job_id), "chunks": ("id", f"{job_id}.0"), "items": ("job_id", job_id), "deliveries": ("id", delivery)}
+    where["endpoints"] = ("id", endpoint)
     refused = 0
     for table, old, new in MOVES:
         column, value = where[table]

@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from foundation.errors import Failure
-from ledger import changes, jobs, outbox
+from ledger import changes, delivery_views, jobs
 from ledger.chunking import ChunkSize
 from ledger.jobs import Outcome
-from ledger.rows import audit, chunks, deliveries, items
+from ledger.rows import audit, chunks, items
+from ledger.webhook_rows import deliveries
 from tests.ledger.conftest import Desk
 
 
@@ -208,4 +209,4 @@ def test_a_webhook_is_owed_only_if_the_end_of_the_job_committed(desk: Desk) -> N
         jobs.finish(tx, claimed, [Outcome(item.index, result={}) for item in claimed.items])
         raise RuntimeError("power cut")
     with desk.ledger.read() as tx:
-        assert outbox.of_job(tx, desk.tenant.id, job_id) == []
+        assert delivery_views.of_job(tx, desk.tenant.id, job_id) == []

@@ -17,10 +17,11 @@ from ledger import changes, idempotency, jobs, parts, retention
 from ledger.files import FileStore
 from ledger.jobs import Outcome
 from ledger.parts import NewPart
-from ledger.rows import chunks, deliveries, files, items
+from ledger.rows import chunks, files, items
 from ledger.rows import jobs as job_rows
 from ledger.rows import parts as part_rows
 from ledger.session import Ledger, Tx
+from ledger.webhook_rows import deliveries
 from tests.ledger.conftest import Desk
 
 CONTENT = b"solid of a part that comes and goes"

@@ -1,9 +1,10 @@
 /* The verbs of ledger/outbox.py: one delivery, two couriers, an upkeep, a broker that loses, a receiver that answers
-   as it likes. Every move passes MOVE_DELIVERY, which is generated from ledger/states.py.
+   as it likes; an endpoint that is switched off and enabled, an owner who sends again what has ended. Every move passes MOVE_DELIVERY, which is generated from ledger/states.py.
 
    Scenario:  TRIES  of the schedule     STALLS  leases that end although their courier lives
               DEATHS of couriers         LOSSES, DOUBLES  of rings
-   Mutations: NO_FENCE NO_RERING NO_RESCUE */
+              OFFS, ENABLES  of the endpoint     REDELIVERIES
+   Mutations: NO_FENCE NO_RERING NO_RESCUE NO_BURIAL */
 
 #ifndef TRIES
 #define TRIES 2
@@ -21,20 +22,32 @@
 #define DOUBLES 1
 #endif
 
-byte delivery = DELIVERY_BORN, attempt;
+#ifndef OFFS
+#define OFFS 0
+#endif
+#ifndef ENABLES
+#define ENABLES 0
+#endif
+#ifndef REDELIVERIES
+#define REDELIVERIES 0
+#endif
+
+byte delivery = DELIVERY_BORN, attempt, spent;   /* spent: attempts of earlier rounds */
 bool rung = true, late, due = true;      /* owed and rung by the commit that ended the job; the publish itself may be lost */
 byte bell;                               /* messages that the broker holds: the publish after that commit is not certain */
 byte token[2];                           /* the attempt each courier is at; 0: none */
 bool stale[2];                           /* the lease of that attempt has ended */
 byte received, tries;
 bool accepted;                           /* the receiver said yes to somebody */
-byte stalls = STALLS, deaths = DEATHS, losses = LOSSES, doubles = DOUBLES;
+bool off, buried;                        /* the endpoint is switched off; this round ended by it */
+byte stalls = STALLS, deaths = DEATHS, losses = LOSSES, doubles = DOUBLES, offs = OFFS, enables = ENABLES, redeliveries = REDELIVERIES;
 
 #ifdef NO_FENCE
 #define OURS(a) (delivery == DELIVERY_SENDING)
 #else
 #define OURS(a) (delivery == DELIVERY_SENDING && attempt == a)
 #endif
+#define BURY MOVE_DELIVERY(delivery, DELIVERY_DEAD); buried = true; rung = false
 #define WAITS (delivery == DELIVERY_OWED || delivery == DELIVERY_WAITING)
 
 proctype Courier(byte me) {
@@ -44,7 +57,7 @@ end:
     do
     :: atomic { bell > 0 -> bell--;
         if
-        :: WAITS && due ->  /* claim */
+        :: WAITS && due && !off ->  /* claim */
             assert((token[0] == 0 || stale[0]) && (token[1] == 0 || stale[1]));  /* nobody else is within its lease */
             MOVE_DELIVERY(delivery, DELIVERY_SENDING); attempt++; late = false; mine = attempt; token[me] = mine
         :: else -> goto end
@@ -63,7 +76,7 @@ end:
                 tries++; late = false; rung = false; token[me] = 0;
                 if
                 :: yes -> MOVE_DELIVERY(delivery, DELIVERY_DELIVERED)
-                :: !yes && mine < TRIES -> MOVE_DELIVERY(delivery, DELIVERY_WAITING); due = false
+                :: !yes && mine - spent < TRIES -> MOVE_DELIVERY(delivery, DELIVERY_WAITING); due = false
                 :: else -> MOVE_DELIVERY(delivery, DELIVERY_DEAD)
                 fi
             :: else -> skip  /* stale: discarded */
@@ -82,9 +95,12 @@ end:
 #ifndef NO_RESCUE
     :: atomic { delivery == DELIVERY_SENDING && late -> MOVE_DELIVERY(delivery, DELIVERY_WAITING); due = true; rung = false; late = false }
 #endif
-    :: atomic { WAITS && due && !rung -> rung = true; bell++ }
+#ifndef NO_BURIAL
+    :: atomic { WAITS && off -> BURY }  /* what was in flight when its endpoint was switched off, and came back */
+#endif
+    :: atomic { WAITS && due && !off && !rung -> rung = true; bell++ }
 #ifndef NO_RERING
-    :: atomic { WAITS && due && rung && bell == 0 -> bell++ }
+    :: atomic { WAITS && due && !off && rung && bell == 0 -> bell++ }
 #endif
     od
 }
@@ -100,6 +116,14 @@ end:
     :: atomic { delivery == DELIVERY_SENDING && !late && !HELD -> late = true }
     :: atomic { delivery == DELIVERY_SENDING && !late && HELD && stalls > 0 ->
             stalls--; late = true; stale[0] = stale[0] || token[0] == attempt; stale[1] = stale[1] || token[1] == attempt }
+    :: atomic { offs > 0 && !off -> offs--; off = true;
+            if
+            :: WAITS -> BURY
+            :: else -> skip
+            fi }
+    :: atomic { off && enables > 0 -> enables--; off = false }
+    :: atomic { ENDED_DELIVERY(delivery) && !off && redeliveries > 0 ->
+            redeliveries--; MOVE_DELIVERY(delivery, DELIVERY_OWED); spent = attempt; due = true; rung = false; buried = false }
     :: atomic { bell > 0 && losses > 0 -> losses--; bell-- }
     :: atomic { bell > 0 && doubles > 0 -> doubles--; bell++ }
     od
@@ -118,6 +142,6 @@ init {
 }
 
 #define SETTLED (ENDED_DELIVERY(delivery))
-ltl every_delivery_ends { <> SETTLED }
+ltl every_delivery_ends { <> [] SETTLED }
 ltl delivered_is_received { [] (delivery != DELIVERY_DELIVERED || accepted) }
-ltl dead_only_after_the_last_try { [] (delivery != DELIVERY_DEAD || attempt >= TRIES) }
+ltl dead_only_after_the_last_try { [] (delivery != DELIVERY_DEAD || attempt - spent >= TRIES || buried) }

@@ -24,7 +24,11 @@ _WORDS = {
     "`waiting`: for a time, or for a place within `max_concurrency`; a paused job has no places.\n"
     "`dead`: its items failed with it, or moved to chunks of their own.",
     "items": "## An item\n\nOne input of a job. Its outcome is recorded once in each generation.",
-    "deliveries": "## A delivery\n\nOne webhook owed, written in the commit that ended the job.",
+    "deliveries": "## A delivery\n\nOne webhook owed, written in the commit of what it tells of. Those of one job to one receiver leave\n"
+    "in order. `dead`: after its last try, or its endpoint was switched off. Only an explicit redelivery opens it again, under the\n"
+    "same id.",
+    "endpoints": "## An endpoint\n\nAn address that is told of events. `paused`: by its owner; what is owed waits. `off`: its receiver\n"
+    "said 410, or accepted nothing for five days; what is owed dies, and can be redelivered.",
 }
 
 

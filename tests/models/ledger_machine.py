@@ -18,7 +18,8 @@ from sqlalchemy.exc import DBAPIError
 
 from foundation.clock import SYSTEM
 from foundation.errors import Failure
-from ledger import changes, jobs, outbox, repair, retention, tenants
+from foundation.sealing import Sealing
+from ledger import changes, delivery_views, endpoints, jobs, outbox, repair, retention, tenants
 from ledger.chunking import ChunkSize
 from ledger.jobs import Claimed, NewItem, NewJob, Outcome
 from ledger.migrate import migrate
@@ -26,22 +27,25 @@ from ledger.outbox import Delivery, Try
 from ledger.rows import jobs as job_rows
 from ledger.session import Ledger, Tx
 from ledger.states import TABLES, ended
+from ledger.webhook_rows import endpoints as endpoint_rows
 from tests.ledger.conftest import HandClock
 from tests.models.moves import LEGAL, MADE_BY
 
 LEASE = 60.0
 LIVE = frozenset(state for state in TABLES["chunks"] if state not in ended("chunks"))
 PICK = st.integers(0, 1 << 16)
+SEALING = Sealing(bytes(32))
 
 _ROWS = {
     "jobs": "SELECT id, state, generation, callback_url, max_concurrency, total, succeeded, failed, cancelled, deadline, finished_at, "
     "paused_at FROM jobs",
     "chunks": "SELECT id, job_id, state, attempt, crashes, lease_until, run_after, rung_at FROM chunks ORDER BY job_id, ordinal",
     "items": 'SELECT job_id, "index", chunk_id, state, attempts FROM items',
-    "deliveries": "SELECT id, job_id, state, attempt, run_after, event FROM deliveries",
+    "deliveries": "SELECT id, job_id, state, attempt, run_after, event, endpoint_id, seq FROM deliveries",
+    "endpoints": "SELECT id, state, failing_since FROM endpoints",
 }
 _TRAIL = text("SELECT seq, action, subject FROM audit WHERE seq > :seq AND action LIKE 'job.%'")
-_KEY = {"jobs": ("id",), "chunks": ("id",), "items": ("job_id", "index"), "deliveries": ("id",)}
+_KEY = {"jobs": ("id",), "chunks": ("id",), "items": ("job_id", "index"), "deliveries": ("id",), "endpoints": ("id",)}
 
 
 @dataclass
@@ -52,6 +56,7 @@ class Rows:
     chunks: dict[Any, Any] = field(default_factory=dict)
     items: dict[Any, Any] = field(default_factory=dict)
     deliveries: dict[Any, Any] = field(default_factory=dict)
+    endpoints: dict[Any, Any] = field(default_factory=dict)
 
     def states(self) -> dict[tuple[str, Any], str]:
         return {(table, key): row.state for table in _KEY for key, row in getattr(self, table).items()}
@@ -75,6 +80,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         with self.bench.ledger.write() as tx:
             tx.execute(delete(job_rows))
+            tx.execute(delete(endpoint_rows))
             self.seq = int(tx.connection.execute(text("SELECT coalesce(max(seq), 0) FROM audit")).scalar_one())
         self.rows = Rows()
         self.at_work: list[Claimed] = []  # attempts that somebody still believes in, stale ones too
@@ -377,7 +383,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def courier_claims(self, pick: int) -> None:
         due = [key for key in self.rows.deliveries if self.may("deliveries", key, "sending")]
         key = self._one((pick & 1 and due) or self.rows.deliveries, pick >> 1)
-        legal = self.may("deliveries", key, "sending") and self.rows.deliveries[key].run_after <= self.now
+        legal = self.may("deliveries", key, "sending") and self.rows.deliveries[key].run_after <= self.now and self.may_go(key)
         with self.verb("outbox.claim") as tx:
             delivery = outbox.claim(tx, *key, LEASE)
         assert (delivery is not None) is legal
@@ -394,6 +400,74 @@ class LedgerMachine(RuleBasedStateMachine):
         with self.verb("outbox.settle") as tx:
             assert outbox.settle(tx, delivery, outcome, self.now + 5 if again and not accepted else None) is current
         assert current or self.rows == before
+
+    def may_go(self, key: Any) -> bool:
+        """Whether it is its turn, and its endpoint wants it now."""
+        mine = self.rows.deliveries[key]
+        line = [row for row in self.rows.deliveries.values() if (row.job_id, row.endpoint_id) == (mine.job_id, mine.endpoint_id)]
+        first = mine.job_id is None or not any(row.seq < mine.seq and row.state not in ended("deliveries") for row in line)
+        return first and (mine.endpoint_id is None or self.rows.endpoints[(mine.endpoint_id,)].state == "enabled")
+
+    @precondition(lambda self: len(self.rows.endpoints) < 2)
+    @rule(enabled=st.sampled_from([True, True, False]), every=st.booleans())
+    def add_endpoint(self, enabled: bool, every: bool) -> None:
+        new = endpoints.NewEndpoint("https://example.com/", outbox.EVENTS if every else outbox.UNLESS_SAID, "", enabled)
+        with self.verb("endpoints.add") as tx:
+            endpoints.add(tx, SEALING, self.bench.tenant_id, new, 2)
+
+    @precondition(lambda self: self.rows.endpoints)
+    @rule(pick=PICK, enable=st.booleans(), redeliver=st.booleans())
+    def pause_or_enable_endpoint(self, pick: int, enable: bool, redeliver: bool) -> None:
+        key, goal = self._one(self.rows.endpoints, pick), "enabled" if enable else "paused"
+        legal, before = self.may("endpoints", key, goal), self.rows
+        with self.verb(f"endpoints.{goal.removesuffix('d')}") as tx:
+            if enable:
+                endpoints.enable(tx, self.bench.tenant_id, *key, redeliver)
+            else:
+                endpoints.pause(tx, self.bench.tenant_id, *key)
+        assert self.rows.endpoints[key].state == goal if legal else self.rows == before
+
+    @precondition(lambda self: any(row.state in ended("deliveries") for row in self.rows.deliveries.values()))
+    @rule(pick=PICK)
+    def redeliver(self, pick: int) -> None:
+        key = self._one([key for key, row in self.rows.deliveries.items() if row.state in ended("deliveries")], pick)
+        row, before = self.rows.deliveries[key], self.rows
+        try:
+            with self.verb("delivery_views.redeliver") as tx:
+                delivery_views.redeliver(tx, self.bench.tenant_id, *key)
+        except Failure as failure:
+            assert failure.code == "WEBHOOK_OFF"
+            assert before.endpoints[(row.endpoint_id,)].state == "off"
+            assert self.rows == before
+            return
+        assert self.rows.deliveries[key].state == "owed"
+        assert self.rows.deliveries[key].attempt == row.attempt, "attempts go on being counted"
+
+    @precondition(lambda self: self.in_flight)
+    @rule(pick=PICK, gone=st.booleans(), accepted=st.booleans())
+    def endpoint_judged(self, pick: int, gone: bool, accepted: bool) -> None:
+        delivery = self.in_flight[pick % len(self.in_flight)]
+        key, before = (delivery.endpoint_id,), self.rows
+        with self.verb("endpoints.judged") as tx:
+            endpoints.judged(tx, delivery, accepted, gone, 60.0)
+        if key not in before.endpoints or delivery.event == outbox.TEST:
+            assert self.rows == before
+            return
+        row = self.rows.endpoints[key]
+        assert row.failing_since is None if accepted else row.failing_since is not None or before.endpoints[key].state == "off"
+        if gone and not accepted:
+            assert row.state == "off"
+        waiting = [row for row in self.rows.deliveries.values() if (row.endpoint_id,) == key and row.state in ("owed", "waiting")]
+        assert row.state == before.endpoints[key].state or not waiting, "an endpoint was switched off and something is still owed to it"
+
+    @precondition(lambda self: self.rows.deliveries)
+    @rule()
+    def bury(self) -> None:
+        with self.verb("outbox.bury") as tx:
+            outbox.bury(tx)
+        for row in self.rows.deliveries.values():
+            off = row.endpoint_id is not None and self.rows.endpoints[(row.endpoint_id,)].state == "off"
+            assert not (off and row.state in ("owed", "waiting") and row.event != outbox.TEST)
 
     @precondition(lambda self: self.any("deliveries", "sending"))
     @rule()
@@ -440,8 +514,17 @@ class LedgerMachine(RuleBasedStateMachine):
             times = job.generation - (not over)
             assert self.ends.get(job_id, 0) == times, "an end was not written to the trail once"
             assert self.retries.get(job_id, 0) == job.generation - 1
-            owed = sum(row.job_id == job_id for row in self.rows.deliveries.values())
+            owed = sum(row.job_id == job_id and row.endpoint_id is None for row in self.rows.deliveries.values())
             assert owed == (times if job.callback_url else 0), "an end is not owed to the receiver once"
+
+    @invariant()
+    def messages_are_numbered_without_gap(self) -> None:
+        lines: dict[Any, list[int]] = {}
+        for row in self.rows.deliveries.values():
+            if row.job_id is not None:
+                lines.setdefault((row.job_id, row.endpoint_id), []).append(row.seq)
+        for line in lines.values():
+            assert sorted(line) == list(range(1, len(line) + 1))
 
     @invariant()
     def no_item_and_no_chunk_is_lost(self) -> None:

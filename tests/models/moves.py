@@ -24,9 +24,18 @@ WHO: Final[dict[str, str]] = {
     "outbox.claim": "a courier",
     "outbox.settle": "a courier",
     "outbox.rescue": "upkeep",
+    "outbox.bury": "upkeep",
+    "delivery_views.redeliver": "a user",
+    "delivery_views.redeliver_range": "a user",
+    "endpoints.add": "a user",
+    "endpoints.pause": "a user",
+    "endpoints.enable": "a user",
+    "endpoints.test": "a user",
+    "endpoints.judged": "a courier",
 }
 
-_TABLE = """
+_HAPPENS = "jobs.add jobs.claim jobs.finish jobs.fail jobs.hand_back repair.rescue repair.expire changes.cancel changes.retry"
+_TABLE = f"""
 jobs        -         queued     jobs.add
 jobs        queued    running    jobs.claim repair.expire
 jobs        queued    cancelled  changes.cancel
@@ -53,12 +62,24 @@ items       pending   succeeded  jobs.finish jobs.fail jobs.hand_back
 items       pending   failed     jobs.finish jobs.fail jobs.hand_back repair.rescue repair.expire
 items       pending   cancelled  changes.cancel
 items       failed    pending    changes.retry
-deliveries  -         owed       jobs.finish jobs.fail jobs.hand_back repair.rescue repair.expire changes.cancel
+deliveries  -         owed       {_HAPPENS} endpoints.test endpoints.judged
+deliveries  -         dead       {_HAPPENS} endpoints.judged
 deliveries  owed      sending    outbox.claim
 deliveries  sending   delivered  outbox.settle
 deliveries  sending   waiting    outbox.settle outbox.rescue
 deliveries  sending   dead       outbox.settle
 deliveries  waiting   sending    outbox.claim
+deliveries  owed      dead       endpoints.judged outbox.bury
+deliveries  waiting   dead       endpoints.judged outbox.bury
+deliveries  delivered owed       delivery_views.redeliver delivery_views.redeliver_range
+deliveries  dead      owed       delivery_views.redeliver delivery_views.redeliver_range endpoints.enable
+endpoints   -         enabled    endpoints.add
+endpoints   -         paused     endpoints.add
+endpoints   enabled   paused     endpoints.pause
+endpoints   enabled   off        endpoints.judged
+endpoints   paused    enabled    endpoints.enable
+endpoints   paused    off        endpoints.judged
+endpoints   off       enabled    endpoints.enable
 """
 
 MADE_BY: Final[dict[Move, tuple[str, ...]]] = {

@@ -36,7 +36,7 @@ def edges() -> str:
         f"#define GIVE_UP_AFTER {GIVE_UP_AFTER}",
     ]
     for table, moves in TABLES.items():
-        word = {"jobs": "JOB", "chunks": "CHUNK", "items": "ITEM", "deliveries": "DELIVERY"}[table]
+        word = {"jobs": "JOB", "chunks": "CHUNK", "items": "ITEM", "deliveries": "DELIVERY", "endpoints": "ENDPOINT"}[table]
         lines += [f"#define {word}_{state.upper()} {number}" for number, state in enumerate(moves)]
         legal = [
             f"((o) == {word}_{old.upper()} && (n) == {word}_{new.upper()})" for old, targets in moves.items() for new in sorted(targets)

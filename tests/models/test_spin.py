@@ -28,6 +28,8 @@ HOLDS: dict[str, tuple[str, dict[str, int], tuple[str, ...]]] = {
     "an item that kills its process": ("job", {"KILLS": 1}, (SAFE, LIVE, FOUND)),
     "a killer, a late worker, a hand-back and a cancel": ("job", {"KILLS": 1, "STALLS": 1, "HANDBACKS": 1, "CANCELS": 1}, (SAFE, LIVE)),
     "a delivery": ("delivery", {}, (KEPT, ENDS, TRIED)),
+    "a delivery that is sent again": ("delivery", {"REDELIVERIES": 1, "LOSSES": 0, "DOUBLES": 0, "TRIES": 1}, (KEPT, ENDS, TRIED)),
+    "an endpoint that is switched off": ("delivery", {"OFFS": 1, "ENABLES": 1, "LOSSES": 0, "DOUBLES": 0}, (KEPT, ENDS, TRIED)),
 }  # fmt: skip
 
 # mutation, model, scenario, claim, what Spin says
@@ -52,6 +54,9 @@ FAILS: dict[str, tuple[str, dict[str, int], str, str]] = {
     "without the attempt, two couriers send at once": ("delivery", {"NO_FENCE": 1}, KEPT, "assertion violated (((token[0]==0)"),
     "without rescue, a delivery never ends": ("delivery", {"NO_RESCUE": 1}, ENDS, "acceptance cycle"),
     "without ringing again, a delivery never ends": ("delivery", {"NO_RERING": 1}, ENDS, "acceptance cycle"),
+    "without burial, what was in flight to an endpoint that was switched off never ends": (
+        "delivery", {"NO_BURIAL": 1, "OFFS": 1}, ENDS, "acceptance cycle",
+    ),
 }  # fmt: skip
 
 # `make models` checks these too

@@ -15,7 +15,7 @@ from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
 from foundation.sealing import Sealing
 from foundation.settings import RedisSettings, Settings
-from ledger import commits, jobs, line, rows, tenants
+from ledger import commits, jobs, line, rows, tenants, webhook_rows
 from ledger.chunking import ChunkSize
 from ledger.files import FileStore
 from ledger.session import Ledger, Tx
@@ -88,7 +88,7 @@ def check_done_once(worker: Worker, chunk_id: str) -> None:
     with worker.ledger.read() as tx:
         states = tx.execute(select(rows.items.c.state)).scalars().all()
         trail = tx.execute(select(rows.audit.c.action).where(rows.audit.c.actor == chunk_id)).scalars().all()
-        (owed,) = tx.execute(select(rows.deliveries.c.id)).scalars()
+        (owed,) = tx.execute(select(webhook_rows.deliveries.c.id)).scalars()
     assert states == ["succeeded"] * 2
     assert trail == ["chunk.done"], "stale was told of a commit that was done"
     assert ring.held(worker.redis, ["webhooks"]).listed == {owed}, "the webhook was not rung"

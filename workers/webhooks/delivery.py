@@ -1,4 +1,4 @@
-"""One delivery from the outbox: claim, sign, send, record, and say when to try again."""
+"""One delivery from the outbox: claim, sign, send, record, say when to try again, and ring for the next of its line."""
 
 from __future__ import annotations
 
@@ -7,32 +7,40 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from foundation.telemetry import DeliveryTried, RetryDelayed, emit
-from ledger import budgets, outbox
+from ledger import budgets, endpoints, outbox, signing
 from ledger.budgets import Budget
 from ledger.outbox import Delivery, Try
 from ledger.session import Tx
+from tasks import ring
 from workers.webhooks.send import Attempt, next_wait, send, sign
 from workers.worker import Worker
 
-_MARGIN_SECONDS = 10.0  # a lease outlives the longest try by this much
+_DAY = 86_400.0
 
 
 def deliver(delivery_id: str, worker: Worker) -> None:
     """Try a delivery that is due. A crash between sending and recording repeats it: at least once, same id."""
     webhook, clock = worker.settings.webhook, worker.clock
     with worker.ledger.write() as tx:
-        owed = outbox.claim(tx, delivery_id, webhook.timeout_seconds + _MARGIN_SECONDS)
+        owed = outbox.claim(tx, delivery_id, webhook.timeout_seconds + webhook.margin_seconds)
+        secrets = signing.live(tx, worker.sealing, owed.tenant_id, owed.owner) if owed else ()
     if owed is None:
         return
     body = json.dumps(owed.payload, separators=(",", ":"))
     at = clock.now()
-    headers = {"content-type": "application/json"} | sign(owed.secret, owed.id, datetime.fromtimestamp(at, UTC), body)
+    headers = {"content-type": "application/json"} | sign(secrets, owed.id, datetime.fromtimestamp(at, UTC), body)
     attempt = send(owed.url, body, headers, webhook, clock)
-    wait = None if attempt.gone else next_wait(owed.attempt, webhook.schedule_seconds, attempt.retry_after, clock.dice())
+    # a person who sends a test looks at what comes of it, and sends another one
+    schedule = webhook.schedule_seconds[:1] if owed.event == outbox.TEST else webhook.schedule_seconds
+    wait = None if attempt.gone else next_wait(owed.tries, schedule, attempt.retry_after, clock.dice())
     outcome = Try(at, attempt.seconds, attempt.accepted, attempt.status, attempt.error_code, attempt.detail)
+    ready: list[str] = []
     with worker.ledger.write() as tx:
         if outbox.settle(tx, owed, outcome, None if wait is None else tx.now + wait):
             _account(tx, owed, attempt, wait, worker)
+            ready = endpoints.judged(tx, owed, attempt.accepted, attempt.gone, webhook.off_after_days * _DAY)
+            ready += outbox.follow(tx, owed)
+    worker.doorbell.ring(ring.of_deliveries(ready))
     state = "delivered" if attempt.accepted else "waiting" if wait is not None else "dead"
     emit(DeliveryTried(owed.id, owed.attempt, state, attempt.status, attempt.seconds))
 

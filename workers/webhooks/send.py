@@ -13,7 +13,7 @@ import io
 import math
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,8 +52,10 @@ class Attempt:
     accepted: bool
 
 
-def sign(secret: str, message_id: str, timestamp: datetime, body: str) -> dict[str, str]:
-    """The three headers of Standard Webhooks. `secret` is base64, with or without the `whsec_` before it.
+def sign(secrets: Sequence[str], message_id: str, timestamp: datetime, body: str) -> dict[str, str]:
+    """The three headers of Standard Webhooks; with several secrets a signature of each, and one that is good is enough.
+
+    Each secret is base64, with or without the `whsec_` before it.
 
     Two traps of the library are closed here: bytes would be signed as the text "b'...'", and a time of another zone would be
     taken for UTC.
@@ -66,7 +68,7 @@ def sign(secret: str, message_id: str, timestamp: datetime, body: str) -> dict[s
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(math.floor(moment.timestamp())),
-        "webhook-signature": Webhook(secret).sign(message_id, moment, body),
+        "webhook-signature": " ".join(Webhook(secret).sign(message_id, moment, body) for secret in secrets),
     }
 
 

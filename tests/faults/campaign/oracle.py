@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from ledger import rows
+from ledger import rows, webhook_rows
 from ledger.session import Ledger
 from ledger.states import ended
 from ledger.trail import proving
@@ -74,7 +74,7 @@ class _Store:
                 {job.id: job for job in tx.execute(select(rows.jobs))},
                 items,
                 {chunk.id: chunk for chunk in tx.execute(select(rows.chunks))},
-                list(tx.execute(select(rows.deliveries))),
+                list(tx.execute(select(webhook_rows.deliveries))),
                 list(tx.execute(select(rows.audit).order_by(rows.audit.c.seq))),
             )
 
@@ -84,7 +84,7 @@ def settled(ledger: Ledger) -> bool:
     with ledger.read() as tx:
         open_rows = [
             tx.execute(select(table.c.id).where(table.c.state.not_in(ended(name))).limit(1)).first()
-            for name, table in (("jobs", rows.jobs), ("chunks", rows.chunks), ("deliveries", rows.deliveries))
+            for name, table in (("jobs", rows.jobs), ("chunks", rows.chunks), ("deliveries", webhook_rows.deliveries))
         ]
     return not any(open_rows)
 

@@ -27,7 +27,7 @@ def _six_own_lines(secret: str, message_id: str, timestamp: str, body: str) -> s
 
 
 def test_six_own_lines_of_hmac_give_the_same_signature() -> None:
-    headers = sign(SECRET, "msg_1", datetime.fromtimestamp(1_700_000_000.9, UTC), BODY)
+    headers = sign([SECRET], "msg_1", datetime.fromtimestamp(1_700_000_000.9, UTC), BODY)
     assert headers == {
         "webhook-id": "msg_1",
         "webhook-timestamp": "1700000000",
@@ -38,7 +38,7 @@ def test_six_own_lines_of_hmac_give_the_same_signature() -> None:
 def test_a_known_signature_stays_what_it_is() -> None:
     """The example of the Standard Webhooks libraries: secret, id, time and body are public."""
     headers = sign(
-        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
         datetime.fromtimestamp(1614265330, UTC),
         '{"test": 2432232314}',
@@ -49,24 +49,24 @@ def test_a_known_signature_stays_what_it_is() -> None:
 @pytest.mark.parametrize("hours", [-11, 0, 5.5, 14])
 def test_the_time_zone_of_the_caller_changes_nothing(hours: float) -> None:
     now = datetime.now(timezone(timedelta(hours=hours)))
-    headers = sign(SECRET, "msg_1", now, BODY)
+    headers = sign([SECRET], "msg_1", now, BODY)
     assert headers["webhook-timestamp"] == str(int(now.timestamp()))
     assert Webhook(SECRET).verify(BODY.encode(), headers)["type"] == "job.succeeded"
 
 
 def test_a_body_of_bytes_is_refused_instead_of_signed_as_its_repr() -> None:
     with pytest.raises(TypeError):
-        sign(SECRET, "msg_1", datetime.now(UTC), BODY.encode())  # type: ignore[arg-type]
+        sign([SECRET], "msg_1", datetime.now(UTC), BODY.encode())  # type: ignore[arg-type]
 
 
 def test_a_time_without_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
-        sign(SECRET, "msg_1", datetime(2026, 1, 1), BODY)
+        sign([SECRET], "msg_1", datetime(2026, 1, 1), BODY)
 
 
 @pytest.mark.parametrize("change", ["body", "id", "time", "old", "key", "version"])
 def test_forged_altered_old_or_relabelled_deliveries_do_not_verify(change: str) -> None:
-    headers = sign(SECRET, "msg_1", datetime.now(UTC) - timedelta(minutes=6 if change == "old" else 0), BODY)
+    headers = sign([SECRET], "msg_1", datetime.now(UTC) - timedelta(minutes=6 if change == "old" else 0), BODY)
     if change == "id":
         headers["webhook-id"] = "msg_2"
     if change == "time":
@@ -98,3 +98,13 @@ def test_no_wait_is_shorter_than_promised_or_longer_than_a_fifth_more(tries: int
     least = max(SCHEDULE[tries], retry_after or 0.0)
     assert wait is not None
     assert least <= wait <= least * 1.2 + 1e-9
+
+
+def test_with_two_secrets_a_receiver_that_knows_either_accepts() -> None:
+    other = "whsec_" + base64.b64encode(b"another secret of 32 bytes......").decode()
+    headers = sign([other, SECRET], "msg_1", datetime.now(UTC), BODY)
+    assert len(headers["webhook-signature"].split()) == 2
+    for secret in (SECRET, other):
+        Webhook(secret).verify(BODY, headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook("whsec_" + base64.b64encode(b"a third one").decode()).verify(BODY, headers)
