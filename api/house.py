@@ -12,6 +12,7 @@ from redis import Redis, RedisError
 from foundation import keyspace, sealing
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
+from foundation.progress import Publisher
 from foundation.sealing import Sealing
 from foundation.settings import Settings
 from foundation.telemetry import logger
@@ -30,19 +31,23 @@ class House:
     doorbell: Doorbell
     redis: Redis
     sealing: Sealing
+    progress: Publisher
     clock: Clock = SYSTEM
 
 
 def build(settings: Settings) -> House:
     # A request may wait for Redis much less long than a worker may.
     celery_app.conf.broker_transport_options = celery_app.conf.broker_transport_options | {"socket_timeout": settings.redis.publish_seconds}
+    ledger, progress = open_ledger(settings), Publisher(keyspace.client(settings.redis), settings.live.keep)
+    ledger.publish = progress.publish
     return House(
         settings,
-        open_ledger(settings),
+        ledger,
         FileStore(settings.storage.directory),
         BackgroundDoorbell(celery_app),
         keyspace.client(settings.redis),
         sealing.of(settings),
+        progress,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,6 +38,12 @@ def admit(house: House, credentials: Credentials, scope: Scope) -> Tenant:
         tenant = tenants.of_key(tx, credentials.key)
     caller.current().actor = f"key:{tenant.key_id}"
     return tenant
+
+
+def still_good(house: House, key_ids: Collection[str]) -> set[str]:
+    """Which of the keys that were admitted may go on listening: one look for all connections of a process."""
+    with house.ledger.read() as tx:
+        return tenants.good_keys(tx, key_ids)
 
 
 def admit_operator(house: House, credentials: Credentials) -> Tenant:

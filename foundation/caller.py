@@ -16,6 +16,11 @@ class Caller:
     origin: str = ""  # the address of the peer
     request_id: str = ""
 
+    @property
+    def key_id(self) -> str:
+        """The key that asks; empty: none does."""
+        return self.actor.removeprefix("key:") if self.actor.startswith("key:") else ""
+
 
 _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
 

@@ -49,15 +49,10 @@ def async_client(settings: RedisSettings, seconds: float) -> AsyncRedis:
     from redis.asyncio import Redis
     from redis.asyncio.retry import Retry as AsyncRetry
 
-    options = {
-        "socket_timeout": seconds,
-        "socket_connect_timeout": seconds,
-        "retry": AsyncRetry(NoBackoff(), 0),
-        "health_check_interval": 0,
-    }
+    options = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": AsyncRetry(NoBackoff(), 0)}
     url = settings.url
     if url.startswith("redis+socket://"):
         split = urlsplit(url)
         database = parse_qs(split.query).get("virtual_host", ["0"])[0]
         return Redis(unix_socket_path=split.path, db=int(database), **options)  # type: ignore[arg-type]
-    return Redis.from_url(url, **options)
+    return Redis.from_url(url, **options)  # type: ignore[arg-type]

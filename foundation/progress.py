@@ -59,7 +59,7 @@ _TABLE = (
         "items.failed", Topic.ITEMS, ("job_id", "failed", "items"), "items of a job failed; `items` shows some of them", thinned=True
     ),
     EventType("delivery.state", Topic.DELIVERIES, ("id", "job_id", "state", "attempt", "status", "error_code"), "a webhook was tried"),
-    EventType("duplicates.changed", Topic.DUPLICATES, ("job_id", "kind"), "the report of duplicates can be asked for anew"),
+    EventType("duplicates.changed", Topic.DUPLICATES, ("job_id",), "the report of duplicates can be asked for anew"),
     EventType("queue.state", Topic.QUEUES, ("name", "paused", "reason"), "a queue was paused, or goes on"),
     EventType("engine.state", Topic.ENGINE, ("degraded", "reason"), "a worker searches without its fast index, or has it back"),
     EventType("announcement", Topic.ANNOUNCEMENTS, ("text",), "whoever runs this server has something to say"),
@@ -160,9 +160,9 @@ class Publisher:
             self._held[key] = event if before is None else _merged(before, event)
             return
         if event.job_id:  # what is held of this job comes before, unless this says it better
-            self._held.pop(("job.progress", event.job_id), None) if event.type == "job.state" else self._let_go(
-                "job.progress", event.job_id
-            )
+            if event.type == "job.state":
+                self._held.pop(("job.progress", event.job_id), None)
+            self._let_go("job.progress", event.job_id)
             self._let_go("items.failed", event.job_id)
         self._queue(event)
 
@@ -262,8 +262,7 @@ def _packed(event: Event, now: float) -> str:
 
 async def window(client: AsyncRedis, keep: int) -> tuple[list[Told], str]:
     """What the stream still holds, at most `keep` events, and the id after which none is missing. Raises `redis.RedisError`."""
-    entries = await client.xrevrange(keyspace.LIVE, count=keep)
-    entries.reverse()
+    entries: list[Any] = list(reversed(await client.xrevrange(keyspace.LIVE, count=keep) or ()))
     found = _read(entries)
     added = 0
     if await client.exists(keyspace.LIVE):

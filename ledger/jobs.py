@@ -13,8 +13,9 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, case, func, insert, literal, select, update
 
+from foundation import caller
 from foundation.clock import iso
-from ledger import audit, line, outbox, places
+from ledger import audit, line, outbox, places, telling
 from ledger.chunking import ChunkSize, cut
 from ledger.job_views import view
 from ledger.rows import audit as audit_rows
@@ -100,8 +101,9 @@ class Settled:
 def add(tx: Tx, job: NewJob) -> None:
     """Write a job, its chunks and its items: a handful of statements, however many items."""
     runs = cut([item.bytes for item in job.items], job.size)
-    tx.execute(
-        insert(jobs).values(
+    row = tx.execute(
+        insert(jobs)
+        .values(
             id=job.id,
             tenant_id=job.tenant_id,
             kind=job.kind,
@@ -119,8 +121,10 @@ def add(tx: Tx, job: NewJob) -> None:
             chunks_made=len(runs),
             total=len(job.items),
             created_at=tx.now,
+            key_id=caller.current().key_id or None,
         )
-    )
+        .returning(*jobs.c)
+    ).one()
     costs = [job.size.share(len(run), sum(job.items[index].bytes for index in run)) for run in runs]
     new = [new_chunk(tx, job, ordinal, job.run_after, beyond(job, ordinal), cost) for ordinal, cost in enumerate(costs)]
     tx.execute(insert(chunks), line.tagged(tx, job, new))
@@ -141,6 +145,7 @@ def add(tx: Tx, job: NewJob) -> None:
         ],
     )
     audit.record(tx, job.tenant_id, "api", "job.accepted", job.id, kind=job.kind, items=len(job.items), chunks=len(runs))
+    telling.job(tx, row)
 
 
 def new_chunk(
@@ -232,6 +237,7 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
             .where(jobs.c.id == job.id, jobs.c.state == "queued")
             .values(state="running", started_at=func.coalesce(jobs.c.started_at, tx.now))
         )
+        telling.job(tx, job, state="running", started_at=job.started_at or tx.now)
     found = tx.execute(
         select(items.c.index, items.c.part_id, items.c.payload, parts.c.name, parts.c.sha256)
         .outerjoin(parts, (parts.c.id == items.c.part_id) & parts.c.deleted_at.is_(None))
@@ -355,6 +361,8 @@ def settle_items(tx: Tx, job: Row[Any], attempt: int, outcomes: Sequence[Outcome
             **({} if summary == job.summary else {"summary": summary}),
         )
     )
+    failed = [(outcome.index, outcome.error) for outcome in outcomes if outcome.error]
+    telling.progress(tx, job, failed, succeeded=job.succeeded + len(outcomes) - bad, failed=job.failed + bad)
 
 
 def added_up(summary: dict[str, float] | None, outcomes: Sequence[Outcome]) -> dict[str, float] | None:
@@ -386,6 +394,7 @@ def announce(tx: Tx, job: Row[Any]) -> Settled:
     """Tell of the end of a job: in the audit trail, and by a webhook if one was asked for."""
     counts = {"succeeded": job.succeeded, "failed": job.failed, "cancelled": job.cancelled}
     audit.record(tx, job.tenant_id, "ledger", f"job.{job.state}", job.id, **counts)
+    telling.job(tx, job)
     if not job.callback_url:
         return Settled(job.state)
     return Settled(job.state, (outbox.owe(tx, job.tenant_id, job.id, job.callback_url, f"job.{job.state}", view(job)),))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, Row, create_engine, event, make_url, 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from foundation import caller, progress
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
 from foundation.settings import DatabaseSettings, Settings
@@ -31,6 +32,7 @@ class Tx:
     connection: Connection
     clock: Clock
     _now: float = field(default=0.0)
+    told: list[progress.Event] = field(default_factory=list)
 
     @property
     def now(self) -> float:
@@ -40,6 +42,10 @@ class Tx:
             else:
                 self._now = self.clock.now()
         return self._now
+
+    def tell(self, event: progress.Event) -> None:
+        """Have an event published if and when this transaction has committed; whoever asks for it hears it as their own."""
+        self.told.append(event if event.user else replace(event, user=caller.current().key_id))
 
     def execute(self, statement: Any, rows: Any = None) -> Any:
         return self.connection.execute(statement, rows) if rows is not None else self.connection.execute(statement)
@@ -60,6 +66,8 @@ class Ledger:
         self.clock = clock
         self.engine = _engine(url, database)
         self._patience = database.busy_seconds
+        self.publish: Callable[..., None] = progress.nobody
+        """What events of commits are handed to: never waits, never raises."""
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
@@ -84,6 +92,8 @@ class Ledger:
             except DBAPIError as error:
                 connection.invalidate()
                 self._look_for(named, error)
+        if tx.told:
+            self.publish(*tx.told)
 
     def _look_for(self, named: Named | None, error: DBAPIError) -> None:
         """Return if the commit that `error` tells of was done; raise what is true if not."""

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import insert, select
@@ -64,3 +65,8 @@ def of_key(tx: Tx, key: str) -> Tenant:
     if not hmac.compare_digest(stored, _hash(secret)) or row is None or prefix != _PREFIX or row.revoked_at is not None:
         raise Failure("API_KEY_UNKNOWN")
     return Tenant(row.id, row.name, row.webhook_secret, key_id)
+
+
+def good_keys(tx: Tx, key_ids: Collection[str]) -> set[str]:
+    """Which of these keys, all of which were good once, may still be used."""
+    return set(tx.execute(select(keys.c.id).where(keys.c.id.in_(key_ids), keys.c.revoked_at.is_(None))).scalars())
