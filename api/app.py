@@ -12,12 +12,14 @@ from fastapi import FastAPI
 from api import problems
 from api.doors import Doors
 from api.house import Caretaker, House, build
+from api.live.hub import Hub
 from api.routes import (
     bulk,
     duplicates,
     engine,
     health,
     jobs,
+    live,
     migrations,
     pairs,
     parts,
@@ -28,6 +30,7 @@ from api.routes import (
     schedules,
     webhooks,
 )
+from api.stopping import when_told_to_stop
 from foundation import metrics, telemetry
 from foundation.settings import settings
 from tasks.ring import BackgroundDoorbell
@@ -47,15 +50,21 @@ def create(house: House | None = None) -> FastAPI:
     telemetry.attach(telemetry.log)
     telemetry.attach(metrics.count)
 
+    hub = Hub(here)
+
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = here.settings.api.threads
         caretaker = Caretaker(here)
         caretaker.start()
-        yield
+        await hub.start()
+        with when_told_to_stop(hub.announce_stop):
+            yield
+        await hub.stop()
         caretaker.stop()
         if isinstance(here.doorbell, BackgroundDoorbell):
             here.doorbell.close()
+        here.progress.close()
         here.ledger.close()
 
     app = FastAPI(
@@ -63,9 +72,10 @@ def create(house: House | None = None) -> FastAPI:
         responses={"default": {"description": "Any failure", "content": {"application/problem+json": {"schema": problems.SHAPE}}}},
     )  # fmt: skip
     app.state.house = here
+    app.state.live = hub
     problems.install(app)
     for routes in (
-        parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, health, engine,
+        parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, live, health, engine,
     ):  # fmt: skip
         app.include_router(routes.router)
     if here.settings.process.chaos:
