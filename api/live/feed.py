@@ -32,7 +32,7 @@ ENDINGS = (LEFT, SLOW, REVOKED, UNVERIFIED, CROWDED, STOPPING)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a listener is told. `id` is where to resume after it; `text` is its JSON, made once for all listeners."""
+    """What a listener is told. `id` is where to resume after it (empty: it changes nothing); `text` is its JSON, made once for all."""
 
     type: str
     id: str
@@ -41,7 +41,7 @@ class Message:
 
 
 def message(kind: str, after: str, at: float, data: dict[str, Any], job: str = "") -> Message:
-    told: dict[str, Any] = {"type": kind, "id": after, "at": iso(at), **({"job": job} if job else {}), "data": data}
+    told: dict[str, Any] = {"type": kind, **({"id": after} if after else {}), "at": iso(at), **({"job": job} if job else {}), "data": data}
     return Message(kind, after, data, json.dumps(told, separators=(",", ":")))
 
 

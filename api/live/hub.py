@@ -109,39 +109,44 @@ class Hub:
         new = parse(names, feed.key_id)
         self._crowded("channels of a connection", len(feed.channels | new) - 1, self.limits.max_channels)
         place = _place(after) if after else None
-        mark = order(self._window.position)
+        start = self._window.position
         ids = jobs_of(new)
         views = await self.ask(lambda: self._own_jobs(feed.tenant_id, ids)) if ids else {}
         # From here on nothing is awaited: what the reader hands out comes wholly before or wholly after.
+        if feed.ended is not None:
+            return
         complete = place is None or self._window.covers(place)
+        old = set() if after else set(feed.channels)  # what is heard on these was told already
         feed.channels |= new
         for channel in new:
             self._listening.setdefault((feed.tenant_id, channel), set()).add(feed)
-        told = {"channels": sorted(feed.channels), "degraded": self.degraded}
-        feed.offer(self._say("subscribed", told))
-        missed = list(self._window.since(place if place is not None and complete else mark))
+        begin = after if after and complete else start  # who breaks off now comes back to what follows
+        feed.offer(self._say("subscribed", {"channels": sorted(feed.channels), "degraded": self.degraded}, begin))
+        missed = list(self._window.since(order(begin)))
         if not complete:
-            feed.offer(self._say("gap", {}))
+            feed.offer(self._say("gap", {}, begin))
         if place is None or not complete or any(kept.message.type == "gap" for kept in missed):
             for job_id, view in views.items():
-                self._snapshot(job_id, view, [feed])
+                self._snapshot(job_id, view, [feed], begin)
         else:
             views = {}
         behind = {job_id: standing(view) for job_id, view in views.items()}
         for kept in missed:
             told_already = kept.job_id in behind and kept.standing is not None and kept.standing < behind[kept.job_id]
+            told_already = told_already or (bool(old) and kept.is_for(feed.tenant_id, old))
             if kept.is_for(feed.tenant_id, new) and not told_already:
                 feed.push(kept.message)
 
     def unsubscribe(self, feed: Feed, names: Iterable[object]) -> None:
         """Raises LIVE_CHANNEL_UNKNOWN."""
         self._leave(feed, parse(names, feed.key_id))
-        feed.offer(self._say("subscribed", {"channels": sorted(feed.channels), "degraded": self.degraded}))
+        told = {"channels": sorted(feed.channels), "degraded": self.degraded}
+        feed.offer(self._say("subscribed", told, ""))
 
     def welcome(self, feed: Feed) -> Message:
         """What a connection is told first."""
         told = {"connection": feed.id, "user": f"user:{feed.key_id}", "degraded": self.degraded}
-        return self._say("welcome", {**told, "heartbeat_seconds": self.limits.heartbeat_seconds})
+        return self._say("welcome", {**told, "heartbeat_seconds": self.limits.heartbeat_seconds}, "")
 
     def _own_jobs(self, tenant_id: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         with self.house.ledger.read() as tx:
@@ -157,17 +162,17 @@ class Hub:
                     del self._listening[key]
                     self._paused.pop(channel.removeprefix("job:"), None)
 
-    def _say(self, kind: str, data: dict[str, Any], job: str = "") -> Message:
-        return message(kind, self._window.position, self.house.clock.now(), data, job)
+    def _say(self, kind: str, data: dict[str, Any], after: str | None = None, job: str = "") -> Message:
+        return message(kind, self._window.position if after is None else after, self.house.clock.now(), data, job)
 
-    def _snapshot(self, job_id: str, view: dict[str, Any], feeds: Iterable[Feed]) -> None:
+    def _snapshot(self, job_id: str, view: dict[str, Any], feeds: Iterable[Feed], after: str | None = None) -> None:
         """Tell the job as the ledger has it, unless news of it has overtaken that."""
         now = standing(view)
         if self._standings.behind(job_id, now):
             return
         self._standings.reached(job_id, now)
         self._paused[job_id] = view["paused_at"]
-        told = self._say("snapshot", view, job_id)
+        told = self._say("snapshot", view, after, job_id)
         for feed in feeds:
             feed.push(told)
 

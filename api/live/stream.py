@@ -34,7 +34,7 @@ async def _told(hub: Hub, feed: Feed) -> AsyncIterator[str]:
     while feed.ended is None:
         told = await feed.take(hub.limits.heartbeat_seconds)
         if told:
-            last = told[-1].id
+            last = told[-1].id or last
             yield "".join(map(_text, told))
         elif feed.ended is None:
             yield ": still here\n\n"
@@ -43,4 +43,4 @@ async def _told(hub: Hub, feed: Feed) -> AsyncIterator[str]:
 
 
 def _text(told: Message) -> str:
-    return f"id: {told.id}\nevent: {told.type}\ndata: {told.text}\n\n"
+    return (f"id: {told.id}\n" if told.id else "") + f"event: {told.type}\ndata: {told.text}\n\n"

@@ -114,7 +114,7 @@ class _Session:
         while feed.ended is None:
             for told in await feed.take():
                 await self._socket.send_text(told.text)
-                self._last = told.id
+                self._last = told.id or self._last
 
     async def _read(self, feed: Feed, hello: dict[str, Any]) -> None:
         feed.offer(self._hub.welcome(feed))
@@ -129,7 +129,7 @@ class _Session:
             except Failure as failure:
                 told = None
                 text = json.dumps({"type": "error", "data": problem(failure)})
-                feed.offer(Message("error", self._last, {}, text))
+                feed.offer(Message("error", "", {}, text))
 
     async def _heard(self, feed: Feed, told: dict[str, Any]) -> None:
         channels, after = told.get("channels"), told.get("last_event_id")
@@ -139,7 +139,7 @@ class _Session:
             case "unsubscribe" if isinstance(channels, list):
                 self._hub.unsubscribe(feed, channels)
             case "ping":
-                feed.offer(Message("pong", self._last, {}, '{"type":"pong"}'))
+                feed.offer(Message("pong", "", {}, '{"type":"pong"}'))
             case _:
                 raise Failure("LIVE_MESSAGE_INVALID", {"types": _ASKED})
 
