@@ -40,7 +40,9 @@ class Heard:
 
 
 async def _one(url: str, key: str, events: int, ready: asyncio.Semaphore, late: list[float]) -> bool:
-    async with connect(url, additional_headers={"X-API-Key": key}, proxy=None, compression=None, open_timeout=60) as client:
+    async with connect(
+        url, additional_headers={"X-API-Key": key}, proxy=None, compression=None, open_timeout=240, ping_interval=None
+    ) as client:
         await client.send(json.dumps({"type": "subscribe", "channels": ["tenant"]}))
         seen: list[int] = []
         async for text in client:
@@ -62,7 +64,7 @@ async def _many(url: str, key: str, connections: int, events: int, ready: multip
     for _ in range(connections):
         await there.acquire()
     ready.set()
-    done = await asyncio.wait_for(asyncio.gather(*tasks), 300)
+    done = await asyncio.wait_for(asyncio.gather(*tasks), 600)
     return Heard(sum(done), connections, late)
 
 
@@ -120,14 +122,14 @@ def measure(connections: int, slow: int, events: int, rate: float, processes: in
                 for client in clients:
                     client.start()
                 for each in ready:
-                    assert each.wait(120), "clients did not connect"
+                    assert each.wait(300), "clients did not connect"
                 publisher = Publisher(keyspace.client(RedisSettings(url=redis.url)), 10_000)
                 begun = time.monotonic()
                 padding = "x" * bytes_each
                 for number in range(events):
                     publisher.publish(Event("announcement", {"text": f"{number} {time.time()} {padding}"}, tenant.id))
                     time.sleep(max(0.0, begun + (number + 1) / rate - time.monotonic()))
-                heard = [answers.get(timeout=300) for _ in range(processes)]
+                heard = [answers.get(timeout=600) for _ in range(processes)]
                 dropped = 0.0
                 if slow:
                     time.sleep(1)

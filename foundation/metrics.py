@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prometheus_client import REGISTRY as OWN
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
 
 from foundation import telemetry
 from foundation.settings import settings
@@ -45,7 +45,7 @@ _DEGRADED_SECONDS = Histogram(
 _RECOVERIES = Counter("faiss_recovery_attempts", "Tries to get a failed index back", ["result"])
 _PREWARMED = Counter("feature_cache_prewarm", "Vectors a prewarm looked at, by what became of them", ["result"])
 _DELIVERIES = Counter("cadmill_delivery_tries", "Tries to deliver a webhook, by what came of them", ["state"])
-_LIVE = Gauge("cadmill_live_connections", "Who listens to live events now", ["door"], multiprocess_mode="livesum")
+_LIVE = Counter("cadmill_live_connections", "Connections that listen to live events; less those that ended: how many do now", ["door"])
 _LIVE_ENDED = Counter("cadmill_live_connections_ended", "Connections that listened, by why they ended", ["door", "reason"])
 _LIVE_EVENTS = Counter("cadmill_live_events", "Live events, by whether Redis took them", ["outcome"])
 _LIVE_LAG = Histogram(
@@ -127,7 +127,6 @@ def count(event: Event) -> None:
         case telemetry.LiveOpened(door=door):
             _LIVE.labels(door).inc()
         case telemetry.LiveClosed(door=door, reason=reason):
-            _LIVE.labels(door).dec()
             _LIVE_ENDED.labels(door, reason).inc()
         case telemetry.RequestAnswered():
             _REQUESTS.labels(event.method, event.route, str(event.status)).observe(event.seconds)

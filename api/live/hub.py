@@ -30,6 +30,7 @@ from ledger.tenants import Tenant
 Answer = TypeVar("Answer")
 _THREADS = 4
 _WAIT_SECONDS = 1.0  # before Redis is tried again
+_BREATH, _BREATH_SECONDS = 10, 0.001
 _BITE = 500  # jobs or keys asked for at once
 _UNVERIFIED_SECONDS = 30.0  # without a look at the keys, because the database is away
 _LOOK_DEGRADED_SECONDS = 2.0
@@ -218,10 +219,12 @@ class Hub:
                         self._now_degraded(False)
                     first = False
                     async for batch in progress.follow(client, self._window.position):
-                        for told in batch:
+                        for number, told in enumerate(batch, 1):
                             self._window.position = told.id
                             self.hand_out(told)
                             emit(LiveRead(max(0.0, self.house.clock.now() - told.at)))
+                            if number % _BREATH == 0:  # else a thousand events at once would make every reader a slow one
+                                await asyncio.sleep(_BREATH_SECONDS)
             except (RedisError, OSError) as error:
                 if not self.degraded:
                     logger.warning("live events: Redis does not answer (%s); jobs are looked at in the ledger", type(error).__name__)
