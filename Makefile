@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench quality duplicates fuzz models faults cancels poison tampers webhooks docs clean
+.PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults cancels poison tampers webhooks docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -64,6 +64,9 @@ quality: setup ## measure how well vectors find what they should
 
 duplicates: setup ## find the planted duplicates among real files; ARGS=--write for docs/duplicates.md
 	@$(BIN)/python -m bench.duplicates $(ARGS)
+
+live: setup ## 1,000 who listen at once, with and without 100 slow readers; ARGS="--connections 2000"
+	@$(BIN)/python -m bench.live $(ARGS)
 
 fuzz: setup ## mutants of real and bad files through the sandbox; ARGS="--minutes 60" for an hour
 	@$(BIN)/python -m tests.fuzz $(ARGS)

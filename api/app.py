@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from api import problems
 from api.doors import Doors
 from api.house import Caretaker, House, build
+from api.live.hub import Hub
 from api.routes import (
     audit,
     bulk,
@@ -21,6 +22,7 @@ from api.routes import (
     health,
     jobs,
     keys,
+    live,
     migrations,
     pairs,
     parts,
@@ -33,6 +35,7 @@ from api.routes import (
     usage,
     webhooks,
 )
+from api.stopping import when_told_to_stop
 from foundation import metrics, telemetry
 from foundation.errors import Failure
 from foundation.settings import settings
@@ -61,15 +64,21 @@ def create(house: House | None = None) -> FastAPI:
     telemetry.attach(telemetry.log)
     telemetry.attach(metrics.count)
 
+    hub = Hub(here)
+
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = here.settings.api.threads
         caretaker = Caretaker(here)
         caretaker.start()
-        yield
+        await hub.start()
+        with when_told_to_stop(hub.announce_stop):
+            yield
+        await hub.stop()
         caretaker.stop()
         if isinstance(here.doorbell, BackgroundDoorbell):
             here.doorbell.close()
+        here.progress.close()
         here.ledger.close()
 
     app = FastAPI(
@@ -77,10 +86,11 @@ def create(house: House | None = None) -> FastAPI:
         responses={"default": {"description": "Any failure", "content": {"application/problem+json": {"schema": problems.SHAPE}}}},
     )  # fmt: skip
     app.state.house = here
+    app.state.live = hub
     problems.install(app)
     for routes in (
-        parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, health, engine, keys,
-        tenants, usage, audit,
+        parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, live, health, engine,
+        keys, tenants, usage, audit,
     ):  # fmt: skip
         app.include_router(routes.router)
     app.include_router(webhooks.deliveries)

@@ -12,6 +12,7 @@ from redis import Redis, RedisError
 from foundation import keyspace, production, sealing
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
+from foundation.progress import Publisher
 from foundation.sealing import Sealing
 from foundation.settings import Settings
 from foundation.telemetry import logger
@@ -33,6 +34,7 @@ class House:
     redis: Redis
     sealing: Sealing
     refusals: Refusals
+    progress: Publisher
     clock: Clock = SYSTEM
     uses: Uses = field(default_factory=Uses)
 
@@ -42,7 +44,8 @@ def build(settings: Settings) -> House:
     production.check(settings, api=True)
     # A request may wait for Redis much less long than a worker may.
     celery_app.conf.broker_transport_options = celery_app.conf.broker_transport_options | {"socket_timeout": settings.redis.publish_seconds}
-    ledger = open_ledger(settings)
+    ledger, progress = open_ledger(settings), Publisher(keyspace.client(settings.redis), settings.live.keep)
+    ledger.publish = progress.publish
     return House(
         settings,
         ledger,
@@ -51,6 +54,7 @@ def build(settings: Settings) -> House:
         keyspace.client(settings.redis),
         sealing.of(settings),
         Refusals(ledger, SYSTEM),
+        progress,
     )
 
 

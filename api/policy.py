@@ -6,6 +6,7 @@ Each asking looks its key up: one indexed statement. So a key that was revoked i
 from __future__ import annotations
 
 import hmac
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from api.house import House
@@ -45,6 +46,12 @@ def must_have(tenant: Tenant, scopes: frozenset[str] | set[str] | set[Scope]) ->
     missing = [str(scope) for scope in Scope if scope in scopes and scope not in tenant.scopes]
     if missing:
         raise Failure("SCOPE_MISSING", {"needed": missing, "key": tenant.key_id, "scopes": [s for s in Scope if s in tenant.scopes]})
+
+
+def still_good(house: House, key_ids: Collection[str]) -> set[str]:
+    """Which of the keys that were admitted may go on listening: one look for all connections of a process."""
+    with house.ledger.read(as_house=True) as tx:
+        return keys.good(tx, key_ids)
 
 
 def admit_operator(house: House, credentials: Credentials) -> Tenant:

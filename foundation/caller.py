@@ -18,6 +18,11 @@ class Caller:
     tenant_id: str = ""  # whose rows alone it may touch; empty: not known yet, or whoever runs the server
     rotation_hint: str = ""  # told with the answer, when the key should be rotated
 
+    @property
+    def key_id(self) -> str:
+        """The key that asks; empty: none does."""
+        return self.actor.removeprefix("key:") if self.actor.startswith("key:") else ""
+
 
 _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
 

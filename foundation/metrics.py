@@ -45,6 +45,13 @@ _DEGRADED_SECONDS = Histogram(
 _RECOVERIES = Counter("faiss_recovery_attempts", "Tries to get a failed index back", ["result"])
 _PREWARMED = Counter("feature_cache_prewarm", "Vectors a prewarm looked at, by what became of them", ["result"])
 _DELIVERIES = Counter("cadmill_delivery_tries", "Tries to deliver a webhook, by what came of them", ["state"])
+_LIVE = Counter("cadmill_live_connections", "Connections that listen to live events; less those that ended: how many do now", ["door"])
+_LIVE_ENDED = Counter("cadmill_live_connections_ended", "Connections that listened, by why they ended", ["door", "reason"])
+_LIVE_EVENTS = Counter("cadmill_live_events", "Live events, by whether Redis took them", ["outcome"])
+_LIVE_LAG = Histogram(
+    "cadmill_live_lag_seconds", "From the publishing of a live event to the connections of a process",
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+)  # fmt: skip
 _REQUESTS = Histogram("cadmill_http_seconds", "HTTP requests", ["method", "route", "status"])
 
 
@@ -111,6 +118,16 @@ def count(event: Event) -> None:
                 _PREWARMED.labels(what).inc(getattr(event, what))
         case telemetry.DeliveryTried(state=state):
             _DELIVERIES.labels(state).inc()
+        case telemetry.LivePublished(events=events):
+            _LIVE_EVENTS.labels("published").inc(events)
+        case telemetry.LiveDropped(events=events):
+            _LIVE_EVENTS.labels("dropped").inc(events)
+        case telemetry.LiveRead(seconds=seconds):
+            _LIVE_LAG.observe(seconds)
+        case telemetry.LiveOpened(door=door):
+            _LIVE.labels(door).inc()
+        case telemetry.LiveClosed(door=door, reason=reason):
+            _LIVE_ENDED.labels(door, reason).inc()
         case telemetry.RequestAnswered():
             _REQUESTS.labels(event.method, event.route, str(event.status)).observe(event.seconds)
         case _:

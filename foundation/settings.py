@@ -239,6 +239,30 @@ class WebhookSettings(_Section):
     off_after_days: float = Field(5.0, gt=0, description="an endpoint that accepted nothing for so long is switched off")
 
 
+class LiveSettings(_Section):
+    """Who may listen to live events, and how many."""
+
+    model_config = _section("LIVE")
+    origins: str = Field("", description="origins of web pages that may listen besides the server's own, such as https://cad.example.com")
+    keep: int = Field(10_000, ge=100, description="events kept for those who come back; all tenants together")
+    backlog: int = Field(256, ge=16, description="events that may wait for a slow reader before it is dropped")
+    max_connections: int = Field(2_000, ge=1, description="connections that listen to one API process")
+    max_per_tenant: int = Field(1_000, ge=1, description="the same, of one tenant")
+    max_per_key: int = Field(200, ge=1, description="the same, of one key")
+    max_strangers: int = Field(200, ge=1, description="WebSockets that have not shown a key yet")
+    max_channels: int = Field(200, ge=1, description="channels of one connection")
+    hello_seconds: float = Field(5.0, gt=0, description="how long a WebSocket may take to show its key")
+    heartbeat_seconds: float = Field(20.0, gt=0, description="how often a silent event stream is told that it lives")
+    check_seconds: float = Field(2.0, gt=0, le=4, description="how often the keys of those who listen are looked at again")
+    look_seconds: float = Field(
+        5.0, gt=0, description="how often the ledger is asked for the jobs somebody listens to, in case news was lost"
+    )
+
+    @property
+    def foreign_origins(self) -> frozenset[str]:
+        return frozenset(self.origins.replace(",", " ").lower().split())
+
+
 class ApiSettings(_Section):
     model_config = _section("API")
     host: str = Field("127.0.0.1", description="address the API listens on")
@@ -330,6 +354,7 @@ class Settings(BaseModel):
     cache: CacheSettings = Field(default_factory=CacheSettings)
     index: IndexSettings = Field(default_factory=IndexSettings)
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)
+    live: LiveSettings = Field(default_factory=LiveSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     process: ProcessSettings = Field(default_factory=ProcessSettings)
 

@@ -222,6 +222,43 @@ class RequestAnswered(Event):
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class LivePublished(Event):
+    """Events that Redis took."""
+
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveDropped(Event):
+    """Events that nobody will be told of; their readers are told that there is a gap."""
+
+    events: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRead(Event):
+    """An event reached the connections of this process, so long after it was published."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOpened(Event):
+    """Somebody listens."""
+
+    door: str  # websocket, sse or grpc
+
+
+@dataclass(frozen=True, slots=True)
+class LiveClosed(Event):
+    """Somebody stopped listening: by themselves (left), or why we ended it."""
+
+    door: str
+    reason: str
+
+
 Sink = Callable[[Event], None]
 _sinks: list[Sink] = []
 
@@ -241,7 +278,18 @@ def emit(event: Event) -> None:
             logger.exception("a telemetry sink failed on %s", type(event).__name__)
 
 
-_QUIET = (RequestAnswered, FeaturesExtracted, PreviewDrawn, VectorMigrated, RingDropped, SearchDegraded)
+_QUIET = (
+    RequestAnswered,
+    FeaturesExtracted,
+    PreviewDrawn,
+    VectorMigrated,
+    RingDropped,
+    SearchDegraded,
+    LivePublished,
+    LiveRead,
+    LiveOpened,
+    LiveClosed,
+)
 
 
 def log(event: Event) -> None:
@@ -250,7 +298,7 @@ def log(event: Event) -> None:
         logging.DEBUG
         if isinstance(event, _QUIET)
         else logging.WARNING
-        if isinstance(event, RingFailed | CommitStale | CommitDoubted | EngineDegraded)
+        if isinstance(event, RingFailed | CommitStale | CommitDoubted | EngineDegraded | LiveDropped)
         else logging.INFO
     )
     if not logger.isEnabledFor(level):

@@ -20,7 +20,7 @@ def record(tx: Tx, tenant_id: str, actor: str, action: str, subject: str, *, out
 
     Whoever asked from outside goes before the actor that is named here. Secrets are masked (`trail/details.py`)."""
     who = caller.current()
-    tx.tell(
+    tx.trail(
         {
             "chain": tenant_id or HOUSE,
             "at": tx.now,

@@ -8,7 +8,7 @@ from sqlalchemy import Row, bindparam, insert, select, update
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit, jobs, line, places, quotas
+from ledger import audit, jobs, line, places, quotas, telling
 from ledger.chunking import ChunkSize, cut
 from ledger.rows import chunks, items
 from ledger.rows import jobs as job_rows
@@ -53,6 +53,7 @@ def pause(tx: Tx, tenant_id: str, job_id: str) -> None:
     tx.execute(update(job_rows).where(job_rows.c.id == job_id).values(paused_at=tx.now))
     places.hold(tx, chunks.c.job_id == job_id)
     audit.record(tx, tenant_id, "api", "job.paused", job_id)
+    telling.job(tx, job, paused_at=tx.now)
     line.refund(tx, job, taken)
 
 
@@ -62,6 +63,7 @@ def resume(tx: Tx, tenant_id: str, job_id: str) -> None:
         raise Failure("JOB_NOT_PAUSED")
     job = tx.execute(update(job_rows).where(job_rows.c.id == job_id).values(paused_at=None).returning(*job_rows.c)).one()
     audit.record(tx, tenant_id, "api", "job.resumed", job_id)
+    telling.job(tx, job)
     if job.max_concurrency is None:
         places.let_up(tx, job)
     else:
@@ -90,7 +92,7 @@ def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None
         .values(state="pending", chunk_id=bindparam("c"), error=None, finished_at=None),
         [{"i": again[at].index, "c": f"{job_id}.{job.chunks_made + place}"} for place, run in enumerate(runs) for at in run],
     )
-    tx.execute(
+    queued = tx.execute(
         update(job_rows)
         .where(job_rows.c.id == job_id, job_rows.c.state == job.state)
         .values(
@@ -102,8 +104,10 @@ def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None
             error=None,
             deadline=None if job.deadline is not None and job.deadline <= tx.now else job.deadline,
         )
-    )
+        .returning(*job_rows.c)
+    ).one()
     audit.record(tx, tenant_id, "api", "job.retried", job_id, items=len(again), generation=job.generation + 1)
+    telling.job(tx, queued)
     return jobs.tell(tx, tenant_id, job_id, "retried")
 
 

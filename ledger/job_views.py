@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, exists, select
@@ -11,19 +12,18 @@ from foundation.errors import Failure
 from ledger import queues
 from ledger.rows import items, jobs, parts
 from ledger.session import Tx
+from ledger.telling import counts_of
 
 
 def view(job: Row[Any]) -> dict[str, Any]:
     """A job as clients see it."""
-    counts = {name: getattr(job, name) for name in ("total", "succeeded", "failed", "cancelled")}
-    counts["pending"] = counts["total"] - counts["succeeded"] - counts["failed"] - counts["cancelled"]
     return {
         "id": job.id,
         "kind": job.kind,
         "state": job.state,
         "priority": job.priority,
         "generation": job.generation,
-        "counts": counts,
+        "counts": counts_of(job),
         "labels": job.labels,
         "input": job.input,
         "callback_url": job.callback_url,
@@ -39,6 +39,12 @@ def view(job: Row[Any]) -> dict[str, Any]:
         "summary": job.summary,
         "error": job.error,
     }
+
+
+def among(tx: Tx, job_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Many jobs at once, by id. The caller has checked whose they are."""
+    found = tx.execute(select(jobs).where(jobs.c.id.in_(job_ids), jobs.c.pruned_at.is_(None)))
+    return {row.id: view(row) for row in found}
 
 
 def get(tx: Tx, tenant_id: str, job_id: str) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, case, func, insert, literal, select, update
 
+from foundation import caller
 from foundation.clock import iso
-from ledger import audit, line, outbox, places, quotas
+from ledger import audit, line, outbox, places, quotas, telling
 from ledger.chunking import ChunkSize, cut
 from ledger.job_views import view
 from ledger.rows import audit as audit_rows
@@ -105,8 +106,9 @@ def add(tx: Tx, job: NewJob) -> tuple[str, ...]:
     Raises QUOTA_EXCEEDED, TENANT_DISABLED."""
     quotas.start_job(tx, job.tenant_id)
     runs = cut([item.bytes for item in job.items], job.size)
-    tx.execute(
-        insert(jobs).values(
+    row = tx.execute(
+        insert(jobs)
+        .values(
             id=job.id,
             tenant_id=job.tenant_id,
             kind=job.kind,
@@ -124,8 +126,10 @@ def add(tx: Tx, job: NewJob) -> tuple[str, ...]:
             chunks_made=len(runs),
             total=len(job.items),
             created_at=tx.now,
+            key_id=caller.current().key_id or None,
         )
-    )
+        .returning(*jobs.c)
+    ).one()
     costs = [job.size.share(len(run), sum(job.items[index].bytes for index in run)) for run in runs]
     new = [new_chunk(tx, job, ordinal, job.run_after, beyond(job, ordinal), cost) for ordinal, cost in enumerate(costs)]
     tx.execute(insert(chunks), line.tagged(tx, job, new))
@@ -146,6 +150,7 @@ def add(tx: Tx, job: NewJob) -> tuple[str, ...]:
         ],
     )
     audit.record(tx, job.tenant_id, "api", "job.accepted", job.id, kind=job.kind, items=len(job.items), chunks=len(runs))
+    telling.job(tx, row)
     return tell(tx, job.tenant_id, job.id, "accepted")
 
 
@@ -239,6 +244,7 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
             .where(jobs.c.id == job.id, jobs.c.state == "queued")
             .values(state="running", started_at=func.coalesce(jobs.c.started_at, tx.now))
         )
+        telling.job(tx, job, state="running", started_at=job.started_at or tx.now)
         started = tell(tx, job.tenant_id, job.id, "started")
     found = tx.execute(
         select(items.c.index, items.c.part_id, items.c.payload, parts.c.name, parts.c.sha256)
@@ -366,6 +372,8 @@ def settle_items(tx: Tx, job: Row[Any], attempt: int, outcomes: Sequence[Outcome
             **({} if summary == job.summary else {"summary": summary}),
         )
     )
+    failed = [(outcome.index, outcome.error) for outcome in outcomes if outcome.error]
+    telling.progress(tx, job, failed, succeeded=job.succeeded + len(outcomes) - bad, failed=job.failed + bad)
 
 
 def added_up(summary: dict[str, float] | None, outcomes: Sequence[Outcome]) -> dict[str, float] | None:
@@ -398,6 +406,7 @@ def announce(tx: Tx, job: Row[Any]) -> Settled:
     counts = {"succeeded": job.succeeded, "failed": job.failed, "cancelled": job.cancelled}
     outcome = audit.FAILED if job.state == "failed" else audit.DONE
     audit.record(tx, job.tenant_id, "ledger", f"job.{job.state}", job.id, outcome=outcome, **counts)
+    telling.job(tx, job)
     return Settled(job.state, outbox.tell(tx, job.tenant_id, f"job.{job.state}", lambda: view(job), job.id, job.callback_url))
 
 

@@ -95,6 +95,13 @@ def of_key(tx: Tx, pepper: bytes, text: str) -> Tenant:
     return Tenant(row.id, row.name, key_id, frozenset(row.scopes.split()), row.created_at, row.expires_at)
 
 
+def good(tx: Tx, key_ids: Collection[str]) -> set[str]:
+    """Which of these keys, all of which were good once, still open something."""
+    lasting = or_(keys.c.expires_at.is_(None), keys.c.expires_at > tx.now)
+    query = select(keys.c.id).join(tenants, tenants.c.id == keys.c.tenant_id).where(keys.c.id.in_(key_ids), keys.c.revoked_at.is_(None))
+    return set(tx.execute(query.where(lasting, tenants.c.disabled_at.is_(None))).scalars())
+
+
 def _parsed(text: str) -> tuple[str, str, str]:
     """Id, secret and form of hash. Raises API_KEY_UNKNOWN for what cannot be a key."""
     match text.split("_"):

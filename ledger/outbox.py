@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, exists, func, insert, literal_column, or_, select, update
 
 from foundation.clock import iso
+from ledger import telling
 from ledger.session import Tx
 from ledger.states import ended
 from ledger.webhook_rows import deliveries, endpoints, tries
@@ -181,9 +182,12 @@ def settle(tx: Tx, delivery: Delivery, outcome: Try, next_try_at: float | None) 
             lease_until=None,
             finished_at=None if state == "waiting" else tx.now,
         )
-    )
-    if moved.rowcount != 1:
+        .returning(deliveries.c.job_id)
+    ).one_or_none()
+    if moved is None:
         return False
+    told = {"id": delivery.id, "state": state, "attempt": delivery.attempt, "status": outcome.status, "error_code": outcome.error_code}
+    telling.delivery(tx, delivery.tenant_id, moved.job_id, **told)
     tx.execute(
         insert(tries).values(
             delivery_id=delivery.id,

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit, line
+from ledger import audit, line, telling
 from ledger.rows import chunks, in_state, queues, workers
 from ledger.session import Tx
 
@@ -30,6 +30,7 @@ def pause(tx: Tx, tenant_id: str, name: str, by: str, reason: str) -> None:
     # Their rings are refused by the claim; after the pause they are rung anew.
     tx.execute(update(chunks).where(chunks.c.queue == name, in_state(chunks, "queued"), chunks.c.rung_at.is_not(None)).values(rung_at=None))
     audit.record(tx, tenant_id, "admin", "queue.paused", name, by=by, reason=reason)
+    telling.queue(tx, name, True, reason)
 
 
 def resume(tx: Tx, tenant_id: str, name: str, by: str) -> None:
@@ -40,6 +41,7 @@ def resume(tx: Tx, tenant_id: str, name: str, by: str) -> None:
     if moved.rowcount != 1:
         raise Failure("QUEUE_NOT_PAUSED", {"queue": name})
     audit.record(tx, tenant_id, "admin", "queue.resumed", name, by=by)
+    telling.queue(tx, name, False)
 
 
 def paused(tx: Tx, names: Sequence[str]) -> dict[str, dict[str, Any]]:

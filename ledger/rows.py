@@ -150,6 +150,7 @@ jobs = Table(
     Column("summary", Json),  # what came of its items, added up (`jobs.added_up`)
     Column("paused_at", Double),  # since when it may start nothing more
     Column("rolled_back_at", Double),  # a migration whose vectors were put back
+    Column("key_id", String),  # of who submitted it; null: a schedule of ours
     Index("ix_jobs_page", "tenant_id", "id"),
     Index(
         "ix_jobs_in_flight",

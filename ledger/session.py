@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Row, create_engine, event, make_url, 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from foundation import caller, sealing
+from foundation import caller, progress, sealing
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
 from foundation.settings import DatabaseSettings, QuotaSettings, Settings
@@ -40,6 +40,7 @@ class Tx:
     quota: QuotaSettings = NO_QUOTA  # of tenants for which nothing else was set
     _lines: list[Body] | None = None  # of the audit trail, gathered until the commit; None: nothing may be told, this only reads
     _now: float = field(default=0.0)
+    told: list[progress.Event] = field(default_factory=list)
 
     @property
     def now(self) -> float:
@@ -50,11 +51,15 @@ class Tx:
                 self._now = self.clock.now()
         return self._now
 
-    def tell(self, line: Body) -> None:
+    def trail(self, line: Body) -> None:
         """Keep a line of the audit trail for the commit (`audit.record`)."""
         if self._lines is None:
-            raise RuntimeError("a transaction that reads has nothing to tell")
+            raise RuntimeError("a transaction that reads leaves no trail")
         self._lines.append(line)
+
+    def tell(self, event: progress.Event) -> None:
+        """Have an event published if and when this transaction has committed; whoever asks for it hears it as their own."""
+        self.told.append(event if event.user else replace(event, user=caller.current().key_id))
 
     def execute(self, statement: Any, rows: Any = None) -> Any:
         return self.connection.execute(statement, rows) if rows is not None else self.connection.execute(statement)
@@ -78,6 +83,8 @@ class Ledger:
         self.details = details or Details()
         self.engine = _engine(url, database)
         self._patience = database.busy_seconds
+        self.publish: Callable[..., None] = progress.nobody
+        """What events of commits are handed to: never waits, never raises."""
 
     @contextmanager
     def write(self, as_house: bool = False) -> Iterator[Tx]:
@@ -92,7 +99,8 @@ class Ledger:
             try:
                 before = commits.changes(connection)
                 lines: list[Body] = []
-                yield self._tx(connection, as_house, lines)
+                tx = self._tx(connection, as_house, lines)
+                yield tx
                 if lines:
                     append(connection, lines, self.details)
                 named = commits.name(connection, before, self.clock.now())
@@ -104,6 +112,8 @@ class Ledger:
             except DBAPIError as error:
                 connection.invalidate()
                 self._look_for(named, error)
+        if tx.told:
+            self.publish(*tx.told)
 
     def _look_for(self, named: Named | None, error: DBAPIError) -> None:
         """Return if the commit that `error` tells of was done; raise what is true if not."""

@@ -97,7 +97,10 @@ def _warm(**_told: Any) -> None:
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def _end(**_told: Any) -> None:
     _disappear()
-    this_worker(app).nursery.close()
+    worker = this_worker(app)
+    worker.nursery.close()
+    if worker.progress is not None:
+        worker.progress.close()
 
 
 def _appear(slots: int) -> None:

@@ -11,6 +11,7 @@ from redis import Redis
 
 from foundation import keyspace, sealing, telemetry
 from foundation.clock import SYSTEM, Clock
+from foundation.progress import Event, Publisher
 from foundation.sealing import Sealing
 from foundation.settings import RecoverySettings, Settings, settings
 from ledger.files import FileStore
@@ -33,6 +34,7 @@ class Worker:
     sealing: Sealing
     clock: Clock = SYSTEM
     health: Health = field(default_factory=lambda: Health(RecoverySettings()))
+    progress: Publisher | None = None
 
     @property
     def name(self) -> str:
@@ -47,9 +49,13 @@ def _of_process(_pid: int, app: Celery) -> Worker:
     here = settings()
     telemetry.attach(telemetry.log)
     telemetry.attach(metrics.count)
+    progress = Publisher(keyspace.client(here.redis), here.live.keep)
+    ledger = process_ledger(here)
+    ledger.publish = progress.publish
+    telemetry.attach(lambda event: _tell_of_engine(event, progress))
     return Worker(
         settings=here,
-        ledger=process_ledger(here),
+        ledger=ledger,
         files=FileStore(here.storage.directory),
         doorbell=Doorbell(app),
         redis=keyspace.client(here.redis, here.redis.worker_seconds),
@@ -57,7 +63,19 @@ def _of_process(_pid: int, app: Celery) -> Worker:
         nursery=nursery.Nursery(here, nursery.ENGINE),
         sealing=sealing.of(here),
         health=Health(here.recovery),
+        progress=progress,
     )
+
+
+def _tell_of_engine(event: telemetry.Event, progress: Publisher) -> None:
+    """Searches without the fast index are slower for everybody: told to all tenants."""
+    match event:
+        case telemetry.EngineDegraded(reason=reason):
+            progress.publish(Event("engine.state", {"degraded": True, "reason": reason}))
+        case telemetry.EngineRestored():
+            progress.publish(Event("engine.state", {"degraded": False, "reason": None}))
+        case _:
+            pass
 
 
 def this_worker(app: Celery) -> Worker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -192,15 +193,35 @@ class Client:
         return self._ask("POST", f"/api/v1/schedules/{step_of(schedule)}/run")
 
     def follow(self, job: str) -> Iterator[Json]:
-        """The job again and again until it has ended: 0.2 s apart at first, 2 s in the end."""
-        pause = 0.2
+        """The job again and again until it has ended: while it waits 0.2 to 2 s apart, with the reason; once it runs, as it is told live,
+        or 2 s apart where that is not to be had."""
+        pause, live = 0.2, True
         while True:
             state = self.job(job)
             yield state
             if state["state"] in TERMINAL:
                 return
+            if state["state"] == "running" and live:
+                yield from self._followed_live(state)
+                live = False  # it has ended, or the stream has: the next look tells
+                continue
             self._clock.sleep(pause)
             pause = min(2.0, pause * 1.2)
+
+    def _followed_live(self, state: Json) -> Iterator[Json]:
+        """A running job with each of its events, until it is not running any more or the stream breaks."""
+        quiet = httpx2.Timeout(30.0, read=60.0)  # a heart beats more often
+        try:
+            with self._http.stream("GET", "/api/v1/live", params={"channels": f"job:{state['id']}"}, timeout=quiet) as events:
+                for line in events.iter_lines() if events.is_success else ():
+                    told = json.loads(line.removeprefix("data: ")) if line.startswith("data: {") else {}
+                    if told.get("type") in ("snapshot", "job.state", "job.progress"):
+                        state = state | told["data"]
+                        if state["state"] != "running":
+                            return
+                        yield state
+        except (httpx2.TransportError, ValueError):
+            return  # whoever follows looks for itself then
 
     def queues(self) -> list[Json]:
         return list(self._ask_patiently("GET", "/api/v1/queues")["queues"])
@@ -228,6 +249,10 @@ class Client:
 
     def roll_cache_back(self, admin_token: str) -> Json:
         return self._ask("POST", f"{_CACHE}/rollback", headers={"X-Admin-Token": admin_token})
+
+    def announce(self, text: str, tenant: str, key: str, admin_token: str) -> Json:
+        body = {"text": text, **({"tenant": tenant} if tenant else {}), **({"key": key} if key else {})}
+        return self._ask("POST", "/api/v1/announcements", json=body, headers={"X-Admin-Token": admin_token})
 
     def chaos(self, fault: str, seconds: float, admin_token: str) -> Json:
         return self._ask("POST", "/api/v1/chaos", json={"fault": fault, "seconds": seconds}, headers={"X-Admin-Token": admin_token})

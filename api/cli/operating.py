@@ -150,6 +150,33 @@ def cache(
         engine.tuning_table(told)
 
 
+@app.command()
+def announce(
+    text: Annotated[str, typer.Argument(help="What to say, at most 2000 characters.", metavar="TEXT")],
+    tenant: Annotated[str, typer.Option(help="Only to this tenant. Default: to all.", metavar="NAME")] = "",
+    to_key: Annotated[str, typer.Option(help="Only to who listens with this key of the tenant.", metavar="KEY_ID")] = "",
+    admin_token: AdminTokenOption = "",
+    url: UrlOption = "",
+    key: KeyOption = "",
+    directory: DirOption = None,
+) -> None:
+    """Tell everybody who listens to live events something.
+
+    It is not kept: who comes later does not hear it.
+
+    \b
+      cadmill announce "The server is updated at noon; jobs go on afterwards."
+      cadmill announce "Your import is done." --tenant apollo
+    """
+    from api.cli import show
+
+    if to_key and not tenant:
+        raise typer.BadParameter("--to-key goes with --tenant")
+    with client_at(url, key, directory) as client:
+        client.announce(text, tenant, to_key, admin_token_of(admin_token))
+    show.line(f"told {f'key {to_key} of {tenant}' if to_key else tenant or 'everybody'}")
+
+
 @app.command(name="settings")
 def show_settings() -> None:
     """List every setting.

@@ -22,6 +22,7 @@ from foundation.settings import environment
 
 ADMIN_TOKEN_FILE = "admin-token"
 _READY_SECONDS = 90.0
+_STUCK_MS = 60_000
 _PREPARE = Process("setup", "migrates the database, writes the first key", (sys.executable, "-m", "api.setup"), Stop.DOORS)
 
 
@@ -132,6 +133,8 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Accepted connections inherit this. uvicorn takes a passed socket for a unix one and would not set it: 40 ms an answer.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Who takes nothing for so long is gone as far as we care: else a reader that stopped reading would hold its socket for ever.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STUCK_MS)
         _bind(listener, host, port)
         listener.listen(1024)
         yield listener

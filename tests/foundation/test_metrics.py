@@ -6,7 +6,19 @@ import pytest
 from prometheus_client import REGISTRY
 
 from foundation import metrics
-from foundation.telemetry import CachePrewarmed, EngineDegraded, EngineRestored, Event, RecoveryTried, SearchDegraded
+from foundation.telemetry import (
+    CachePrewarmed,
+    EngineDegraded,
+    EngineRestored,
+    Event,
+    LiveClosed,
+    LiveDropped,
+    LiveOpened,
+    LivePublished,
+    LiveRead,
+    RecoveryTried,
+    SearchDegraded,
+)
 
 COUNTED: list[tuple[Event, str, dict[str, str], float]] = [
     (EngineDegraded("load", False), "similarity_degraded_total", {"event": "degraded"}, 1),
@@ -21,6 +33,11 @@ COUNTED: list[tuple[Event, str, dict[str, str], float]] = [
     (CachePrewarmed(5, 4, 3, 2, 1), "feature_cache_prewarm_total", {"result": "loaded"}, 5),
     (CachePrewarmed(5, 4, 3, 2, 1), "feature_cache_prewarm_total", {"result": "evicted"}, 3),
     (CachePrewarmed(5, 4, 3, 2, 1), "feature_cache_prewarm_total", {"result": "left"}, 1),
+    (LiveOpened("sse"), "cadmill_live_connections_total", {"door": "sse"}, 1),
+    (LiveClosed("sse", "slow"), "cadmill_live_connections_ended_total", {"door": "sse", "reason": "slow"}, 1),
+    (LivePublished(4), "cadmill_live_events_total", {"outcome": "published"}, 4),
+    (LiveDropped(3, "ConnectionError"), "cadmill_live_events_total", {"outcome": "dropped"}, 3),
+    (LiveRead(0.01), "cadmill_live_lag_seconds_count", {}, 1),
 ]
 
 
