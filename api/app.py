@@ -54,6 +54,7 @@ def create(house: House | None = None) -> FastAPI:
         caretaker.start()
         yield
         caretaker.stop()
+        await here.limits.close()
         if isinstance(here.doorbell, BackgroundDoorbell):
             here.doorbell.close()
         here.ledger.close()
@@ -72,5 +73,5 @@ def create(house: House | None = None) -> FastAPI:
         from api.routes import chaos  # not even imported elsewhere
 
         app.include_router(chaos.router)
-    app.add_middleware(Doors, clock=here.clock, max_json_bytes=here.settings.upload.max_json_bytes, uploads=parts.router.prefix)
+    app.add_middleware(Doors, clock=here.clock, caps=here.settings.upload, limits=here.limits, uploads=parts.router.prefix)
     return app

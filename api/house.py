@@ -9,6 +9,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 from redis import Redis, RedisError
 
+from api import limits
+from api.limits import Limits
 from foundation import keyspace, sealing
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
@@ -30,6 +32,7 @@ class House:
     doorbell: Doorbell
     redis: Redis
     sealing: Sealing
+    limits: Limits
     clock: Clock = SYSTEM
 
 
@@ -43,6 +46,7 @@ def build(settings: Settings) -> House:
         BackgroundDoorbell(celery_app),
         keyspace.client(settings.redis),
         sealing.of(settings),
+        limits.of(settings),
     )
 
 
@@ -65,6 +69,7 @@ class Caretaker:
     def _work(self) -> None:
         house = self._house
         while not self._stop.wait(house.settings.queue.tick_seconds):
+            house.limits.beat()
             try:
                 upkeep.mend(house.ledger, self._doorbell, house.redis, house.settings)
             except (Failure, RedisError) as error:

@@ -21,6 +21,10 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+_COST = {Scope.READ: 1, Scope.SUBMIT: 5, Scope.ADMIN: 2}
+"""Rate limit units of a call whose door did not name its cost; HTTP does (`api/limits.py`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What a caller shows, by whatever door."""
@@ -30,12 +34,13 @@ class Credentials:
 
 
 def admit(house: House, credentials: Credentials, scope: Scope) -> Tenant:
-    """Whose call it is, if it is allowed. Raises API_KEY_MISSING, API_KEY_UNKNOWN."""
+    """Whose call it is, if it is allowed. Raises API_KEY_MISSING, API_KEY_UNKNOWN, RATE_LIMITED."""
     if not credentials.key:
         raise Failure("API_KEY_MISSING")
-    with house.ledger.read() as tx:
+    with house.limits.judging(credentials.key, _COST[scope]), house.ledger.read() as tx:
         tenant = tenants.of_key(tx, credentials.key)
     caller.current().actor = f"key:{tenant.key_id}"
+    house.limits.charge(credentials.key, tenant.key_id, tenant.id, _COST[scope])
     return tenant
 
 
@@ -47,6 +52,8 @@ def admit_operator(house: House, credentials: Credentials) -> Tenant:
         raise Failure("ADMIN_TOKEN_UNSET")
     if not credentials.admin_token:
         raise Failure("ADMIN_TOKEN_MISSING")
-    if not hmac.compare_digest(credentials.admin_token, wanted.encode()):
-        raise Failure("ADMIN_TOKEN_UNKNOWN")
+    house.limits.refuse_guessers(credentials.key or "")
+    with house.limits.judging(credentials.key or "", _COST[Scope.ADMIN]):
+        if not hmac.compare_digest(credentials.admin_token, wanted.encode()):
+            raise Failure("ADMIN_TOKEN_UNKNOWN")
     return tenant

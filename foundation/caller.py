@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foundation.resilience.limiter import Verdict
 
 
 @dataclass(slots=True)
@@ -15,6 +19,8 @@ class Caller:
     actor: str = ""  # "key:<id>", "admin"; empty: nobody from outside asks, it is a process of ours
     origin: str = ""  # the address of the peer
     request_id: str = ""
+    cost: int = 0  # what the request costs against rate limits; 0: not known at the door
+    limits: dict[str, Verdict] = field(default_factory=dict)  # what it was charged to, by tier
 
 
 _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)

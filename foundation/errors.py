@@ -78,6 +78,10 @@ CODES: dict[str, Code] = _rows(
          "The request names no admin token.", "Send the ADMIN_TOKEN of the server in the X-Admin-Token header, beside X-API-Key."),
     Code("ADMIN_TOKEN_UNKNOWN", Source.SECURITY, _W, Stage.AUTH, 403, False,
          "The admin token is not the one of this server.", "Check it for typing errors; it is ADMIN_TOKEN in the API's environment."),
+    Code("RATE_LIMITED", Source.RESOURCE, _W, Stage.AUTH, 429, True,
+         "Too much was asked in too little time.",
+         "Wait as long as the Retry-After header says. The context names the limit, the RateLimit headers what is left of yours; "
+         "an administrator can raise it (CADMILL_LIMIT_*)."),
     Code("SECRET_MISMATCH", Source.CONFIG, _C, Stage.STORE, 500, False,
          "Something was sealed with another secret than this server has.",
          "Start every process with the CADMILL_SECRET (or the file secret in the storage folder) that it was sealed with."),
@@ -166,6 +170,8 @@ CODES: dict[str, Code] = _rows(
          "You have a schedule of this name already.", "Choose another name, or change or delete the other schedule."),
     Code("SCHEDULE_LIMIT", Source.RESOURCE, _W, Stage.REQUEST, 409, False,
          "You have as many schedules as this server allows.", "Delete one, or have CADMILL_SCHEDULE_MAX_PER_TENANT raised."),
+    Code("BODY_TOO_SLOW", Source.NETWORK, _W, Stage.REQUEST, 408, True,
+         "The body of the request came too slowly.", "Send it again over a better connection, or in smaller requests."),
     # what a file can be
     Code("FILE_EMPTY", Source.INPUT, _W, Stage.READ, 422, False,
          "The file holds nothing.", "Export the file again and send that."),

@@ -45,6 +45,10 @@ _DEGRADED_SECONDS = Histogram(
 _RECOVERIES = Counter("faiss_recovery_attempts", "Tries to get a failed index back", ["result"])
 _PREWARMED = Counter("feature_cache_prewarm", "Vectors a prewarm looked at, by what became of them", ["result"])
 _DELIVERIES = Counter("cadmill_delivery_tries", "Tries to deliver a webhook, by what came of them", ["state"])
+_LIMITED = Counter("cadmill_rate_limits", "Rate limits asked, by tier, by what they said, and by whether Redis counted or each process", [
+    "tier", "outcome", "counted_by",
+])  # fmt: skip
+_ALONE = Counter("cadmill_limiter_outages", "Times a process had to count for itself, because Redis was gone, or could stop", ["event"])
 _REQUESTS = Histogram("cadmill_http_seconds", "HTTP requests", ["method", "route", "status"])
 
 
@@ -111,6 +115,14 @@ def count(event: Event) -> None:
                 _PREWARMED.labels(what).inc(getattr(event, what))
         case telemetry.DeliveryTried(state=state):
             _DELIVERIES.labels(state).inc()
+        case telemetry.LimitsAsked():
+            by = "process" if event.alone else "redis"
+            for tier in (event.refused,) if event.refused else event.tiers:
+                _LIMITED.labels(tier, "refused" if event.refused else "admitted", by).inc()
+        case telemetry.LimiterAlone():
+            _ALONE.labels("began").inc()
+        case telemetry.LimiterBack():
+            _ALONE.labels("ended").inc()
         case telemetry.RequestAnswered():
             _REQUESTS.labels(event.method, event.route, str(event.status)).observe(event.seconds)
         case _:

@@ -214,6 +214,30 @@ class DeliveryTried(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsAsked(Event):
+    """The rate limits were asked for a request. `refused`: the tier that had no room, empty for none; `alone`: without Redis."""
+
+    tiers: tuple[str, ...]
+    refused: str
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LimiterAlone(Event):
+    """Redis is gone; this process counts for itself, one of so many."""
+
+    replicas: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimiterBack(Event):
+    """Redis counts again, after so long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class RequestAnswered(Event):
     route: str
     method: str
@@ -240,7 +264,7 @@ def emit(event: Event) -> None:
             logger.exception("a telemetry sink failed on %s", type(event).__name__)
 
 
-_QUIET = (RequestAnswered, FeaturesExtracted, PreviewDrawn, VectorMigrated, RingDropped, SearchDegraded)
+_QUIET = (RequestAnswered, LimitsAsked, FeaturesExtracted, PreviewDrawn, VectorMigrated, RingDropped, SearchDegraded)
 
 
 def log(event: Event) -> None:
@@ -249,7 +273,7 @@ def log(event: Event) -> None:
         logging.DEBUG
         if isinstance(event, _QUIET)
         else logging.WARNING
-        if isinstance(event, RingFailed | CommitStale | CommitDoubted | EngineDegraded)
+        if isinstance(event, RingFailed | CommitStale | CommitDoubted | EngineDegraded | LimiterAlone)
         else logging.INFO
     )
     if not logger.isEnabledFor(level):
