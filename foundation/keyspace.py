@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import redis
@@ -19,6 +18,8 @@ UNACKED = "unacked"
 UNACKED_INDEX = "unacked_index"
 LIMIT_REPLICAS = "cadmill.limit.replicas"
 LIMIT_EPOCH = "cadmill.limit.epoch"
+
+_LOOP_CONNECTIONS = 16
 
 
 def queue_key(queue: str, step: int) -> str:
@@ -38,22 +39,23 @@ def limit_key(name: str, subject: str) -> str:
 
 def client(settings: RedisSettings, seconds: float | None = None) -> redis.Redis:
     """A client that gives up after `seconds` (default: what publishing may take) and never retries by itself."""
-    where, options = _connection(settings, seconds)
-    return redis.Redis(**where, **options) if where else redis.Redis.from_url(settings.url, **options)
+    timeout = seconds or settings.publish_seconds
+    options = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "health_check_interval": 0}
+    return redis.Redis.from_url(_address(settings.url), retry=Retry(NoBackoff(), 0), **options)
 
 
 def loop_client(settings: RedisSettings, seconds: float) -> redis.asyncio.Redis:
-    """The same for an event loop; it belongs to the loop that first uses it."""
-    where, options = _connection(settings, seconds)
-    options["retry"] = redis.asyncio.retry.Retry(NoBackoff(), 0)
-    return redis.asyncio.Redis(**where, **options) if where else redis.asyncio.Redis.from_url(settings.url, **options)
+    """The same for an event loop, and for the loop that first uses it. Callers wait for one of a few connections: more are no faster."""
+    options = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "health_check_interval": 0, "timeout": seconds}
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        _address(settings.url), retry=redis.asyncio.retry.Retry(NoBackoff(), 0), max_connections=_LOOP_CONNECTIONS, **options
+    )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
-def _connection(settings: RedisSettings, seconds: float | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Where a Unix socket is, nothing for other addresses; and how to behave."""
-    timeout = seconds or settings.publish_seconds
-    options = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": Retry(NoBackoff(), 0), "health_check_interval": 0}
-    if not settings.url.startswith("redis+socket://"):
-        return {}, options
-    split = urlsplit(settings.url)
-    return {"unix_socket_path": split.path, "db": int(parse_qs(split.query).get("virtual_host", ["0"])[0])}, options
+def _address(url: str) -> str:
+    """As redis-py writes it: kombu has a word of its own for Unix sockets."""
+    if not url.startswith("redis+socket://"):
+        return url
+    split = urlsplit(url)
+    return f"unix://{split.path}?db={parse_qs(split.query).get('virtual_host', ['0'])[0]}"

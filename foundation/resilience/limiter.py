@@ -46,13 +46,12 @@ _SCRIPT = """
 local time = redis.call('TIME')
 local now = tonumber(ARGV[1])
 if now < 0 then now = tonumber(time[1]) + tonumber(time[2]) / 1000000 end
-local replicas = 0
 if ARGV[2] ~= '' then
   redis.call('ZADD', KEYS[1], now, ARGV[2])
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[3])
   redis.call('EXPIRE', KEYS[1], 3600)
-  replicas = redis.call('ZCARD', KEYS[1])
 end
+local replicas = redis.call('ZCARD', KEYS[1])
 local epoch = redis.call('GET', KEYS[2])
 if not epoch then
   epoch = string.format('%.6f', now)
@@ -246,9 +245,8 @@ class Limiter:
                 self._begin_shares(tick)
             if emptied or lost is not None:
                 self._reached_at, self._shares_until = tick, tick + self._longest
-            if asking.beat:
-                settled = tick - self._reached_at > _SILENT_SECONDS
-                self._replicas = max(int(reply[1]), self._least, 0 if settled else self._replicas)
+            settled = tick - self._reached_at > _SILENT_SECONDS
+            self._replicas = max(int(reply[1]), self._least, 0 if settled else self._replicas)
             shares = asking.shares or (self._of_shares(asking.charges, tick) if emptied else None)
         if lost is not None:
             emit(LimiterBack(tick - lost))
