@@ -172,6 +172,17 @@ CODES: dict[str, Code] = _rows(
          "You have as many schedules as this server allows.", "Delete one, or have CADMILL_SCHEDULE_MAX_PER_TENANT raised."),
     Code("BODY_TOO_SLOW", Source.NETWORK, _W, Stage.REQUEST, 408, True,
          "The body of the request came too slowly.", "Send it again over a better connection, or in smaller requests."),
+    # what an archive can be
+    Code("ARCHIVE_LIMIT", Source.RESOURCE, _W, Stage.UPLOAD, 422, False,
+         "The archive holds more than is unpacked here, or another archive.",
+         "Send its files in several archives, or as they are; the limit named in the context can be raised (CADMILL_UPLOAD_*)."),
+    Code("ARCHIVE_UNSAFE_PATH", Source.SECURITY, _W, Stage.UPLOAD, 422, False,
+         "The file wants to go out of its archive, or is none: a link or a device.",
+         "Pack the files themselves, by relative names."),
+    Code("ARCHIVE_ENCRYPTED", Source.INPUT, _W, Stage.UPLOAD, 422, False,
+         "The file is encrypted in its archive.", "Pack it without a password."),
+    Code("ARCHIVE_CORRUPT", Source.INPUT, _W, Stage.UPLOAD, 422, False,
+         "The archive is damaged, or not made as a zip archive should be.", "Pack it again, and send that."),
     # what a file can be
     Code("FILE_EMPTY", Source.INPUT, _W, Stage.READ, 422, False,
          "The file holds nothing.", "Export the file again and send that."),

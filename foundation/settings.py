@@ -127,7 +127,8 @@ class LimitSettings(_Section):
         description="what may come at all, to all API processes together",
     )
     guess: Rate = Field(
-        "sliding-window 1200/60", description="wrong keys and admin tokens from one address, or for one key, before they are no longer judged"
+        "sliding-window 1200/60",
+        description="wrong keys and admin tokens from one address, or for one key, before they are no longer judged",
     )
     replicas: int = Field(1, ge=1, description="API processes to reckon with while Redis cannot tell how many there are")
     redis_seconds: float = Field(0.5, gt=0, description="how long a request may wait for Redis before this process counts by itself")

@@ -110,7 +110,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one limit said: whether it had room, the units that are left, seconds until it has room again, and until it has one unit more."""
+    """What one limit said: whether it had room, the units left, seconds until it has room again, and until it has one unit more."""
 
     limit: Limit
     fits: bool

@@ -1,12 +1,13 @@
 """How much may come in how much time: limits, three strategies, and their arithmetic as pure functions.
 
-A limit is written as it is set: `sliding-window 6000/60` (6,000 units in 60 s), `token-bucket 6000/60 burst 100`, `leaky-bucket 600/60 burst 10`.
+A limit is written as it is set: `sliding-window 6000/60` (6,000 units in 60 s), `token-bucket 6000/60 burst 100`,
+`leaky-bucket 600/60 burst 10`.
 
-* sliding window: units of this window plus the share of the one before that still lies within the last `seconds`. Exact at the edges of
-  windows; between them it takes the one before for evenly spread, so any stretch of `seconds` sees at most one window's limit more.
+* sliding window: units of this window plus the share of the one before that still lies within the last `seconds`. Exact at the edges
+  of windows; between them it takes the one before for evenly spread, so a stretch of `seconds` sees at most one window's limit more.
 * token bucket: starts full, `burst` tokens (all of `quantity` unless said), which come back at `quantity / seconds`: bursts are welcome.
-* leaky bucket: starts empty, drains at `quantity / seconds`, takes no more when `burst` units are in it (a tenth of `quantity` unless said):
-  an even flow. As a meter it is the token bucket told from its other end, so both are one calculation here.
+* leaky bucket: starts empty, drains at `quantity / seconds`, takes no more when `burst` units are in it (unless said, a tenth of
+  `quantity`): an even flow. As a meter it is the token bucket told from its other end, so both are one calculation here.
 """
 
 from __future__ import annotations
