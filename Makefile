@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench quality duplicates fuzz models faults cancels poison docs clean
+.PHONY: help setup libraries demo up test check fix bench quality duplicates fuzz models faults cancels poison limits docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -79,6 +79,9 @@ cancels: setup ## 5000 cancels at random moments in every pool, judged
 
 poison: setup ## 100 files that kill their reader among 2000 good ones
 	@$(BIN)/python -m tests.faults.poison $(ARGS)
+
+limits: setup ## four API processes at their rate limit while Redis dies and returns; ARGS="--seconds 60"
+	@$(BIN)/python -m tests.faults.limits $(ARGS)
 
 docs: setup ## draw docs/states.md from ledger/states.py
 	@$(BIN)/python -m tests.models.drawing
