@@ -7,25 +7,17 @@ import random
 import stat
 import struct
 import zipfile
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
 
-from tests.stack import SAMPLES, Stack, running
+from tests.api.conftest import CAPS
+from tests.stack import SAMPLES, Stack
 
 DRAWING = (SAMPLES / "dxf" / "ae.r2000a.dxf").read_bytes()
 MESH = (SAMPLES / "stl" / "angle_block.STL").read_bytes()
-FILES, FILE, UNPACKED, RATIO = 50, 3_000_000, 10_000_000, 100
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Stack]:
-    caps = {"MAX_FILES": FILES, "MAX_FILE_BYTES": FILE, "MAX_UNPACKED_BYTES": UNPACKED, "MAX_UNPACKED_RATIO": RATIO}
-    variables = {f"CADMILL_UPLOAD_{name}": value for name, value in caps.items()}
-    with running(tmp_path_factory.mktemp("stack"), redis_url, "", "api", **variables) as stack:
-        yield stack
+FILES, FILE = int(CAPS["MAX_FILES"]), int(CAPS["MAX_FILE_BYTES"])
 
 
 def packed(*files: tuple[str | zipfile.ZipInfo, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -42,8 +34,8 @@ def special(name: str, mode: int) -> zipfile.ZipInfo:
     return info
 
 
-def send(stack: Stack, *files: tuple[str, bytes], **data: str) -> httpx2.Response:
-    return stack.http.post("/api/v1/parts", files=[("files", file) for file in files], data=data)
+def send(capped: Stack, *files: tuple[str, bytes], **data: str) -> httpx2.Response:
+    return capped.http.post("/api/v1/parts", files=[("files", file) for file in files], data=data)
 
 
 def only(answer: httpx2.Response) -> dict[str, Any]:
@@ -51,31 +43,31 @@ def only(answer: httpx2.Response) -> dict[str, Any]:
     return dict(told)
 
 
-def test_an_archive_stands_for_its_files_between_its_neighbours(stack: Stack) -> None:
+def test_an_archive_stands_for_its_files_between_its_neighbours(capped: Stack) -> None:
     archive = packed(
         ("a.dxf", DRAWING), ("left/", b""), ("left/b.stl", MESH), ("left/deep/c.dxf", b"no drawing"), ("__MACOSX/._a.dxf", b"x")
     )
-    answer = send(stack, ("first.dxf", DRAWING), ("all.zip", archive), ("last.stl", MESH), labels='{"folder": "mine", "project": "p"}')
+    answer = send(capped, ("first.dxf", DRAWING), ("all.zip", archive), ("last.stl", MESH), labels='{"folder": "mine", "project": "p"}')
     assert answer.status_code == 201
     told = answer.json()["parts"]
     assert [(part["name"], part["format"]) for part in told] == [
         ("first.dxf", "dxf"), ("a.dxf", "dxf"), ("b.stl", "stl"), ("c.dxf", "unknown"), ("last.stl", "stl"),
     ]  # fmt: skip
     assert [part.get("folder") for part in told] == [None, None, "left", "left/deep", None]
-    labels = stack.http.get(f"/api/v1/parts/{told[2]['id']}").json()["labels"]
+    labels = capped.http.get(f"/api/v1/parts/{told[2]['id']}").json()["labels"]
     assert labels == {"archive": "all.zip", "folder": "mine", "project": "p"}  # what the user says of a part counts more
     assert told[0]["sha256"] == told[1]["sha256"]
 
 
-def test_a_step_file_in_a_zip_is_a_step_file(stack: Stack) -> None:
+def test_a_step_file_in_a_zip_is_a_step_file(capped: Stack) -> None:
     step = next((SAMPLES / "step").glob("*.st*p")).read_bytes()
-    answer = stack.http.post("/api/v1/parts?name=part.stpz", content=packed(("part.stp", step)))
+    answer = capped.http.post("/api/v1/parts?name=part.stpz", content=packed(("part.stp", step)))
     assert (only(answer)["name"], only(answer)["format"]) == ("part.stp", "step")
 
 
-def test_a_zipped_document_of_another_program_stays_one_file(stack: Stack) -> None:
+def test_a_zipped_document_of_another_program_stays_one_file(capped: Stack) -> None:
     body = packed(("[Content_Types].xml", b"<x/>"), ("3D/3dmodel.model", b"<model/>"))
-    assert only(send(stack, ("box.3mf", body)))["format"] == "unknown"
+    assert only(send(capped, ("box.3mf", body)))["format"] == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +86,7 @@ def test_a_zipped_document_of_another_program_stays_one_file(stack: Stack) -> No
     ],
     ids=lambda value: value.filename if isinstance(value, zipfile.ZipInfo) else value,
 )
-def test_a_bad_entry_is_refused_alone_and_its_neighbours_get_through(stack: Stack, entry: str | zipfile.ZipInfo, code: str) -> None:
+def test_a_bad_entry_is_refused_alone_and_its_neighbours_get_through(capped: Stack, entry: str | zipfile.ZipInfo, code: str) -> None:
     name = entry if isinstance(entry, str) else entry.filename
     data = (
         packed(("x.dxf", DRAWING))
@@ -103,7 +95,7 @@ def test_a_bad_entry_is_refused_alone_and_its_neighbours_get_through(stack: Stac
         if name == "huge.dxf"
         else b"/etc/passwd"
     )
-    answer = send(stack, ("all.zip", packed(("a.dxf", DRAWING), (entry, data), ("b.stl", MESH))))
+    answer = send(capped, ("all.zip", packed(("a.dxf", DRAWING), (entry, data), ("b.stl", MESH))))
     good, bad, other = answer.json()["parts"]
     assert (good["name"], other["name"]) == ("a.dxf", "b.stl")
     assert bad["error"]["code"] == code
@@ -167,25 +159,25 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_archive_gets_its_code(stack: Stack, kind: str) -> None:
+def test_a_hostile_archive_gets_its_code(capped: Stack, kind: str) -> None:
     body, code = HOSTILE[kind]
-    answer = send(stack, ("bad.zip", body))
+    answer = send(capped, ("bad.zip", body))
     assert answer.status_code == 422
     assert only(answer)["error"]["code"] == code, only(answer)
 
 
-def test_nothing_is_left_in_the_spool_nor_written_beside_it(stack: Stack) -> None:
+def test_nothing_is_left_in_the_spool_nor_written_beside_it(capped: Stack) -> None:
     for body, _ in HOSTILE.values():
-        send(stack, ("bad.zip", body))
-    send(stack, ("bad.zip", packed(("../../../cadmill-was-here", b"x"))))
-    assert list((stack.directory / "files" / "incoming").iterdir()) == []
-    assert not list(stack.directory.parent.rglob("cadmill-was-here"))
-    stored = [path.name for path in (stack.directory / "files").rglob("*") if path.is_file()]
+        send(capped, ("bad.zip", body))
+    send(capped, ("bad.zip", packed(("../../../cadmill-was-here", b"x"))))
+    assert list((capped.directory / "files" / "incoming").iterdir()) == []
+    assert not list(capped.directory.parent.rglob("cadmill-was-here"))
+    stored = [path.name for path in (capped.directory / "files").rglob("*") if path.is_file()]
     assert all(len(name) == 64 for name in stored)
 
 
-def test_an_archive_counts_its_files_against_those_of_the_request(stack: Stack) -> None:
+def test_an_archive_counts_its_files_against_those_of_the_request(capped: Stack) -> None:
     half = packed(*((f"{n}.dxf", DRAWING) for n in range(FILES // 2 + 1)))
-    told = send(stack, ("one.zip", half), ("two.zip", half)).json()["parts"]
+    told = send(capped, ("one.zip", half), ("two.zip", half)).json()["parts"]
     assert len(told) == FILES // 2 + 2
     assert told[-1]["error"]["code"] == "ARCHIVE_LIMIT"
