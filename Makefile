@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults cancels poison tampers webhooks docs clean
+.PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults cancels poison tampers webhooks limits docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -88,6 +88,9 @@ tampers: setup ## change the audit trail 1,000 times in each way behind its guar
 
 webhooks: setup ## 1000 messages to a hostile receiver while couriers are killed, judged; ARGS="--database postgresql"
 	@$(BIN)/python -m tests.faults.webhooks $(ARGS)
+
+limits: setup ## four API processes at their rate limit while Redis dies and returns; ARGS="--seconds 60"
+	@$(BIN)/python -m tests.faults.limits $(ARGS)
 
 docs: setup ## draw docs/states.md from ledger/states.py
 	@$(BIN)/python -m tests.models.drawing

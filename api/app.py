@@ -76,6 +76,7 @@ def create(house: House | None = None) -> FastAPI:
             yield
         await hub.stop()
         caretaker.stop()
+        await here.limits.close()
         if isinstance(here.doorbell, BackgroundDoorbell):
             here.doorbell.close()
         here.progress.close()
@@ -101,7 +102,8 @@ def create(house: House | None = None) -> FastAPI:
     app.add_middleware(
         Doors,
         clock=here.clock,
-        max_json_bytes=here.settings.upload.max_json_bytes,
+        caps=here.settings.upload,
+        limits=here.limits,
         uploads=parts.router.prefix,
         proxies=here.settings.api.proxies(),
     )

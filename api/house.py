@@ -9,6 +9,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 from redis import Redis, RedisError
 
+from api import limits
+from api.limits import Limits
 from foundation import keyspace, production, sealing
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
@@ -35,6 +37,7 @@ class House:
     sealing: Sealing
     refusals: Refusals
     progress: Publisher
+    limits: Limits
     clock: Clock = SYSTEM
     uses: Uses = field(default_factory=Uses)
 
@@ -55,6 +58,7 @@ def build(settings: Settings) -> House:
         sealing.of(settings),
         Refusals(ledger, SYSTEM),
         progress,
+        limits.of(settings),
     )
 
 
@@ -77,6 +81,7 @@ class Caretaker:
     def _work(self) -> None:
         house = self._house
         while not self._stop.wait(house.settings.queue.tick_seconds):
+            house.limits.beat()
             try:
                 house.uses.write(house.ledger)
                 upkeep.mend(house.ledger, self._doorbell, house.redis, house.settings)

@@ -16,6 +16,9 @@ from ledger import keys
 from ledger.keys import Scope as Scope
 from ledger.tenants import Tenant
 
+_COST = {Scope.READ: 1, Scope.SUBMIT: 5, Scope.ADMIN: 2}
+"""Rate limit units of a call whose door did not name its cost; HTTP does (`api/limits.py`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -28,14 +31,15 @@ class Credentials:
 def admit(house: House, credentials: Credentials, scope: Scope) -> Tenant:
     """Whose call it is, if it is allowed. From here on the caller is known, and so is the tenant behind whose wall the ledger works.
 
-    Raises API_KEY_MISSING, API_KEY_UNKNOWN, API_KEY_EXPIRED, TENANT_DISABLED, SCOPE_MISSING."""
+    Raises API_KEY_MISSING, API_KEY_UNKNOWN, API_KEY_EXPIRED, TENANT_DISABLED, SCOPE_MISSING, RATE_LIMITED."""
     if not credentials.key:
         raise Failure("API_KEY_MISSING")
-    with house.ledger.read(as_house=True) as tx:
+    with house.limits.judging(credentials.key, _COST[scope]), house.ledger.read(as_house=True) as tx:
         tenant = keys.of_key(tx, house.sealing.pepper(keys.PEPPER), credentials.key)
     now, asking = house.clock.now(), caller.current()
     asking.actor, asking.tenant_id = f"key:{tenant.key_id}", tenant.id
     asking.rotation_hint = keys.rotation_hint(tenant.key_id, tenant.key_made_at, now, house.settings.key.hint_days)
+    house.limits.charge(credentials.key, tenant.key_id, tenant.id, _COST[scope])
     house.uses.note(tenant.key_id, now)
     must_have(tenant, {scope})
     return tenant
@@ -64,7 +68,9 @@ def admit_operator(house: House, credentials: Credentials) -> Tenant:
         raise Failure("ADMIN_TOKEN_UNSET")
     if not credentials.admin_token:
         raise Failure("ADMIN_TOKEN_MISSING")
-    if not hmac.compare_digest(credentials.admin_token, wanted.encode()):
-        raise Failure("ADMIN_TOKEN_UNKNOWN")
+    house.limits.refuse_guessers(credentials.key or "")
+    with house.limits.judging(credentials.key or "", _COST[Scope.ADMIN]):
+        if not hmac.compare_digest(credentials.admin_token, wanted.encode()):
+            raise Failure("ADMIN_TOKEN_UNKNOWN")
     caller.current().tenant_id = ""
     return tenant

@@ -45,7 +45,8 @@ def problem(failure: Failure) -> dict[str, Any]:
 
 
 def answer(failure: Failure) -> JSONResponse:
-    headers = {"Retry-After": _RETRY_AFTER[failure.code]} if failure.code in _RETRY_AFTER else None
+    wait = _RETRY_AFTER.get(failure.code) or failure.context.get("retry_after_seconds")
+    headers = {"Retry-After": str(wait)} if wait else None
     return JSONResponse(problem(failure), failure.row.status, headers, media_type="application/problem+json")
 
 

@@ -1,6 +1,7 @@
 """Uploads: bytes go from the wire to disk as they come, hashed and counted on the way; nothing is held in memory.
 
 Many files come as multipart fields named `files` (a field `labels` may carry a JSON object), one file as a raw body.
+A zip archive stands for the files in it (`archives.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from anyio.to_thread import run_sync
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from api import archives
+from api.archives import Entry
 from foundation.clock import Clock
 from foundation.errors import Failure
 from foundation.settings import UploadSettings
@@ -39,15 +42,17 @@ class Received:
         self.parts.append(part)
         self.answers.append(part)
 
-    def refuse(self, name: str, failure: Failure) -> None:
-        self.answers.append({"name": name, "error": failure.public()})
+    def refuse(self, name: str, failure: Failure, origin: dict[str, str] | None = None) -> None:
+        self.answers.append({"name": name, "error": failure.public()} | (origin or {}))
 
 
 def clean_name(name: str) -> str:
     """A file name as data: no folders, no control characters, at most 255 characters."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    printable = "".join("_" if unicodedata.category(char)[0] == "C" else char for char in last).strip()
-    return printable[:_NAME_MAX] or "unnamed"
+    return _printable(name.replace("\\", "/").rpartition("/")[2]) or "unnamed"
+
+
+def _printable(text: str) -> str:
+    return "".join("_" if unicodedata.category(char)[0] == "C" else char for char in text).strip()[:_NAME_MAX]
 
 
 async def receive(
@@ -81,7 +86,7 @@ class _File:
     """One file on its way in. Past its limit it is refused and the rest of it skipped, so that its neighbours get through."""
 
     def __init__(self, name: str, store: FileStore, limits: UploadSettings) -> None:
-        self.name = clean_name(name)
+        self.name, self._store, self._limits = clean_name(name), store, limits
         self._refused: Failure | None = None
         self._incoming: Incoming = store.receive(limits.max_file_bytes)
 
@@ -98,13 +103,54 @@ class _File:
     def end(self, received: Received, clock: Clock) -> None:
         if self._refused is not None:
             received.refuse(self.name, self._refused)
-            return
-        format = recognise(self._incoming.head, self._incoming.bytes)
-        sha256 = self._incoming.keep()
-        received.add(NewPart(clock.new_id("part"), self.name, sha256, self._incoming.bytes, format.value))
+        elif archives.looks_like_one(self._incoming.head) and self._unpack(received, clock):
+            self.abandon()
+        else:
+            received.add(_kept(self._incoming, self.name, {}, clock))
+
+    def _unpack(self, received: Received, clock: Clock) -> bool:
+        """Take the files of an archive in its place. False: it is no archive, but a zipped document of another program."""
+        with self._incoming.read_back() as file:
+            try:
+                entries = archives.entries(file, self._incoming.bytes, self._limits)
+                if entries is None:
+                    return False
+                if not entries:
+                    raise Failure("FILE_EMPTY")
+                if len(entries) + len(received.answers) > self._limits.max_files:
+                    raise Failure("ARCHIVE_LIMIT", {"limit_files": self._limits.max_files})
+            except Failure as failure:
+                received.refuse(self.name, failure)
+                return True
+            for entry in entries:
+                self._take(entry, received, clock)
+        return True
+
+    def _take(self, entry: Entry, received: Received, clock: Clock) -> None:
+        """One file of an archive; what is wrong with it is told of it alone."""
+        name, folder = clean_name(entry.name), _printable(entry.folder)
+        origin = {"archive": self.name} | ({"folder": folder} if folder else {})
+        try:
+            if entry.refused is not None:
+                raise entry.refused
+            with self._store.receive(self._limits.max_file_bytes) as incoming:
+                for data in entry.bites():
+                    incoming.write(data)
+                if archives.looks_like_one(incoming.head):
+                    raise Failure("ARCHIVE_LIMIT", {"limit_nesting": 0})
+                received.add(_kept(incoming, name, origin, clock))
+        except Failure as failure:
+            if failure.code == "STORAGE_FULL":
+                raise
+            received.refuse(name, failure, origin)
 
     def abandon(self) -> None:
         self._incoming.__exit__(None, None, None)
+
+
+def _kept(incoming: Incoming, name: str, origin: dict[str, str], clock: Clock) -> NewPart:
+    format = recognise(incoming.head, incoming.bytes)
+    return NewPart(clock.new_id("part"), name, incoming.keep(), incoming.bytes, format.value, origin)
 
 
 class _Raw:
@@ -135,6 +181,7 @@ class _Multipart:
         self._received = Received()
         self._file: _File | None = None
         self._field: str = ""
+        self._fields = 0
         self._labels = bytearray()
         self._header: list[bytearray] = [bytearray(), bytearray()]
         self._disposition = b""
@@ -169,6 +216,9 @@ class _Multipart:
 
     def _begin(self) -> None:
         self._field, self._disposition, self._header = "", b"", [bytearray(), bytearray()]
+        self._fields += 1
+        if self._fields > self._limits.max_files + 1:  # one of them may hold the labels
+            raise Failure("BODY_TOO_LARGE", {"limit_files": self._limits.max_files})
 
     def _header_end(self) -> None:
         name, value = self._header

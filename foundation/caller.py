@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foundation.resilience.limiter import Verdict
 
 
 @dataclass(slots=True)
@@ -17,6 +21,8 @@ class Caller:
     request_id: str = ""
     tenant_id: str = ""  # whose rows alone it may touch; empty: not known yet, or whoever runs the server
     rotation_hint: str = ""  # told with the answer, when the key should be rotated
+    cost: int = 0  # what the request costs against rate limits; 0: not known at the door
+    limits: dict[str, Verdict] = field(default_factory=dict)  # what it was charged to, by tier
 
     @property
     def key_id(self) -> str:

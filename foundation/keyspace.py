@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import redis
+import redis.asyncio
+import redis.asyncio.retry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from foundation.settings import RedisSettings
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis as AsyncRedis
 
 SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and its step; the default, like the steps, so that Flower agrees
 STEPS = (0, 3, 6, 9)
@@ -20,6 +18,10 @@ UNACKED = "unacked"
 UNACKED_INDEX = "unacked_index"
 LIVE = "cadmill.live"
 """The stream of live events."""
+LIMIT_REPLICAS = "cadmill.limit.replicas"
+LIMIT_EPOCH = "cadmill.limit.epoch"
+
+_LOOP_CONNECTIONS = 16
 
 
 def queue_key(queue: str, step: int) -> str:
@@ -32,27 +34,36 @@ def chaos_key(number: str) -> str:
     return f"cadmill.{number}"
 
 
+def limit_key(name: str, subject: str) -> str:
+    """What a rate limit has counted of a subject."""
+    return f"cadmill.limit.{name}.{subject}"
+
+
 def client(settings: RedisSettings, seconds: float | None = None) -> redis.Redis:
     """A client that gives up after `seconds` (default: what publishing may take) and never retries by itself."""
     timeout = seconds or settings.publish_seconds
-    options = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": Retry(NoBackoff(), 0), "health_check_interval": 0}
-    url = settings.url
-    if url.startswith("redis+socket://"):
-        split = urlsplit(url)
-        database = parse_qs(split.query).get("virtual_host", ["0"])[0]
-        return redis.Redis(unix_socket_path=split.path, db=int(database), **options)  # type: ignore[arg-type]
-    return redis.Redis.from_url(url, **options)
+    options = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "health_check_interval": 0}
+    return redis.Redis.from_url(_address(settings.url), retry=Retry(NoBackoff(), 0), **options)
 
 
-def async_client(settings: RedisSettings, seconds: float) -> AsyncRedis:
-    """The same for asyncio; imported by who needs it."""
-    from redis.asyncio import Redis
-    from redis.asyncio.retry import Retry as AsyncRetry
+def async_client(settings: RedisSettings, seconds: float) -> redis.asyncio.Redis:
+    """The same for one who reads in an event loop."""
+    options = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+    return redis.asyncio.Redis.from_url(_address(settings.url), retry=redis.asyncio.retry.Retry(NoBackoff(), 0), **options)
 
-    options = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": AsyncRetry(NoBackoff(), 0)}
-    url = settings.url
-    if url.startswith("redis+socket://"):
-        split = urlsplit(url)
-        database = parse_qs(split.query).get("virtual_host", ["0"])[0]
-        return Redis(unix_socket_path=split.path, db=int(database), **options)  # type: ignore[arg-type]
-    return Redis.from_url(url, **options)  # type: ignore[arg-type]
+
+def loop_client(settings: RedisSettings, seconds: float) -> redis.asyncio.Redis:
+    """The same for an event loop, and for the loop that first uses it. Callers wait for one of a few connections: more are no faster."""
+    options = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "health_check_interval": 0, "timeout": seconds}
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        _address(settings.url), retry=redis.asyncio.retry.Retry(NoBackoff(), 0), max_connections=_LOOP_CONNECTIONS, **options
+    )
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+def _address(url: str) -> str:
+    """As redis-py writes it: kombu has a word of its own for Unix sockets."""
+    if not url.startswith("redis+socket://"):
+        return url
+    split = urlsplit(url)
+    return f"unix://{split.path}?db={parse_qs(split.query).get('virtual_host', ['0'])[0]}"

@@ -52,6 +52,10 @@ _LIVE_LAG = Histogram(
     "cadmill_live_lag_seconds", "From the publishing of a live event to the connections of a process",
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
 )  # fmt: skip
+_LIMITED = Counter("cadmill_rate_limits", "Rate limits asked, by tier, by what they said, and by whether Redis counted or each process", [
+    "tier", "outcome", "counted_by",
+])  # fmt: skip
+_ALONE = Counter("cadmill_limiter_outages", "Times a process had to count for itself, because Redis was gone, or could stop", ["event"])
 _REQUESTS = Histogram("cadmill_http_seconds", "HTTP requests", ["method", "route", "status"])
 
 
@@ -128,6 +132,14 @@ def count(event: Event) -> None:
             _LIVE.labels(door).inc()
         case telemetry.LiveClosed(door=door, reason=reason):
             _LIVE_ENDED.labels(door, reason).inc()
+        case telemetry.LimitsAsked():
+            by = "process" if event.alone else "redis"
+            for tier in (event.refused,) if event.refused else event.tiers:
+                _LIMITED.labels(tier, "refused" if event.refused else "admitted", by).inc()
+        case telemetry.LimiterAlone():
+            _ALONE.labels("began").inc()
+        case telemetry.LimiterBack():
+            _ALONE.labels("ended").inc()
         case telemetry.RequestAnswered():
             _REQUESTS.labels(event.method, event.route, str(event.status)).observe(event.seconds)
         case _:

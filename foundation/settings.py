@@ -14,10 +14,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from foundation.errors import Failure
+from foundation.resilience import rates
 
 Url = Annotated[str, PlainSerializer(lambda value: _without_password(value))]
 
@@ -125,9 +136,41 @@ class UploadSettings(_Section):
     model_config = _section("UPLOAD")
     max_file_bytes: int = Field(256_000_000, ge=1, description="largest single file")
     max_body_bytes: int = Field(2_000_000_000, ge=1, description="largest upload request")
-    max_files: int = Field(5_000, ge=1, description="most files in one upload request")
+    max_files: int = Field(5_000, ge=1, description="most files in one upload request, those in archives counted")
     max_json_bytes: int = Field(16_000_000, ge=1, description="largest JSON request")
+    idle_seconds: float = Field(30.0, gt=0, description="how long a request body may pause")
+    min_bytes_per_second: int = Field(1_000, ge=1, description="how slow a request body may be on the whole, once it took so long")
+    max_unpacked_bytes: int = Field(2_000_000_000, ge=1, description="most bytes of an archive once it is unpacked")
+    max_unpacked_ratio: int = Field(200, ge=1, description="how many times its own size an archive may become")
     max_items: int = Field(100_000, ge=1, description="most items of one job")
+
+
+def _rate(text: str) -> str:
+    rates.parse("", text)
+    return text
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
+
+
+class LimitSettings(_Section):
+    """Rate limits, as `STRATEGY UNITS/SECONDS [burst UNITS]`; empty: no limit. Requests cost units by what they do (`api/limits.py`)."""
+
+    model_config = _section("LIMIT")
+    ip: Rate = Field("sliding-window 120000/60", description="what may come from one address (IPv6: one /64)")
+    user: Rate = Field("token-bucket 120000/60", description="what may come with one key")
+    tenant: Rate = Field("token-bucket 240000/60", description="what may come from one tenant, with all its keys")
+    everybody: Rate = Field(
+        "leaky-bucket 1200000/60 burst 120000",
+        validation_alias=AliasChoices("CADMILL_LIMIT_GLOBAL", "everybody"),
+        description="what may come at all, to all API processes together",
+    )
+    guess: Rate = Field(
+        "sliding-window 1200/60",
+        description="wrong keys and admin tokens from one address, or for one key, before they are no longer judged",
+    )
+    replicas: int = Field(1, ge=1, description="API processes to reckon with while Redis cannot tell how many there are")
+    redis_seconds: float = Field(0.5, gt=0, description="how long a request may wait for Redis before this process counts by itself")
 
 
 class CadSettings(_Section):
@@ -347,6 +390,7 @@ class Settings(BaseModel):
     quota: QuotaSettings = Field(default_factory=QuotaSettings)
     key: KeySettings = Field(default_factory=KeySettings)
     upload: UploadSettings = Field(default_factory=UploadSettings)
+    limit: LimitSettings = Field(default_factory=LimitSettings)
     cad: CadSettings = Field(default_factory=CadSettings)
     sandbox: SandboxSettings = Field(default_factory=SandboxSettings)
     features: FeatureSettings = Field(default_factory=FeatureSettings)

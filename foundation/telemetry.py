@@ -215,6 +215,30 @@ class DeliveryTried(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsAsked(Event):
+    """The rate limits were asked for a request. `refused`: the tier that had no room, empty for none; `alone`: without Redis."""
+
+    tiers: tuple[str, ...]
+    refused: str
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LimiterAlone(Event):
+    """Redis is gone; this process counts for itself, one of so many."""
+
+    replicas: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimiterBack(Event):
+    """Redis counts again, after so long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class RequestAnswered(Event):
     route: str
     method: str
@@ -280,6 +304,7 @@ def emit(event: Event) -> None:
 
 _QUIET = (
     RequestAnswered,
+    LimitsAsked,
     FeaturesExtracted,
     PreviewDrawn,
     VectorMigrated,
@@ -298,7 +323,7 @@ def log(event: Event) -> None:
         logging.DEBUG
         if isinstance(event, _QUIET)
         else logging.WARNING
-        if isinstance(event, RingFailed | CommitStale | CommitDoubted | EngineDegraded | LiveDropped)
+        if isinstance(event, RingFailed | CommitStale | CommitDoubted | EngineDegraded | LiveDropped | LimiterAlone)
         else logging.INFO
     )
     if not logger.isEnabledFor(level):

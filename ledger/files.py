@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from foundation.errors import Failure
 
@@ -46,6 +47,14 @@ class Incoming:
     @property
     def sha256(self) -> str:
         return self._digest.hexdigest()
+
+    def read_back(self) -> BinaryIO:
+        """What was written so far, opened to be read. Raises STORAGE_FULL."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise full(error) from error
+        return self._path.open("rb")
 
     def keep(self) -> str:
         """Make the file durable under its hash, which is returned. Raises STORAGE_FULL."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-EXTENSIONS = frozenset({".dxf", ".stl", ".step", ".stp", ".iges", ".igs"})
+EXTENSIONS = frozenset({".dxf", ".stl", ".step", ".stp", ".iges", ".igs", ".zip", ".stpz"})
 BATCH_FILES = 200
 BATCH_BYTES = 50_000_000
 

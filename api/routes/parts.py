@@ -46,7 +46,10 @@ async def upload(
     tenant: TheTenant,
     name: Annotated[str, Query(max_length=1000, description="name of the file when the body is the file itself")] = "",
 ) -> JSONResponse:
-    """Upload many files at once. Answers one entry a file, in order: the part, or why the file was refused."""
+    """Upload many files at once. Answers one entry a file, in order: the part, or why the file was refused.
+
+    A zip archive (also .stpz) stands for the files in it. Their parts get labels `archive` and `folder`, which say where they were found.
+    """
     received = await uploads.receive(
         request.stream(), request.headers.get("content-type", ""), name, house.files, house.settings.upload, house.clock
     )
@@ -66,7 +69,7 @@ async def upload(
 def _told(each: NewPart | dict[str, Any]) -> dict[str, Any]:
     if isinstance(each, dict):
         return each
-    return {"id": each.id, "name": each.name, "sha256": each.sha256, "format": each.format, "bytes": each.bytes}
+    return {"id": each.id, "name": each.name, "sha256": each.sha256, "format": each.format, "bytes": each.bytes} | each.origin
 
 
 @router.get("")

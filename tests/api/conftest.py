@@ -23,3 +23,23 @@ def stack(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[
     }
     with running(tmp_path_factory.mktemp("stack"), redis_url, "", "api", "compute", "courier", **limits) as stack:
         yield stack
+
+
+CAPS = {
+    "MAX_FILES": 50,
+    "MAX_FILE_BYTES": 3_000_000,
+    "MAX_BODY_BYTES": 20_000_000,
+    "MAX_JSON_BYTES": 100_000,
+    "MAX_UNPACKED_BYTES": 10_000_000,
+    "MAX_UNPACKED_RATIO": 100,
+    "IDLE_SECONDS": 1.5,
+    "MIN_BYTES_PER_SECOND": 5_000,
+}
+
+
+@pytest.fixture(scope="package")
+def capped(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Stack]:
+    """An API that accepts little, for those who send too much."""
+    variables = {f"CADMILL_UPLOAD_{name}": value for name, value in CAPS.items()}
+    with running(tmp_path_factory.mktemp("stack"), redis_url, "", "api", **variables) as stack:
+        yield stack
