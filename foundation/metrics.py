@@ -46,6 +46,7 @@ _RECOVERIES = Counter("faiss_recovery_attempts", "Tries to get a failed index ba
 _PREWARMED = Counter("feature_cache_prewarm", "Vectors a prewarm looked at, by what became of them", ["result"])
 _DELIVERIES = Counter("cadmill_delivery_tries", "Tries to deliver a webhook, by what came of them", ["state"])
 _REQUESTS = Histogram("cadmill_http_seconds", "HTTP requests", ["method", "route", "status"])
+_CALLS = Histogram("cadmill_grpc_seconds", "gRPC calls", ["method", "status"])
 
 
 def count(event: Event) -> None:
@@ -113,6 +114,8 @@ def count(event: Event) -> None:
             _DELIVERIES.labels(state).inc()
         case telemetry.RequestAnswered():
             _REQUESTS.labels(event.method, event.route, str(event.status)).observe(event.seconds)
+        case telemetry.CallAnswered():
+            _CALLS.labels(event.method, event.status).observe(event.seconds)
         case _:
             pass
 

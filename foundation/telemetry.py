@@ -221,6 +221,15 @@ class RequestAnswered(Event):
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class CallAnswered(Event):
+    """A gRPC call ended."""
+
+    method: str
+    status: str
+    seconds: float
+
+
 Sink = Callable[[Event], None]
 _sinks: list[Sink] = []
 
@@ -240,7 +249,7 @@ def emit(event: Event) -> None:
             logger.exception("a telemetry sink failed on %s", type(event).__name__)
 
 
-_QUIET = (RequestAnswered, FeaturesExtracted, PreviewDrawn, VectorMigrated, RingDropped, SearchDegraded)
+_QUIET = (RequestAnswered, CallAnswered, FeaturesExtracted, PreviewDrawn, VectorMigrated, RingDropped, SearchDegraded)
 
 
 def log(event: Event) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, insert, select, update
@@ -20,13 +20,14 @@ _BITE = 900  # values of an IN list that every database takes
 
 @dataclass(frozen=True, slots=True)
 class NewPart:
-    """A stored file under a name. `format` is what its content was recognised as."""
+    """A stored file under a name. `format` is what its content was recognised as, `labels` are its own, beside those of its upload."""
 
     id: str
     name: str
     sha256: str
     bytes: int
     format: str
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,10 @@ def add(tx: Tx, tenant_id: str, new: Sequence[NewPart], labels: dict[str, str]) 
     )
     tx.execute(
         insert(parts),
-        [{"id": p.id, "tenant_id": tenant_id, "name": p.name, "sha256": p.sha256, "labels": labels, "created_at": tx.now} for p in new],
+        [
+            {"id": p.id, "tenant_id": tenant_id, "name": p.name, "sha256": p.sha256, "labels": labels | p.labels, "created_at": tx.now}
+            for p in new
+        ],
     )
     audit.record(tx, tenant_id, "api", "parts.added", new[0].id, parts=len(new))
 

@@ -11,7 +11,7 @@ import yaml
 from tests.docker.image import DOCKER
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
-OURS = ("setup", "api", "compute", "courier", "beat-a", "beat-b", "flower")
+OURS = ("setup", "api", "grpc", "compute", "courier", "beat-a", "beat-b", "flower")
 
 
 def text() -> str:

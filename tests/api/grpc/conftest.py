@@ -1,0 +1,99 @@
+"""One whole stack with a gRPC door for all tests of it, and a client as a user of ours would have it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from api.grpc.cadmill.v1 import cadmill_pb2 as pb
+from api.grpc.cadmill.v1.cadmill_pb2_grpc import CadmillStub
+from tests.stack import Stack, running, wait_until
+
+PATIENCE = 60.0
+FILE_LIMIT = 300_000
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="package")
+def door(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Stack]:
+    """A stack whose gRPC process answers at `address_of(door)`."""
+    settings = {"CADMILL_GRPC_PORT": free_port(), "CADMILL_UPLOAD_MAX_FILE_BYTES": FILE_LIMIT, "CADMILL_GRPC_MAX_TENANT_CALLS": 20}
+    with running(tmp_path_factory.mktemp("grpc"), redis_url, "", "api", "compute", "courier", "grpc", **settings) as stack:
+        with grpc.insecure_channel(address_of(stack)) as channel:
+            grpc.channel_ready_future(channel).result(PATIENCE)
+        yield stack
+
+
+def until_answering(stack: Stack) -> Stack:
+    def answers() -> bool:
+        assert stack.alive("grpc"), stack.log("grpc")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(stack.environment["CADMILL_GRPC_PORT"])), 1):
+            return True
+        return False
+
+    wait_until(answers, 2 * PATIENCE)
+    return stack
+
+
+def address_of(stack: Stack) -> str:
+    return f"127.0.0.1:{stack.environment['CADMILL_GRPC_PORT']}"
+
+
+@pytest.fixture(scope="package")
+def channel(door: Stack) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(address_of(door), options=[("grpc.max_send_message_length", -1)]) as channel:
+        yield channel
+
+
+@pytest.fixture(scope="package")
+def client(channel: grpc.Channel) -> Any:
+    return CadmillStub(channel)
+
+
+@pytest.fixture(scope="package")
+def mine(door: Stack) -> tuple[tuple[str, str], ...]:
+    """The metadata of the tenant whose stack it is."""
+    return (("x-api-key", door.key),)
+
+
+def pieces(files: list[Path], size: int = 65_536, **options: Any) -> Iterator[pb.ExtractRequest]:
+    """Files as a client sends them, in pieces."""
+    for number, file in enumerate(files):
+        text = file.read_bytes()
+        starts = range(0, max(1, len(text)), size)
+        for start in starts:
+            yield pb.ExtractRequest(
+                options=pb.ExtractOptions(**options) if options and not number and not start else None,
+                name="" if start else file.name, data=text[start : start + size], last=start == starts[-1],
+            )  # fmt: skip
+
+
+def refused(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str, dict[str, Any]]:
+    """Make a call that must fail: its status, its message, and the problem that came with it."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    trailing = dict(caught.value.trailing_metadata())
+    return caught.value.code(), caught.value.details(), json.loads(trailing.get("cadmill-problem-bin", b"{}"))
+
+
+def ended(client: Any, job_id: str, metadata: Any) -> pb.Job:
+    """A job when it has ended."""
+
+    def look() -> pb.Job | None:
+        job = client.Get(pb.GetRequest(id=job_id), metadata=metadata)
+        return job if job.state > pb.JOB_STATE_RUNNING else None
+
+    found: pb.Job = wait_until(look, PATIENCE, 0.1)
+    return found
