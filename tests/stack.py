@@ -167,7 +167,11 @@ class Stack:
         return self._running[name].pid
 
     def alive(self, name: str) -> bool:
-        return self._running[name].poll() is None
+        return self.ended_with(name) is None
+
+    def ended_with(self, name: str) -> int | None:
+        """The exit code of a process, None while it runs."""
+        return self._running[name].poll()
 
     def kill(self, name: str) -> None:
         """kill -9 of a process and of all its children, at once: the machine under it is gone."""

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 
-from api.house import House, build
+from api.house import Caretaker, House, build
 from foundation import metrics, telemetry
 from foundation.errors import Failure
 from foundation.settings import settings
@@ -36,7 +36,12 @@ def main() -> None:
     if not here.grpc.port:
         raise Failure("CONFIG_INVALID", {"settings": {"CADMILL_GRPC_PORT": "is 0: there is no port to answer at"}})
     house = build(here)
-    asyncio.run(_serve(house))
+    caretaker = Caretaker(house)
+    caretaker.start()
+    try:
+        asyncio.run(_serve(house))
+    finally:
+        caretaker.stop()
     if isinstance(house.doorbell, BackgroundDoorbell):
         house.doorbell.close()
     house.ledger.close()

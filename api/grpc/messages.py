@@ -18,6 +18,7 @@ from tasks.submit import JobRequest, told
 
 M = TypeVar("M", bound=Message)
 
+_EXACT = 2.0**53  # above it a double is no whole number, only rounded to one
 _PRIORITY, _JOB_STATE, _ITEM_STATE = "PRIORITY_", "JOB_STATE_", "ITEM_STATE_"
 
 
@@ -70,7 +71,7 @@ def job_request(asked: pb.SubmitRequest) -> JobRequest:
     return checked({
         "kind": asked.kind,
         "input": plain(asked.input),
-        "labels": dict(asked.labels),
+        "labels": dict(sorted(asked.labels.items())),
         **priority(asked.priority),
         **{name: getattr(asked, name) for name in ("callback_url", "max_concurrency") if asked.HasField(name)},
         **({"run_after": _time("run_after", asked.run_after).timestamp()} if asked.HasField("run_after") else {}),
@@ -100,11 +101,21 @@ def checked(request: dict[str, Any]) -> JobRequest:
 
 
 def plain(struct: Struct) -> dict[str, Any]:
-    """A JSON object; whole numbers come as such. Raises REQUEST_INVALID for what JSON cannot say."""
+    """A JSON object. Raises REQUEST_INVALID for what JSON cannot say.
+
+    Its names come in one order and whole numbers as such: a Struct knows neither, and an Idempotency-Key is tied to the text."""
     try:
-        return dict(MessageToDict(struct))
-    except SerializeToJsonError as error:
-        raise Failure("REQUEST_INVALID", {"fields": {"input": "holds a number or value that JSON cannot say"}}) from error
+        return dict(_ordered(MessageToDict(struct)))
+    except (SerializeToJsonError, ValueError) as error:
+        raise Failure("REQUEST_INVALID", {"fields": {"input": "holds a number that JSON cannot say"}}) from error
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _ordered(value[name]) for name in sorted(value)}
+    if isinstance(value, list):
+        return [_ordered(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
 
 
 def _time(name: str, stamp: Timestamp) -> datetime:

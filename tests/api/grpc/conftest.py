@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import queue
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,14 @@ import pytest
 
 from api.grpc.cadmill.v1 import cadmill_pb2 as pb
 from api.grpc.cadmill.v1.cadmill_pb2_grpc import CadmillStub
+from api.grpc.server import Server
+from api.house import House, build
+from api.setup import prepare
+from foundation.clock import SYSTEM, Clock
+from foundation.errors import Failure
+from foundation.settings import GrpcSettings, ProcessSettings, Settings, StorageSettings
+from tasks.celery import app as celery_app
+from tasks.ring import Doorbell
 from tests.stack import Stack, running, wait_until
 
 PATIENCE = 60.0
@@ -36,9 +48,9 @@ def door(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[S
         yield stack
 
 
-def until_answering(stack: Stack) -> Stack:
+def until_answering(stack: Stack, name: str = "grpc") -> Stack:
     def answers() -> bool:
-        assert stack.alive("grpc"), stack.log("grpc")
+        assert stack.alive(name), stack.log(name)
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(stack.environment["CADMILL_GRPC_PORT"])), 1):
             return True
         return False
@@ -86,6 +98,59 @@ def refused(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str, dict[str, An
         call()
     trailing = dict(caught.value.trailing_metadata())
     return caught.value.code(), caught.value.details(), json.loads(trailing.get("cadmill-problem-bin", b"{}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server in this process: where it answers, what it stands on, and the key of its one tenant."""
+
+    address: str
+    house: House
+    key: str
+
+
+@contextlib.contextmanager
+def serving(folder: Path, clock: Clock = SYSTEM, production: bool = False, **limits: Any) -> Iterator[Served]:
+    """A gRPC server of its own, on an empty SQLite, without workers."""
+    settings = Settings(
+        storage=StorageSettings(directory=folder),
+        grpc=GrpcSettings(grace_seconds=0.2, **limits),
+        process=ProcessSettings(production=production),
+    )
+    key = prepare(settings).read_text().strip()
+    house = replace(build(settings), doorbell=Doorbell(celery_app), clock=clock)
+    started: queue.Queue[int | BaseException] = queue.Queue()
+    stop = asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def life() -> None:
+        loops.append(asyncio.get_running_loop())
+        server = Server(house)
+        try:
+            started.put(await server.start())
+        except BaseException as error:
+            started.put(error)
+            raise
+        await stop.wait()
+        await server.stop()
+
+    def run() -> None:
+        with contextlib.suppress(Failure):  # told by `started`
+            asyncio.run(life())
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    port = started.get(timeout=PATIENCE)
+    if isinstance(port, BaseException):
+        thread.join(PATIENCE)
+        house.ledger.close()
+        raise port
+    try:
+        yield Served(f"localhost:{port}", house, key)
+    finally:
+        loops[0].call_soon_threadsafe(stop.set)
+        thread.join(PATIENCE)
+        house.ledger.close()
 
 
 def ended(client: Any, job_id: str, metadata: Any) -> pb.Job:

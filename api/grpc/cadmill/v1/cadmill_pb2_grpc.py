@@ -75,8 +75,8 @@ class CadmillServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Submit(self, request, context):
-        """Accept a job. The answer is a promise: the job is written down and will reach an end. The metadata `idempotency-key` with the
-        same request is the same job, by HTTP too.
+        """Accept a job. The answer is a promise: the job is written down and will reach an end. The same request with the
+        same metadata `idempotency-key` is the same job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
