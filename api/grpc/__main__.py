@@ -30,11 +30,11 @@ async def _serve(house: House) -> None:
 def main() -> None:
     """Raises CONFIG_INVALID, PORT_TAKEN, DATABASE_UNAVAILABLE."""
     here = settings()
+    if not here.grpc.port:
+        raise Failure("CONFIG_INVALID", {"settings": {"CADMILL_GRPC_PORT": "is 0: there is no port to answer at"}})
     telemetry.start_logging(here.process.log_level)
     telemetry.attach(telemetry.log)
     telemetry.attach(metrics.count)
-    if not here.grpc.port:
-        raise Failure("CONFIG_INVALID", {"settings": {"CADMILL_GRPC_PORT": "is 0: there is no port to answer at"}})
     house = build(here)
     caretaker = Caretaker(house)
     caretaker.start()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import json
 import queue
+import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +113,15 @@ class Served:
     key: str
 
 
+@lru_cache(maxsize=1)
+def _migrated() -> str:
+    """A storage folder with an empty ledger and a first key, made once and copied."""
+    place = tempfile.mkdtemp(prefix="cadmill-")
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    prepare(Settings(storage=StorageSettings(directory=Path(place))))
+    return place
+
+
 @contextlib.contextmanager
 def serving(folder: Path, clock: Clock = SYSTEM, production: bool = False, **limits: Any) -> Iterator[Served]:
     """A gRPC server of its own, on an empty SQLite, without workers."""
@@ -117,7 +130,8 @@ def serving(folder: Path, clock: Clock = SYSTEM, production: bool = False, **lim
         grpc=GrpcSettings(grace_seconds=0.2, **limits),
         process=ProcessSettings(production=production),
     )
-    key = prepare(settings).read_text().strip()
+    shutil.copytree(_migrated(), folder, dirs_exist_ok=True)
+    key = (folder / "key").read_text().strip()
     house = replace(build(settings), doorbell=Doorbell(celery_app), clock=clock)
     started: queue.Queue[int | BaseException] = queue.Queue()
     stop = asyncio.Event()

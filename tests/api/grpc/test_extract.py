@@ -131,12 +131,18 @@ def test_a_client_that_cancels_half_way_keeps_what_was_accepted_and_leaves_no_by
         hold.wait(PATIENCE)
 
     call = client.Extract(requests(), metadata=mine, timeout=PATIENCE)
-    accepted = [answer.accepted for answer in call if answer.WhichOneof("told") == "accepted" or call.cancel()]
+    accepted: list[pb.ExtractResponse.Accepted] = []
+    while len(accepted) < 2:
+        answer = next(call)
+        accepted += [answer.accepted] if answer.WhichOneof("told") == "accepted" else []
+    incoming = door.directory / "files" / "incoming"
+    wait_until(lambda: list(incoming.iterdir()), 10)
+    call.cancel()
     hold.set()
-    assert call.code() is grpc.StatusCode.CANCELLED
+    assert refused(lambda: list(call))[0] is grpc.StatusCode.CANCELLED
     for job_id in {each.job_id for each in accepted}:
         assert ended(client, job_id, mine).state == pb.JOB_STATE_SUCCEEDED
-    wait_until(lambda: not list((door.directory / "files" / "incoming").iterdir()), 10)
+    wait_until(lambda: not list(incoming.iterdir()), 10)
 
 
 def test_results_wait_for_a_client_that_is_slower_than_they_are(client: Any, mine: Any) -> None:

@@ -150,7 +150,7 @@ def test_parts_of_another_cannot_be_submitted_and_what_was_extracted_is_ones_own
     ended(client, submitted.id, mine)
     foreign, unknown = client.Items(pb.ItemsRequest(id=submitted.id), metadata=mine).items
     assert foreign.error.code == unknown.error.code == "PART_NOT_FOUND"
-    assert (foreign.name, unknown.name) == ("", "")
+    assert (foreign.name, unknown.name) == ("", ""), "not even its name"
 
 
 def test_every_method_asks_the_policy_for_the_scope_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

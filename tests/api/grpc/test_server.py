@@ -23,10 +23,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from api.grpc import __main__ as process
 from api.grpc import methods, problems, server
 from api.grpc.cadmill.v1 import cadmill_pb2 as pb
 from api.grpc.cadmill.v1.cadmill_pb2_grpc import CadmillStub
 from foundation.errors import Failure
+from foundation.settings import Settings
 from tests.api.grpc.conftest import PATIENCE, address_of, ended, free_port, pieces, refused, serving, until_answering
 from tests.stack import ROOT, SAMPLES, Stack, wait_until
 
@@ -213,14 +215,11 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         assert unusable(tmp_path, port=taken.getsockname()[1]).code == "PORT_TAKEN"
 
 
-def test_without_a_port_it_says_what_to_set(tmp_path: Path) -> None:
-    environment = os.environ | {"CADMILL_STORAGE_DIRECTORY": str(tmp_path), "CADMILL_GRPC_PORT": "0"}
-    told = subprocess.run(
-        [sys.executable, "-m", "api.grpc"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert told.returncode == 1
-    assert "CADMILL_GRPC_PORT" in told.stderr
-    assert "Traceback" not in told.stderr
+def test_without_a_port_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "settings", Settings)
+    with pytest.raises(Failure) as caught:
+        process.main()
+    assert (caught.value.code, "CADMILL_GRPC_PORT" in str(caught.value.context)) == ("CONFIG_INVALID", True)
 
 
 # stopping
@@ -230,7 +229,7 @@ def test_without_a_port_it_says_what_to_set(tmp_path: Path) -> None:
 def leaving(door: Stack) -> Iterator[Stack]:
     """A second gRPC process of the stack, which will be told to stop."""
     twin = copy.copy(door)
-    twin.environment = door.environment | {"CADMILL_GRPC_PORT": str(free_port()), "CADMILL_GRPC_GRACE_SECONDS": "4"}
+    twin.environment = door.environment | {"CADMILL_GRPC_PORT": str(free_port()), "CADMILL_GRPC_GRACE_SECONDS": "5"}
     twin.spawn("grpc leaving", [sys.executable, "-m", "api.grpc"])
     yield until_answering(twin, "grpc leaving")
     if twin.alive("grpc leaving"):
@@ -240,8 +239,9 @@ def leaving(door: Stack) -> Iterator[Stack]:
 def test_told_to_stop_it_takes_nothing_new_finishes_what_it_can_and_jobs_go_on(leaving: Stack, client: Any, mine: Any) -> None:
     with grpc.insecure_channel(address_of(leaving)) as channel:
         theirs = CadmillStub(channel)
-        asked = pb.SubmitRequest(kind="probe")
-        asked.input.update({"items": 60, "ms": 250})  # longer than the grace time
+        list(theirs.Extract(pieces([CUBE]), metadata=mine, timeout=PATIENCE))  # from now on its features are known
+        asked = pb.SubmitRequest(kind="probe", run_after={"seconds": int(time.time()) + 9})  # later than the grace time
+        asked.input.update({"items": 2})
         job = theirs.Submit(asked, metadata=mine)
         watching = theirs.Watch(pb.WatchRequest(id=job.id), metadata=mine, timeout=PATIENCE)
         next(watching)
