@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -23,11 +23,25 @@ _PRIORITY, _JOB_STATE, _ITEM_STATE = "PRIORITY_", "JOB_STATE_", "ITEM_STATE_"
 
 
 def parse(kind: type[Message], raw: bytes) -> Any:
-    """A message that a client sent. Raises REQUEST_INVALID."""
+    """A message that a client sent. Raises REQUEST_INVALID, also for texts with the letter NUL, which PostgreSQL refuses."""
     try:
-        return kind.FromString(raw)
+        message = kind.FromString(raw)
     except DecodeError as error:
         raise Failure("REQUEST_INVALID", {"reason": f"not a message of the type {kind.DESCRIPTOR.full_name}"}) from error
+    if b"\0" in raw and _holds_nul(message):
+        raise Failure("REQUEST_INVALID", {"reason": "a text holds the letter NUL"})
+    return message
+
+
+def _holds_nul(value: Any) -> bool:
+    """Whether any text in a message, list or map does. Bytes may."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, Message):
+        return any(_holds_nul(field) for _, field in value.ListFields())
+    if isinstance(value, Mapping):
+        return any(_holds_nul(name) or _holds_nul(held) for name, held in value.items())
+    return isinstance(value, Sequence) and not isinstance(value, bytes) and any(_holds_nul(each) for each in value)
 
 
 def job(view: Mapping[str, Any]) -> pb.Job:

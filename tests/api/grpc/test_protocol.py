@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -111,6 +112,24 @@ def test_the_order_in_which_a_client_fills_a_map_makes_no_other_request() -> Non
             request.input[name] = {"b": 1, "a": 2} if order is names else {"a": 2, "b": 1}
             request.labels[name] = name
     assert body_hash(messages.job_request(one)) == body_hash(messages.job_request(two))
+
+
+NUL = pb.SubmitRequest(kind="probe")
+NUL.input.update({"a": [{"b": "c\0"}]})
+
+
+@pytest.mark.parametrize(
+    "message", [pb.GetRequest(id="job\0"), pb.SubmitRequest(labels={"a\0": ""}), NUL, pb.ExtractRequest(name="\0")], ids=str
+)
+def test_no_text_holds_the_letter_that_postgresql_refuses(message: Any) -> None:
+    with pytest.raises(Failure) as caught:
+        messages.parse(type(message), message.SerializeToString())
+    assert caught.value.code == "REQUEST_INVALID"
+
+
+def test_data_may_hold_any_byte() -> None:
+    sent = pb.ExtractRequest(name="a.stl", data=bytes(1000), last=True)
+    assert messages.parse(pb.ExtractRequest, sent.SerializeToString()) == sent
 
 
 @pytest.mark.parametrize(
