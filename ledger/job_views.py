@@ -95,6 +95,7 @@ def page_items(tx: Tx, job_id: str, limit: int, after: int, state: str | None) -
     owner = select(jobs.c.tenant_id).where(jobs.c.id == job_id).scalar_subquery()  # a job may name ids of anybody, and learns no name by it
     query = (
         select(items, parts.c.name)
+        .select_from(items)
         .outerjoin(parts, (parts.c.id == items.c.part_id) & (parts.c.tenant_id == owner))
         .where(items.c.job_id == job_id, items.c.index > after)
         .order_by(items.c.index)
