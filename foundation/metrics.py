@@ -57,6 +57,7 @@ _LIMITED = Counter("cadmill_rate_limits", "Rate limits asked, by tier, by what t
 ])  # fmt: skip
 _ALONE = Counter("cadmill_limiter_outages", "Times a process had to count for itself, because Redis was gone, or could stop", ["event"])
 _REQUESTS = Histogram("cadmill_http_seconds", "HTTP requests", ["method", "route", "status"])
+_CALLS = Histogram("cadmill_grpc_seconds", "gRPC calls", ["method", "status"])
 
 
 def count(event: Event) -> None:
@@ -142,6 +143,8 @@ def count(event: Event) -> None:
             _ALONE.labels("ended").inc()
         case telemetry.RequestAnswered():
             _REQUESTS.labels(event.method, event.route, str(event.status)).observe(event.seconds)
+        case telemetry.CallAnswered():
+            _CALLS.labels(event.method, event.status).observe(event.seconds)
         case _:
             pass
 

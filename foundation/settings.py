@@ -334,6 +334,23 @@ class ApiSettings(_Section):
         return tuple(ipaddress.ip_network(each) for each in self.trusted_proxies.replace(",", " ").split())
 
 
+class GrpcSettings(_Section):
+    """The gRPC door, a process of its own."""
+
+    model_config = _section("GRPC")
+    host: str = Field("127.0.0.1", description="address the gRPC server listens on")
+    port: int = Field(0, ge=0, le=65535, description="port of the gRPC server; 0: there is none")
+    certificate: Path | None = Field(None, description="file of its TLS certificate chain (PEM); read again when it has changed")
+    private_key: Path | None = Field(None, description="file of the private key of that certificate (PEM)")
+    plain: bool = Field(False, description="1: it may listen beyond this machine without TLS, because something before it speaks TLS")
+    max_message_bytes: int = Field(4_194_304, ge=131_072, description="largest message a client may send")
+    max_metadata_bytes: int = Field(8_192, ge=1_024, description="most metadata of a call")
+    max_streams: int = Field(100, ge=1, description="calls at once on one connection")
+    max_calls: int = Field(1_000, ge=1, description="calls at once")
+    max_tenant_calls: int = Field(200, ge=1, description="calls at once of one tenant")
+    grace_seconds: float = Field(5.0, ge=0, description="how long calls in hand may go on when the server is told to stop")
+
+
 class ProcessSettings(_Section):
     name: str = Field(
         default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}",
@@ -400,6 +417,7 @@ class Settings(BaseModel):
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)
     live: LiveSettings = Field(default_factory=LiveSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
+    grpc: GrpcSettings = Field(default_factory=GrpcSettings)
     process: ProcessSettings = Field(default_factory=ProcessSettings)
 
     @classmethod

@@ -283,6 +283,15 @@ class LiveClosed(Event):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class CallAnswered(Event):
+    """A gRPC call ended."""
+
+    method: str
+    status: str
+    seconds: float
+
+
 Sink = Callable[[Event], None]
 _sinks: list[Sink] = []
 
@@ -304,6 +313,7 @@ def emit(event: Event) -> None:
 
 _QUIET = (
     RequestAnswered,
+    CallAnswered,
     LimitsAsked,
     FeaturesExtracted,
     PreviewDrawn,

@@ -98,9 +98,11 @@ def find(
 
 def page_items(tx: Tx, job_id: str, limit: int, after: int, state: str | None) -> list[dict[str, Any]]:
     """Items of a job with an index above `after`, in order. The caller has checked whose job it is."""
+    owner = select(jobs.c.tenant_id).where(jobs.c.id == job_id).scalar_subquery()  # a job may name ids of anybody, and learns no name by it
     query = (
         select(items, parts.c.name)
-        .outerjoin(parts, parts.c.id == items.c.part_id)
+        .select_from(items)
+        .outerjoin(parts, (parts.c.id == items.c.part_id) & (parts.c.tenant_id == owner))
         .where(items.c.job_id == job_id, items.c.index > after)
         .order_by(items.c.index)
         .limit(limit)

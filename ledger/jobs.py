@@ -248,7 +248,8 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
         started = tell(tx, job.tenant_id, job.id, "started")
     found = tx.execute(
         select(items.c.index, items.c.part_id, items.c.payload, parts.c.name, parts.c.sha256)
-        .outerjoin(parts, (parts.c.id == items.c.part_id) & parts.c.deleted_at.is_(None))
+        # the tenant's own alone: a job may name ids of anybody
+        .outerjoin(parts, (parts.c.id == items.c.part_id) & (parts.c.tenant_id == job.tenant_id) & parts.c.deleted_at.is_(None))
         .where(items.c.chunk_id == chunk_id, items.c.state == "pending")
         .order_by(items.c.index)
     )

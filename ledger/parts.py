@@ -20,14 +20,14 @@ _BITE = 900  # values of an IN list that every database takes
 
 @dataclass(frozen=True, slots=True)
 class NewPart:
-    """A stored file under a name. `format` is what its content was recognised as, `origin` labels tell where it was found."""
+    """A stored file under a name. `format` is what its content was recognised as, `labels` are its own; those of its upload come first."""
 
     id: str
     name: str
     sha256: str
     bytes: int
     format: str
-    origin: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def add(tx: Tx, tenant_id: str, new: Sequence[NewPart], labels: dict[str, str]) 
     tx.execute(
         insert(parts),
         [
-            {"id": p.id, "tenant_id": tenant_id, "name": p.name, "sha256": p.sha256, "labels": p.origin | labels, "created_at": tx.now}
+            {"id": p.id, "tenant_id": tenant_id, "name": p.name, "sha256": p.sha256, "labels": p.labels | labels, "created_at": tx.now}
             for p in new
         ],
     )

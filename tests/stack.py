@@ -126,7 +126,9 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         queues = ("extraction", "similarity", "migration", "prewarm", "probe"), ("webhooks", "upkeep")
-        shape = Shape(directory, self._listener.fileno(), self.port, concurrency, *queues, None)
+        shape = Shape(
+            directory, self._listener.fileno(), self.port, concurrency, *queues, None, int(self.environment.get("CADMILL_GRPC_PORT", 0))
+        )
         self._table = {process.name: process for process in table(shape)}
         self._http: httpx2.Client | None = None
         self._key = ""  # empty: that of the first tenant
@@ -163,6 +165,13 @@ class Stack:
 
     def pid(self, name: str) -> int:
         return self._running[name].pid
+
+    def alive(self, name: str) -> bool:
+        return self.ended_with(name) is None
+
+    def ended_with(self, name: str) -> int | None:
+        """The exit code of a process, None while it runs."""
+        return self._running[name].poll()
 
     def kill(self, name: str) -> None:
         """kill -9 of a process and of all its children, at once: the machine under it is gone."""

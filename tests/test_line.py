@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,8 +16,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx2
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from standardwebhooks import Webhook
 
 from tests.stack import ROOT, SAMPLES, RedisServer, Stack, running, wait_until
@@ -156,10 +160,14 @@ def test_ten_thousand_items_are_accepted_in_one_request_and_show_progress_until_
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[tuple[str, str, str]]:
-    """`cadmill up` as a user starts it: the addresses of the API and of Flower, and the key."""
+    """`cadmill up` as a user starts it, with gRPC: the addresses of the API and of Flower, and the key."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        grpc_port = str(probe.getsockname()[1])
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CADMILL_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "api.cli.main", "up", "--dir", str(tmp_path / "data"), "--port", "0", "--concurrency", "1"],
+        [sys.executable, "-m", "api.cli.main", "up", "--dir", str(tmp_path / "data"), "--port", "0", "--concurrency", "1",
+         "--grpc-port", grpc_port],
         cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -171,6 +179,8 @@ def up(tmp_path: Path) -> Iterator[tuple[str, str, str]]:
     url, flower = re.search(r"ready at (\S+)", told), re.search(r"flower\s+(\S+)", told)
     assert url is not None, told
     assert flower is not None, told
+    with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+        assert HealthStub(channel).Check(HealthCheckRequest(), timeout=30).status == HealthCheckResponse.SERVING
     yield url[1], flower[1], (tmp_path / "data" / "key").read_text().strip()
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0

@@ -45,6 +45,7 @@ def up(
     concurrency: Annotated[int | None, typer.Option(min=1, help="Compute processes. Default: one a CPU.")] = None,
     flower: Annotated[bool, typer.Option("--flower/--no-flower", help="Run Flower, which shows the workers.")] = True,
     flower_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of Flower; 0: any free one.")] = 0,
+    grpc_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the gRPC server; 0: none. Default: none.")] = None,
     chaos: Annotated[bool, typer.Option("--chaos", help="Let `cadmill chaos` hurt this stack. Not where work matters.")] = False,
 ) -> None:
     """Start the whole stack; Ctrl-C stops it.
@@ -67,6 +68,7 @@ def up(
         concurrency or os.cpu_count() or 1,
         flower_port if flower else None,
         chaos,
+        known.grpc.port if grpc_port is None else grpc_port,
     )
 
 

@@ -44,6 +44,7 @@ class Shape:
     compute_queues: tuple[str, ...]
     courier_queues: tuple[str, ...]
     flower_port: int | None
+    grpc_port: int = 0  # 0: no gRPC
 
 
 def table(shape: Shape) -> tuple[Process, ...]:
@@ -70,6 +71,8 @@ def table(shape: Shape) -> tuple[Process, ...]:
         Process("courier", "delivers webhooks and keeps order, never behind long jobs", _python(courier), Stop.WORKERS, grace=25.0),
         Process("beat", "ticks", (*_python("celery -A tasks beat --pidfile= -s"), str(shape.directory / "beat-schedule")), Stop.WATCHERS),
     ]
+    if shape.grpc_port:
+        rows.append(Process("grpc", "answers gRPC", _python("api.grpc"), Stop.DOORS, grace=18.0))
     if shape.flower_port is not None:
         rows.append(Process("flower", "shows the Celery workers, read-only", _python(flower), Stop.WATCHERS))
     return tuple(rows)

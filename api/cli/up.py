@@ -18,7 +18,7 @@ from api.cli.processes import Process, Shape, Stop, table
 from api.cli.redis_server import RedisServer, embedded
 from api.cli.supervisor import Stopped, Supervisor, say
 from foundation.errors import Failure
-from foundation.settings import environment
+from foundation.settings import environment, settings
 
 ADMIN_TOKEN_FILE = "admin-token"
 _READY_SECONDS = 90.0
@@ -26,7 +26,7 @@ _STUCK_MS = 60_000
 _PREPARE = Process("setup", "migrates the database, writes the first key", (sys.executable, "-m", "api.setup"), Stop.DOORS)
 
 
-def up(directory: Path, host: str, port: int, concurrency: int, flower_port: int | None, chaos: bool = False) -> None:
+def up(directory: Path, host: str, port: int, concurrency: int, flower_port: int | None, chaos: bool = False, grpc_port: int = 0) -> None:
     """Start everything, say so when it is ready, watch it, and stop everything at the first signal."""
     from tasks.catalogue import compute_queues, courier_queues
 
@@ -36,9 +36,12 @@ def up(directory: Path, host: str, port: int, concurrency: int, flower_port: int
         port = listener.getsockname()[1]
         if flower_port is not None:
             flower_port = free_port("127.0.0.1", flower_port)
+        if grpc_port:  # a taken port is told at once
+            with listening(settings().grpc.host, grpc_port):
+                pass
         redis = None if "CADMILL_REDIS_URL" in environment({}) else embedded(directory)
         queues = tuple(compute_queues()), tuple(courier_queues())
-        shape = Shape(directory, listener.fileno(), port, concurrency, *queues, flower_port)
+        shape = Shape(directory, listener.fileno(), port, concurrency, *queues, flower_port, grpc_port)
         with (
             _socket_removed(redis),
             Supervisor(directory / "logs", _variables(shape, host, redis, chaos), project_root()) as supervisor,
@@ -59,6 +62,9 @@ def _start(supervisor: Supervisor, shape: Shape, host: str, redis: RedisServer |
     processes = table(shape)
     supervisor.start(processes)
     supervisor.wait_until(lambda: is_ready(host, shape.port), _READY_SECONDS, processes[0])
+    for process in processes:
+        if process.name == "grpc":
+            supervisor.wait_until(lambda: is_open(shape.grpc_port), _READY_SECONDS, process)
     supervisor.ready = True
     url = f"http://{address_to_call(host)}:{shape.port}"
     say(f"cadmill is ready at {url}")
@@ -66,6 +72,8 @@ def _start(supervisor: Supervisor, shape: Shape, host: str, redis: RedisServer |
     say(f"  docs     {url}/docs")
     if shape.flower_port is not None:
         say(f"  flower   http://127.0.0.1:{shape.flower_port}")
+    if shape.grpc_port:
+        say(f"  gRPC     {address_to_call(settings().grpc.host)}:{shape.grpc_port}")
     say(f"  logs     {shape.directory / 'logs'}")
     say("  Ctrl-C stops it all")
 
@@ -76,6 +84,7 @@ def _variables(shape: Shape, host: str, redis: RedisServer | None, chaos: bool) 
         "CADMILL_STORAGE_DIRECTORY": shape.directory,
         "CADMILL_API_HOST": host,
         "CADMILL_API_PORT": shape.port,
+        "CADMILL_GRPC_PORT": shape.grpc_port,
         "PROMETHEUS_MULTIPROC_DIR": shape.directory / "metrics",
         "OMP_NUM_THREADS": 1,  # processes are our parallelism; threads of native libraries on top only fight over the cores
         "PYTHONUNBUFFERED": 1,  # the last words of a dying process must be in its log
@@ -166,6 +175,15 @@ def is_ready(host: str, port: int) -> bool:
         return False  # not up yet, or dying: the supervisor sees which
     finally:
         connection.close()
+
+
+def is_open(port: int) -> bool:
+    """Whether somebody answers at the gRPC port: what it says then is TLS or HTTP/2, which is not asked here."""
+    try:
+        with socket.create_connection((address_to_call(settings().grpc.host).strip("[]"), port), timeout=2.0):
+            return True
+    except OSError:
+        return False  # not up yet, or dying: the supervisor sees which
 
 
 def address_to_call(host: str) -> str:

@@ -12,7 +12,7 @@ from tests.docker.image import DOCKER
 
 MUST = {"CADMILL_POSTGRES_PASSWORD": "secret", "CADMILL_SECRET": "s" * 32, "ADMIN_TOKEN": "t" * 32}
 _VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
-OURS = ("setup", "api", "compute", "courier", "beat-a", "beat-b", "flower")
+OURS = ("setup", "api", "grpc", "compute", "courier", "beat-a", "beat-b", "flower")
 
 
 def text() -> str:

@@ -81,7 +81,11 @@ def test_every_volume_is_named_and_no_folder_of_the_machine_is_mounted(service: 
 
 def test_whoever_touches_files_shares_the_volume_and_nobody_else() -> None:
     holders = {name for name in OURS if "files:/data" in SERVICES[name].get("volumes", [])}
-    assert holders == {"setup", "api", "compute", "courier"}
+    assert holders == {"setup", "api", "grpc", "compute", "courier"}
+
+
+def test_grpc_runs_only_where_it_is_asked_for() -> None:
+    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {"grpc": ["grpc"]}
 
 
 def test_two_beats_tick_alike() -> None:
@@ -94,8 +98,8 @@ def test_only_who_must_talk_to_the_world_can() -> None:
     networks = compose.load(compose.MUST)["networks"]
     assert networks["inside"] == {"internal": True}
     assert all("inside" in service["networks"] for service in SERVICES.values())
-    # api and flower have a published port, courier calls receivers; compute opens strangers' files
-    assert {name for name, service in SERVICES.items() if "outside" in service["networks"]} == {"api", "courier", "flower"}
+    # api, grpc and flower have a published port, courier calls receivers; compute opens strangers' files
+    assert {name for name, service in SERVICES.items() if "outside" in service["networks"]} == {"api", "grpc", "courier", "flower"}
 
 
 def test_nothing_of_ours_starts_before_the_database_is_in_shape_and_redis_answers() -> None:
@@ -137,7 +141,7 @@ def test_redis_keeps_what_it_is_given_and_drops_nothing() -> None:
 
 def test_the_processes_are_those_of_cadmill_up() -> None:
     """All but where they listen, what the nodes are called and where beat writes."""
-    shape = Shape(Path("/tmp"), 3, 8000, 2, tuple(compute_queues()), tuple(courier_queues()), 5555)
+    shape = Shape(Path("/tmp"), 3, 8000, 2, tuple(compute_queues()), tuple(courier_queues()), 5555, 50051)
     for process in table(shape):
         ours = [word.replace(".8000@%h", "@%h") for word in ("python", *process.argv[1:])]
         if process.name == "api":

@@ -59,7 +59,8 @@ def test_no_pod_starts_with_a_door_left_open() -> None:
 def test_every_grace_period_is_longer_than_what_runs_in_it() -> None:
     settings = Settings()
     needed = {"compute": settings.process.grace_seconds + 5, "courier": settings.webhook.timeout_seconds + 10, "api": 5 + 5 + 5 + 5}
-    shape = Shape(ROOT, 3, 8000, 2, ("extraction",), ("webhooks",), None)
+    needed["grpc"] = 5 + settings.grpc.grace_seconds + 2 + 5
+    shape = Shape(ROOT, 3, 8000, 2, ("extraction",), ("webhooks",), None, 50051)
     ours = {process.name: process.grace for process in table(shape)}
     services = compose.services()
     for name, seconds in needed.items():

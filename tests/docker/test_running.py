@@ -19,7 +19,7 @@ from tests.docker import compose
 from tests.docker.image import Image
 from tests.stack import ENDED, SAMPLES, RedisServer, wait_until
 
-ALWAYS_ON = ("api", "compute", "courier", "beat-a", "beat-b", "flower")
+ALWAYS_ON = ("api", "grpc", "compute", "courier", "beat-a", "beat-b", "flower")
 
 
 def free_ports(count: int) -> list[int]:
@@ -128,18 +128,19 @@ Containers = dict[str, Container]
 def containers(api_image: Image, worker_image: Image, tmp_path: Path, new_database: Callable[[str], str]) -> Iterator[Containers]:
     """The services of compose.yml, not yet started. Only addresses differ: this machine has one loopback for all of them."""
     redis = ComposeRedis(tmp_path / "redis").start()
-    api_port, flower_port = map(str, free_ports(2))
+    api_port, flower_port, grpc_port = map(str, free_ports(3))
     services = compose.services(CADMILL_POSTGRES_PASSWORD="secret")
     swaps = {
         "postgresql://cadmill:secret@postgres:5432/cadmill": new_database("postgresql"),
         "redis://redis:6379/0": redis.url,
         "0.0.0.0": "127.0.0.1",
         "8000": api_port,
+        "50051": grpc_port,
         "5555": flower_port,
         "timeout=8": "timeout=2",  # how long a worker that does not answer is waited for
     }
     made = {
-        name: Container(name, services[name], api_image if name in ("setup", "api") else worker_image, tmp_path, swaps)
+        name: Container(name, services[name], api_image if name in ("setup", "api", "grpc") else worker_image, tmp_path, swaps)
         for name in compose.OURS
     }
     try:

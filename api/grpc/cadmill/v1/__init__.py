@@ -1,0 +1,1 @@
+"""cadmill.v1: the protocol, and what `make proto` generates from it."""
