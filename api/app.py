@@ -12,6 +12,8 @@ from fastapi import FastAPI
 from api import problems
 from api.doors import Doors
 from api.house import Caretaker, House, build
+from api.pages import routes as pages
+from api.pages.rendering import Static
 from api.routes import (
     bulk,
     duplicates,
@@ -72,5 +74,9 @@ def create(house: House | None = None) -> FastAPI:
         from api.routes import chaos  # not even imported elsewhere
 
         app.include_router(chaos.router)
-    app.add_middleware(Doors, clock=here.clock, max_json_bytes=here.settings.upload.max_json_bytes, uploads=parts.router.prefix)
+    for page in pages.ROUTERS:
+        app.include_router(page)
+    app.mount("/static", Static())
+    uploads = {parts.router.prefix, *pages.UPLOADS}
+    app.add_middleware(Doors, clock=here.clock, max_json_bytes=here.settings.upload.max_json_bytes, uploads=uploads)
     return app

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import answer
@@ -14,7 +16,7 @@ from foundation.telemetry import RequestAnswered, emit
 class Doors:
     """ASGI middleware. Bodies are counted as they arrive: a header may lie. Uploads have a cap of their own."""
 
-    def __init__(self, app: ASGIApp, clock: Clock, max_json_bytes: int, uploads: str) -> None:
+    def __init__(self, app: ASGIApp, clock: Clock, max_json_bytes: int, uploads: Collection[str]) -> None:
         self._app, self._clock, self._most, self._uploads = app, clock, max_json_bytes, uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,7 +42,7 @@ class Doors:
                 raise Failure("BODY_TOO_LARGE", {"limit_bytes": self._most})
             return message
 
-        capped = scope["path"] != self._uploads
+        capped = scope["path"] not in self._uploads
         try:
             with caller.asking((scope.get("client") or ("",))[0], request_id):
                 await self._app(scope, capped_receive if capped else receive, watched_send)

@@ -1,0 +1,63 @@
+"""Similar parts side by side."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api.house import TheHouse
+from api.pages.cards import cards
+from api.pages.rendering import address, go, render
+from api.pages.session import TheReader, TheSender
+from foundation.errors import Failure
+from ledger import hits, job_views, parts
+from ledger.session import Tx
+from tasks import submit
+from tasks.submit import JobRequest
+from tasks.vocabulary import Kind, Priority
+
+router = APIRouter(prefix="/parts", include_in_schema=False)
+
+_HITS = 24
+
+
+@router.post("/{part_id}/similar")
+def search(part_id: str, house: TheHouse, tenant: TheSender) -> Response:
+    """Look for parts like this one. Somebody waits for the answer, so it goes before other work."""
+    with house.ledger.read() as tx:
+        parts.get(tx, tenant.id, part_id)
+    wanted = JobRequest(kind=Kind.SIMILARITY, input={"queries": [part_id], "top_k": _HITS}, priority=Priority.HIGH)
+    job = submit.submit(house.ledger, house.doorbell, house.settings, tenant.id, wanted, None)
+    return go(address(f"/parts/{part_id}/similar", job=job["id"]))
+
+
+@router.get("/{part_id}/similar")
+def show_similar(
+    request: Request, part_id: str, house: TheHouse, tenant: TheReader, job: Annotated[str, Query(max_length=64)] = ""
+) -> Response:
+    """What a job has found for a part; asked for again until the job has ended."""
+    if not job:
+        return go(f"/parts/{part_id}")
+    with house.ledger.read() as tx:
+        part = parts.get(tx, tenant.id, part_id)
+        searched = hits.searched(tx, tenant.id, job)
+        item = _item(tx, job, part_id)
+        found: list[dict[str, Any]] = (item["result"] or {}).get("hits", [])[:_HITS]
+        known = cards(tx, house, tenant.id, [part_id, *(hit["part_id"] for hit in found)])
+    shown = [hit | {"card": known[hit["part_id"]]} for hit in found if hit["part_id"] in known]
+    template = "_hits.html" if "hx-request" in request.headers else "similar.html"
+    values: dict[str, Any] = {"part": known[part_id] | part, "job": searched, "item": item, "hits": shown, "deleted": len(found) - len(shown)}
+    return render(request, house, template, **values)
+
+
+def _item(tx: Tx, job_id: str, part_id: str) -> dict[str, Any]:
+    """The item of a part. Raises JOB_NOT_FOUND where the job did not ask for it."""
+    after = -1
+    while bite := job_views.page_items(tx, job_id, 500, after, None):
+        for item in bite:
+            if item["part_id"] == part_id:
+                return item
+        after = bite[-1]["index"]
+    raise Failure("JOB_NOT_FOUND", {"id": job_id[:64], "part_id": part_id[:64]})
