@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
@@ -185,7 +185,12 @@ def short(value: Any) -> str:
 
 def sides(millimetres: Iterable[float]) -> str:
     """The sides of a box: "40 × 30 × 12 mm"."""
-    return " × ".join(f"{side:.4g}" for side in millimetres) + " mm"
+    return " × ".join(f"{side:.0f}" if side >= 1000 else f"{side:.4g}" for side in millimetres) + " mm"
+
+
+def extent(box: Mapping[str, Sequence[float]]) -> list[float]:
+    """The sides of a bounding box."""
+    return [high - low for low, high in zip(box["min"], box["max"], strict=True)]
 
 
 def scalars(values: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -204,7 +209,7 @@ def _templates() -> Environment:
         loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     made.filters.update(
-        ago=ago, span=span, exact=exact, size=size, short=short, sides=sides, scalars=scalars, printable=printable,
+        ago=ago, span=span, exact=exact, size=size, short=short, sides=sides, extent=extent, scalars=scalars, printable=printable,
     )  # fmt: skip
-    made.globals.update(static=static, address=address, took=took, codes=CODES, zip=zip)
+    made.globals.update(static=static, address=address, took=took, codes=CODES)
     return made

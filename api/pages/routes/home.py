@@ -26,7 +26,7 @@ from tasks.vocabulary import FeatureVersion, Kind, Priority
 router = APIRouter(include_in_schema=False)
 UPLOADS = ("/upload", "/upload/parts")
 
-_JOBS, _PARTS = 6, 12
+_JOBS, _PARTS = 6, 10
 
 
 class Extraction(BaseModel):

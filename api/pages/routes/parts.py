@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api import paging
 from api.house import TheHouse
-from api.pages.cards import measured
+from api.pages.cards import measured, newest_vector
 from api.pages.rendering import address, go, render
 from api.pages.session import TheReader, TheSender
 from api.routes.previews import IfNoneMatch, links, picture
@@ -56,9 +56,8 @@ def show_part(request: Request, part_id: str, house: TheHouse, tenant: TheReader
         copies = parts.of_contents(tx, tenant.id, [part["sha256"]])[part["sha256"]]
         same = parts.named(tx, tenant.id, [one for one in copies if one != part_id])
         held = next((one for one in quarantine.page(tx, tenant.id, 100, None) if one["sha256"] == part["sha256"]), None)
-    newest: dict[str, Any] | None = max(part["vectors"], key=lambda one: (one["created_at"], one["feature_version"]), default=None)
     drawn = "preview_png" in links(house, part)
-    return render(request, house, "part.html", part=part, newest=newest, drawn=drawn, same=list(same.values()), held=held)
+    return render(request, house, "part.html", part=part, newest=newest_vector(part), drawn=drawn, same=list(same.values()), held=held)
 
 
 @router.get("/{part_id}/preview.png")

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.house import TheHouse
-from api.pages.cards import cards
+from api.pages.cards import cards, newest_vector
 from api.pages.rendering import address, go, render
 from api.pages.session import TheReader, TheSender
 from foundation.errors import Failure
@@ -27,8 +27,10 @@ _HITS = 24
 def search(part_id: str, house: TheHouse, tenant: TheSender) -> Response:
     """Look for parts like this one. Somebody waits for the answer, so it goes before other work."""
     with house.ledger.read() as tx:
-        parts.get(tx, tenant.id, part_id)
-    wanted = JobRequest(kind=Kind.SIMILARITY, input={"queries": [part_id], "top_k": _HITS}, priority=Priority.HIGH)
+        newest = newest_vector(parts.get(tx, tenant.id, part_id))
+    # in the version it was read in last: parts that came with it have that one, too
+    version = {"feature_version": newest["feature_version"]} if newest else {}
+    wanted = JobRequest(kind=Kind.SIMILARITY, input={"queries": [part_id], "top_k": _HITS} | version, priority=Priority.HIGH)
     job = submit.submit(house.ledger, house.doorbell, house.settings, tenant.id, wanted, None)
     return go(address(f"/parts/{part_id}/similar", job=job["id"]))
 
@@ -48,8 +50,8 @@ def show_similar(
         known = cards(tx, house, tenant.id, [part_id, *(hit["part_id"] for hit in found)])
     shown = [hit | {"card": known[hit["part_id"]]} for hit in found if hit["part_id"] in known]
     template = "_hits.html" if "hx-request" in request.headers else "similar.html"
-    values: dict[str, Any] = {"part": known[part_id] | part, "job": searched, "item": item, "hits": shown, "deleted": len(found) - len(shown)}
-    return render(request, house, template, **values)
+    deleted = len(found) - len(shown)
+    return render(request, house, template, part=known[part_id] | part, job=searched, item=item, hits=shown, deleted=deleted)
 
 
 def _item(tx: Tx, job_id: str, part_id: str) -> dict[str, Any]:
