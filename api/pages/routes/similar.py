@@ -13,7 +13,6 @@ from api.pages.rendering import address, go, render
 from api.pages.session import TheReader, TheSender
 from foundation.errors import Failure
 from ledger import hits, job_views, parts
-from ledger.session import Tx
 from tasks import submit
 from tasks.submit import JobRequest
 from tasks.vocabulary import Kind, Priority
@@ -45,21 +44,12 @@ def show_similar(
     with house.ledger.read() as tx:
         part = parts.get(tx, tenant.id, part_id)
         searched = hits.searched(tx, tenant.id, job)
-        item = _item(tx, job, part_id)
+        (item,) = job_views.page_items(tx, job, 1, -1, None, part_id) or [None]
+        if item is None:
+            raise Failure("JOB_NOT_FOUND", {"id": job, "part_id": part_id})
         found: list[dict[str, Any]] = (item["result"] or {}).get("hits", [])[:_HITS]
         known = cards(tx, house, tenant.id, [part_id, *(hit["part_id"] for hit in found)])
     shown = [hit | {"card": known[hit["part_id"]]} for hit in found if hit["part_id"] in known]
     template = "_hits.html" if "hx-request" in request.headers else "similar.html"
     deleted = len(found) - len(shown)
     return render(request, house, template, part=known[part_id] | part, job=searched, item=item, hits=shown, deleted=deleted)
-
-
-def _item(tx: Tx, job_id: str, part_id: str) -> dict[str, Any]:
-    """The item of a part. Raises JOB_NOT_FOUND where the job did not ask for it."""
-    after = -1
-    while bite := job_views.page_items(tx, job_id, 500, after, None):
-        for item in bite:
-            if item["part_id"] == part_id:
-                return item
-        after = bite[-1]["index"]
-    raise Failure("JOB_NOT_FOUND", {"id": job_id[:64], "part_id": part_id[:64]})
