@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from tests.pages.conftest import FLAGS, Visitor
-from tests.stack import ROOT, SAMPLES, RedisServer, running
+from tests.stack import ROOT, SAMPLES, RedisServer, running, wait_until
 
 OUT = ROOT / "docs" / "page"
 
@@ -23,7 +23,8 @@ def files() -> list[Path]:
 
 def keep(page: Any, name: str) -> None:
     """A picture of 256 colours: half the bytes, and nobody sees the difference."""
-    page.wait_for_function("[...document.images].every((i) => i.complete || i.getBoundingClientRect().top > innerHeight)")
+    seen = "[...document.images].every((i) => i.complete || i.getBoundingClientRect().top > innerHeight)"
+    wait_until(lambda: page.evaluate(seen), pause=0.3)  # the page's policy forbids what Playwright would wait with
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     picture.save(OUT / f"{name}.png", optimize=True)
     print(f"{name}.png  {(OUT / f'{name}.png').stat().st_size // 1000} kB")
@@ -39,7 +40,7 @@ def draw(browser: Any, url: str, key: str) -> None:
     page.fill("#labels", "project=alpha")
     page.set_input_files("#upload input[name=files]", [str(path) for path in files()])
     page.wait_for_url(re.compile("/jobs/job_"))
-    page.wait_for_function("/ [1-9]/.test(document.querySelector('.counts').textContent.split('of')[0])")
+    wait_until(lambda: page.locator(".counts b").first.inner_text() != "0", pause=0.3)
     keep(page, "progress")
     page.wait_for_selector("#job:not([hx-get])")
     page.click(".tabs a:has-text('failed')")

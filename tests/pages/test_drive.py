@@ -140,7 +140,7 @@ def test_what_is_seen_of_a_running_job_moves_by_itself_and_is_said_aloud(visitor
     page.goto(f"/jobs/{running['id']}")
     page.wait_for_selector("#job:not([hx-get])")
     assert page.text_content("h1 .badge") == "succeeded"
-    page.wait_for_function("document.getElementById('said').textContent.includes('succeeded')")
+    page.wait_for_selector("#said:has-text('succeeded')", state="attached")
     visitor.looks()
 
 
