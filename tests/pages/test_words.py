@@ -33,5 +33,9 @@ def test_long_sides_are_not_told_by_powers_of_ten() -> None:
     assert rendering.sides([10000.4, 0.125, 12.34567]) == "10000 × 0.125 × 12.35 mm"
 
 
+def test_numbers_are_told_in_four_digits_and_large_ones_in_full() -> None:
+    assert [rendering.short(value) for value in (133312.7, 0.123456, True, 12, "text")] == ["133313", "0.1235", "yes", "12", "text"]
+
+
 def test_text_that_turns_the_line_around_is_shown_as_a_question() -> None:
     assert rendering.printable("a\u202eb\x1b[31m") == "a?b?[31m"
