@@ -104,13 +104,7 @@ def get(tx: Tx, tenant_id: str, part_id: str) -> dict[str, Any]:
 
 
 def page(
-    tx: Tx,
-    tenant_id: str,
-    limit: int,
-    after: str | None,
-    name: str | None,
-    format: str | None,
-    labels: Mapping[str, str] | None = None,
+    tx: Tx, tenant_id: str, limit: int, after: str | None, name: str | None, format: str | None, labels: Mapping[str, str] | None = None
 ) -> list[dict[str, Any]]:
     """Parts of a tenant, newest first, starting behind the part id `after`."""
     query = _mine(tenant_id).where(*matching({"labels": labels})).order_by(parts.c.id.desc()).limit(limit)
