@@ -44,9 +44,10 @@ def show_similar(
     with house.ledger.read() as tx:
         part = parts.get(tx, tenant.id, part_id)
         searched = hits.searched(tx, tenant.id, job)
-        (item,) = job_views.page_items(tx, job, 1, -1, None, part_id) or [None]
-        if item is None:
+        items = job_views.page_items(tx, job, 1, -1, None, part_id)
+        if not items:
             raise Failure("JOB_NOT_FOUND", {"id": job, "part_id": part_id})
+        item = items[0]
         found: list[dict[str, Any]] = (item["result"] or {}).get("hits", [])[:_HITS]
         known = cards(tx, house, tenant.id, [part_id, *(hit["part_id"] for hit in found)])
     shown = [hit | {"card": known[hit["part_id"]]} for hit in found if hit["part_id"] in known]
