@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/v1/parts", tags=["parts"])
 _HEADERS = {
     # a part may be drawn anew, or deleted: whoever keeps a picture asks whether it still holds
     "Cache-Control": "private, no-cache",
-    "Vary": "X-API-Key, Cookie",
+    "Vary": "X-API-Key",
     "X-Content-Type-Options": "nosniff",
     # an SVG is a page: opened by itself it may run nothing and load nothing, whatever got into it
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",

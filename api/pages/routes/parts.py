@@ -64,12 +64,17 @@ def show_part(request: Request, part_id: str, house: TheHouse, tenant: TheReader
 def show_png(
     part_id: str, house: TheHouse, tenant: TheReader, size: Literal["128", "512"] = "512", if_none_match: IfNoneMatch = None
 ) -> Response:
-    return picture(house, tenant, part_id, previews.png(int(size)), "image/png", if_none_match)
+    return _for_cookie(picture(house, tenant, part_id, previews.png(int(size)), "image/png", if_none_match))
 
 
 @router.get("/{part_id}/preview.svg")
 def show_svg(part_id: str, house: TheHouse, tenant: TheReader, if_none_match: IfNoneMatch = None) -> Response:
-    return picture(house, tenant, part_id, previews.SVG, "image/svg+xml", if_none_match)
+    return _for_cookie(picture(house, tenant, part_id, previews.SVG, "image/svg+xml", if_none_match))
+
+
+def _for_cookie(response: Response) -> Response:
+    response.headers["Vary"] = "Cookie"  # here that says who asks
+    return response
 
 
 @router.post("/{part_id}/delete")
