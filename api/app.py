@@ -14,6 +14,8 @@ from api import problems
 from api.doors import Doors
 from api.house import Caretaker, House, build
 from api.live.hub import Hub
+from api.pages import routes as pages
+from api.pages.rendering import Static
 from api.routes import (
     audit,
     bulk,
@@ -99,12 +101,15 @@ def create(house: House | None = None) -> FastAPI:
         from api.routes import chaos  # not even imported elsewhere
 
         app.include_router(chaos.router)
+    for page in pages.ROUTERS:
+        app.include_router(page)
+    app.mount("/static", Static())
     app.add_middleware(
         Doors,
         clock=here.clock,
         caps=here.settings.upload,
         limits=here.limits,
-        uploads=parts.router.prefix,
+        uploads={parts.router.prefix, *pages.UPLOADS},
         proxies=here.settings.api.proxies(),
     )
     return app

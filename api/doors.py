@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,7 +25,7 @@ class Doors:
     """ASGI middleware. Bodies are counted as they arrive: a header may lie. Uploads have a cap of their own."""
 
     def __init__(
-        self, app: ASGIApp, clock: Clock, caps: UploadSettings, limits: Limits, uploads: str, proxies: tuple[Network, ...] = ()
+        self, app: ASGIApp, clock: Clock, caps: UploadSettings, limits: Limits, uploads: Collection[str], proxies: tuple[Network, ...] = ()
     ) -> None:
         self._app, self._clock, self._caps, self._limits, self._uploads, self._proxies = app, clock, caps, limits, uploads, proxies
 
@@ -35,7 +36,7 @@ class Doors:
         started, request_id = self._clock.tick(), self._clock.new_id("req")
         scope["cadmill_request_id"] = request_id
         headers = dict(scope["headers"])
-        most = self._caps.max_body_bytes if scope["path"] == self._uploads else self._caps.max_json_bytes
+        most = self._caps.max_body_bytes if scope["path"] in self._uploads else self._caps.max_json_bytes
         body = _Body(receive, self._clock, self._caps, most, headers)
         status = 0
         with caller.asking(origin(scope, self._proxies), request_id) as asker:

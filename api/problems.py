@@ -6,9 +6,10 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from api.pages import rendering
 from foundation.clock import SYSTEM, iso
 from foundation.errors import Failure
 from foundation.telemetry import logger
@@ -50,6 +51,11 @@ def answer(failure: Failure) -> JSONResponse:
     return JSONResponse(problem(failure), failure.row.status, headers, media_type="application/problem+json")
 
 
+def answer_to(request: Request, failure: Failure) -> Response:
+    """The one shape, or for a person the page that says the same."""
+    return rendering.failed(request, failure) if rendering.wants_page(request) else answer(failure)
+
+
 def _note(request: Request, failure: Failure) -> None:
     """Tell the audit trail of a refusal. Where it cannot be written, the caller is refused all the same."""
     route = getattr(request.scope.get("route"), "path", "none")
@@ -63,23 +69,22 @@ def install(app: FastAPI) -> None:
     """Let every way of failing end in the one shape."""
 
     @app.exception_handler(Failure)
-    def _failure(request: Request, failure: Failure) -> JSONResponse:
+    def _failure(request: Request, failure: Failure) -> Response:
         _note(request, failure)
-        return answer(failure)
+        return answer_to(request, failure)
 
     @app.exception_handler(RequestValidationError)
-    def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        return answer(Failure("REQUEST_INVALID", {"fields": told(error.errors())}))
+    def _invalid(request: Request, error: RequestValidationError) -> Response:
+        return answer_to(request, Failure("REQUEST_INVALID", {"fields": told(error.errors())}))
 
     @app.exception_handler(HTTPException)
-    def _http(_request: Request, error: HTTPException) -> JSONResponse:
+    def _http(request: Request, error: HTTPException) -> Response:
         if isinstance(error.__cause__, Failure):  # raised while the body was read, and wrapped by the framework
-            return answer(error.__cause__)
-        return answer(
-            Failure(_OF_STATUS.get(error.status_code, "REQUEST_INVALID"), {"status": error.status_code, "detail": str(error.detail)})
-        )
+            return answer_to(request, error.__cause__)
+        code = _OF_STATUS.get(error.status_code, "REQUEST_INVALID")
+        return answer_to(request, Failure(code, {"status": error.status_code, "detail": str(error.detail)}))
 
     @app.exception_handler(Exception)
-    def _defect(request: Request, error: Exception) -> JSONResponse:
+    def _defect(request: Request, error: Exception) -> Response:
         logger.error("request %s failed", request.scope.get("cadmill_request_id"), exc_info=error)
-        return answer(Failure("INTERNAL", {"request_id": request.scope.get("cadmill_request_id")}))
+        return answer_to(request, Failure("INTERNAL", {"request_id": request.scope.get("cadmill_request_id")}))

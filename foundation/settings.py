@@ -318,6 +318,7 @@ class ApiSettings(_Section):
         description="what X-Admin-Token must say on admin routes; empty: they refuse everybody",
     )
     url: str = Field("", description="where the command line finds the API; empty: the host and port above")
+    session_hours: float = Field(12.0, gt=0, description="how long one who signed in to the page stays signed in")
     trusted_proxies: str = Field(
         "", description="addresses and networks, by commas, of proxies whose X-Forwarded-For is believed; empty: nobody's"
     )

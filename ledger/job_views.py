@@ -96,8 +96,8 @@ def find(
     return list(tx.execute(query.order_by(jobs.c.id).limit(limit)).scalars())
 
 
-def page_items(tx: Tx, job_id: str, limit: int, after: int, state: str | None) -> list[dict[str, Any]]:
-    """Items of a job with an index above `after`, in order. The caller has checked whose job it is."""
+def page_items(tx: Tx, job_id: str, limit: int, after: int, state: str | None, part_id: str | None = None) -> list[dict[str, Any]]:
+    """Items of a job with an index above `after`, in order, or those of one part. The caller has checked whose job it is."""
     owner = select(jobs.c.tenant_id).where(jobs.c.id == job_id).scalar_subquery()  # a job may name ids of anybody, and learns no name by it
     query = (
         select(items, parts.c.name)
@@ -108,6 +108,7 @@ def page_items(tx: Tx, job_id: str, limit: int, after: int, state: str | None) -
         .limit(limit)
     )
     query = query.where(items.c.state == state) if state else query
+    query = query.where(items.c.part_id == part_id) if part_id else query
     return [
         {
             "index": row.index,

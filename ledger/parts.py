@@ -108,9 +108,11 @@ def get(tx: Tx, tenant_id: str, part_id: str) -> dict[str, Any]:
     }
 
 
-def page(tx: Tx, tenant_id: str, limit: int, after: str | None, name: str | None, format: str | None) -> list[dict[str, Any]]:
+def page(
+    tx: Tx, tenant_id: str, limit: int, after: str | None, name: str | None, format: str | None, labels: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
     """Parts of a tenant, newest first, starting behind the part id `after`."""
-    query = _mine(tenant_id).order_by(parts.c.id.desc()).limit(limit)
+    query = _mine(tenant_id).where(*matching({"labels": labels})).order_by(parts.c.id.desc()).limit(limit)
     query = query.where(parts.c.id < after) if after else query
     query = query.where(parts.c.name.contains(name, autoescape=True)) if name else query
     query = query.where(files.c.format == format) if format else query

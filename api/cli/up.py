@@ -69,6 +69,7 @@ def _start(supervisor: Supervisor, shape: Shape, host: str, redis: RedisServer |
     url = f"http://{address_to_call(host)}:{shape.port}"
     say(f"cadmill is ready at {url}")
     say(f"  key      {shape.directory / 'key'}")
+    say(f"  page     {url}/  (sign in with the key)")
     say(f"  docs     {url}/docs")
     if shape.flower_port is not None:
         say(f"  flower   http://127.0.0.1:{shape.flower_port}")

@@ -52,16 +52,17 @@ def preview_png(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """A square picture of the part on white."""
-    return _picture(house, tenant, part_id, previews.png(int(size)), "image/png", if_none_match)
+    return picture(house, tenant, part_id, previews.png(int(size)), "image/png", if_none_match)
 
 
 @router.get("/{part_id}/preview.svg", response_class=Response, responses=_PICTURE | {200: {"content": {"image/svg+xml": {}}}})
 def preview_svg(part_id: str, house: TheHouse, tenant: TheTenant, if_none_match: IfNoneMatch = None) -> Response:
     """The part as lines: a drawing as it is, a solid by its visible edges."""
-    return _picture(house, tenant, part_id, previews.SVG, "image/svg+xml", if_none_match)
+    return picture(house, tenant, part_id, previews.SVG, "image/svg+xml", if_none_match)
 
 
-def _picture(house: House, tenant: Tenant, part_id: str, kind: str, media_type: str, known: str | None) -> Response:
+def picture(house: House, tenant: Tenant, part_id: str, kind: str, media_type: str, known: str | None) -> Response:
+    """A picture of a kind, or that the one the client has still holds. Raises PART_NOT_FOUND, PREVIEW_NOT_FOUND."""
     with house.ledger.read() as tx:
         part = parts.get(tx, tenant.id, part_id)
     data = previews.load(house.files, part["sha256"], builds(part), kind)
