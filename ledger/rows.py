@@ -118,7 +118,8 @@ vectors = Table(
     ),
 )
 
-# what a migration wrote, and what was there before: all of it null where there was nothing
+_IN_FLIGHT, _WITH_RESULTS = text("state IN ('queued', 'running')"), text("results_pruned_at IS NULL")
+
 jobs = Table(
     "jobs",
     metadata,
@@ -152,25 +153,10 @@ jobs = Table(
     Column("rolled_back_at", Double),  # a migration whose vectors were put back
     Column("key_id", String),  # of who submitted it; null: a schedule of ours
     Index("ix_jobs_page", "tenant_id", "id"),
-    Index(
-        "ix_jobs_in_flight",
-        "tenant_id",
-        sqlite_where=text("state IN ('queued', 'running')"),
-        postgresql_where=text("state IN ('queued', 'running')"),
-    ),
+    Index("ix_jobs_in_flight", "tenant_id", sqlite_where=_IN_FLIGHT, postgresql_where=_IN_FLIGHT),
     Index("ix_jobs_finished_at", "finished_at"),
-    Index(
-        "ix_jobs_deadline",
-        "deadline",
-        sqlite_where=text("state IN ('queued', 'running')"),
-        postgresql_where=text("state IN ('queued', 'running')"),
-    ),
-    Index(
-        "ix_jobs_with_results",
-        "finished_at",
-        sqlite_where=text("results_pruned_at IS NULL"),
-        postgresql_where=text("results_pruned_at IS NULL"),
-    ),
+    Index("ix_jobs_deadline", "deadline", sqlite_where=_IN_FLIGHT, postgresql_where=_IN_FLIGHT),
+    Index("ix_jobs_with_results", "finished_at", sqlite_where=_WITH_RESULTS, postgresql_where=_WITH_RESULTS),
     Index("ix_jobs_pruned_at", "pruned_at", sqlite_where=text("pruned_at IS NOT NULL"), postgresql_where=text("pruned_at IS NOT NULL")),
 )
 
