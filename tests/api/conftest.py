@@ -25,6 +25,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[
         yield stack
 
 
+THREADS = 4
 CAPS = {
     "MAX_FILES": 50,
     "MAX_FILE_BYTES": 3_000_000,
@@ -32,7 +33,7 @@ CAPS = {
     "MAX_JSON_BYTES": 100_000,
     "MAX_UNPACKED_BYTES": 10_000_000,
     "MAX_UNPACKED_RATIO": 100,
-    "IDLE_SECONDS": 1.5,
+    "IDLE_SECONDS": 2.5,
     "MIN_BYTES_PER_SECOND": 5_000,
 }
 
@@ -41,5 +42,5 @@ CAPS = {
 def capped(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Stack]:
     """An API that accepts little, for those who send too much."""
     variables = {f"CADMILL_UPLOAD_{name}": value for name, value in CAPS.items()}
-    with running(tmp_path_factory.mktemp("stack"), redis_url, "", "api", **variables) as stack:
+    with running(tmp_path_factory.mktemp("stack"), redis_url, "", "api", CADMILL_API_THREADS=THREADS, **variables) as stack:
         yield stack

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.conftest import CAPS
+from tests.api.conftest import CAPS, THREADS
 from tests.stack import Stack
 
 BODY, IDLE = int(CAPS["MAX_BODY_BYTES"]), CAPS["IDLE_SECONDS"]
@@ -83,14 +83,14 @@ def test_a_body_shorter_than_it_says_is_given_up_after_the_idle_time(capped: Sta
 
 
 def test_a_slow_drip_ends_by_its_rate_and_holds_no_thread(capped: Stack) -> None:
-    """More drippers than the API has threads; meanwhile everybody else is answered at once."""
+    """Ten times as many drippers as the API has threads; others are answered while more of them drip than there are threads."""
     lines = [socket.create_connection(("127.0.0.1", capped.port), timeout=20) for _ in range(40)]
     ended: set[int] = set()
     began = time.monotonic()
     for line in lines:
         line.sendall(head(capped, "Content-Length: 1000000"))
         line.setblocking(False)
-    slowest = 0.0
+    answered_meanwhile = 0
     while len(ended) < len(lines) and time.monotonic() - began < 20:
         for number, line in enumerate(lines):
             if number not in ended:
@@ -101,14 +101,13 @@ def test_a_slow_drip_ends_by_its_rate_and_holds_no_thread(capped: Stack) -> None
                             ended.add(number)
                     except ConnectionError:
                         ended.add(number)
-        asked = time.monotonic()
         assert capped.http.get("/api/v1/queues").status_code == 200
-        slowest = max(slowest, time.monotonic() - asked)
+        answered_meanwhile += time.monotonic() - began < IDLE and len(ended) < len(lines) - THREADS
         time.sleep(0.1)
     for line in lines:
         line.close()
     assert len(ended) == len(lines)
-    assert slowest < 2.0
+    assert answered_meanwhile
 
 
 def multipart(*parts: bytes) -> bytes:
