@@ -82,7 +82,14 @@ async def _asleep(url: str, key: str, connections: int, ready: Any, over: Any) -
         raw.connect(address)
         raw.setblocking(False)
         client = await connect(
-            url, sock=raw, additional_headers={"X-API-Key": key}, proxy=None, compression=None, max_queue=1, ping_interval=None
+            url,
+            sock=raw,
+            additional_headers={"X-API-Key": key},
+            proxy=None,
+            compression=None,
+            max_queue=1,
+            ping_interval=None,
+            open_timeout=240,
         )
         await client.send(json.dumps({"type": "subscribe", "channels": ["tenant"]}))
         await client.recv()

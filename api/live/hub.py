@@ -213,7 +213,8 @@ class Hub:
                     self._window.restart(floor)
                     for told in found:
                         self._window.position = told.id
-                        self.hand_out(told) if first or order(told.id) > order(before) else None
+                        if first or order(told.id) > order(before):
+                            self.hand_out(told)
                     if not first:  # publishers may have lost events, so nobody takes up what came before
                         self._window.restart(self._window.position)
                         self._now_degraded(False)
