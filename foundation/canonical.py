@@ -15,7 +15,8 @@ MOST_INTEGER = 2**53 - 1  # beyond it a reader that knows doubles only would see
 
 
 def text(value: Any) -> str:
-    """The one form of a value. Raises ValueError for what has none: NaN, infinities, integers beyond 2^53, half a surrogate pair,
+    """The one form of a value. Raises ValueError for what has none: NaN, infinities, integers beyond 2^53 that no
+    double is written as, half a surrogate pair,
     names that are no strings, and what JSON does not know."""
     if value is None:
         return "null"
@@ -26,9 +27,10 @@ def text(value: Any) -> str:
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, int):
-        if abs(value) > MOST_INTEGER:
-            raise ValueError(f"no double holds the integer {value}")
-        return int.__repr__(value)
+        told = int.__repr__(value)
+        if abs(value) > MOST_INTEGER and (abs(value) >= 10**21 or told != _number(float(value))):  # a large double is read as an integer
+            raise ValueError(f"no double is written as the integer {value}")
+        return told
     if isinstance(value, float):
         return _number(value)
     if isinstance(value, dict):

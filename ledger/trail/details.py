@@ -6,7 +6,6 @@ Sealed details are {"sealed": "..."}; the chain covers that text, so a trail is 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,7 +31,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, int):
         return int(value) if abs(value) <= MOST_INTEGER else str(int(value))
     if isinstance(value, float):
-        return float(value) + 0.0 if math.isfinite(value) else str(value)
+        return float(value) + 0.0 if abs(value) <= MOST_INTEGER else str(value)  # NaN is not, either
     if isinstance(value, Mapping):
         return {text(str(name)): MASK if _secret(str(name)) and isinstance(one, str | bytes) else plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -16,13 +16,17 @@ from ledger.trail import proving, reading
 from ledger.trail.anchors import Anchors
 from ledger.trail.chain import GENESIS, Break, linked
 
-CHAINS = ("ten_a", "ten_b", "store")
-LINES = 40  # of a chain
+CHAINS = tuple(f"ten_{number}" for number in range(40))
+UNTOUCHED = "store"
+LINES = 20  # of a chain
+
+
+Deed = Callable[["Insider", Connection, str], Break | None]
 
 
 @dataclass
 class Insider:
-    """A ledger with three chains and a copy of them, to put everything right again after each deed."""
+    """A ledger with many chains and a copy of them, to put everything right again after each deed."""
 
     ledger: Ledger
     dice: random.Random = field(default_factory=lambda: random.Random(7))
@@ -32,7 +36,7 @@ class Insider:
         """Write the chains, anchor them every tenth line, keep a copy, drop the guards."""
         for number in range(1, LINES + 1):
             with self.ledger.write() as tx:
-                for chain in CHAINS:
+                for chain in (*CHAINS, UNTOUCHED):
                     audit.record(tx, chain, "somebody", "thing.done", f"thing_{number}", number=number, share=number / 7, name="ä€😀")
             if number % 10 == 0:
                 with self.ledger.read() as tx:
@@ -43,17 +47,18 @@ class Insider:
                 on.execute(text(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}"))
             self._unguard(on)
 
-    def act(self, deed: Callable[[Insider, Connection, str], Break | None]) -> tuple[Break | None, list[Break]]:
-        """Let a deed happen, ask for the proof, and undo it: what should be found, and what was."""
-        chain = self.dice.choice(CHAINS)
+    def act(self, deed: Deed) -> list[tuple[Break | None, Break | None]]:
+        """Let a deed happen to each chain but one, ask for the proof, and undo it: what should be found first in each, and what was."""
         with self.ledger.engine.begin() as on:
-            expected = deed(self, on, chain)
-        found = proving.prove(self.ledger, anchors=self.anchors).breaks
+            expected = {chain: deed(self, on, chain) for chain in CHAINS} | {UNTOUCHED: None}
+        found: dict[str, Break] = {}
+        for one in proving.prove(self.ledger, anchors=self.anchors).breaks:
+            found.setdefault(one.chain, one)
         with self.ledger.engine.begin() as on:
-            for table, name in (("audit", "tenant_id"), ("audit_heads", "chain")):
-                on.execute(text(f"DELETE FROM {table} WHERE {name} = :c"), {"c": chain})
-                on.execute(text(f"INSERT INTO {table} SELECT * FROM kept_{table} WHERE {name} = :c"), {"c": chain})
-        return expected, found
+            for table in ("audit", "audit_heads"):
+                on.execute(text(f"DELETE FROM {table}"))
+                on.execute(text(f"INSERT INTO {table} SELECT * FROM kept_{table}"))
+        return [(one, found.get(chain)) for chain, one in expected.items()]
 
     def _unguard(self, on: Connection) -> None:
         if on.dialect.name == "sqlite":
