@@ -17,8 +17,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from ledger.previews import PNG_SIZES, png
 from workers.cad.preview.previews import previews
 from workers.cad.readers import READERS, read

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.recognition import BINARY_DXF
 from tasks.vocabulary import FeatureVersion
 from workers.cad.dxf.fast.reader import opened_fast

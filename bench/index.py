@@ -26,7 +26,8 @@ from bench.quality.extracted import extracted
 from bench.reading import DATA, ROOT
 from bench.report import facts
 from foundation import telemetry
-from foundation.settings import IndexSettings, Settings
+from foundation.engine_settings import IndexSettings
+from foundation.settings import Settings
 from foundation.telemetry import BatchSearched, Event
 from ledger import parts, tenants, vectors
 from ledger.epochs import Change, Shelf

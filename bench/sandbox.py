@@ -25,8 +25,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings, Settings
+from foundation.settings import Settings
 from tasks.vocabulary import FeatureVersion
 from workers.cad.sandbox.nursery import Nursery
 from workers.cad.sandbox.sandbox import Sandbox

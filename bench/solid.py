@@ -30,8 +30,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import trimesh
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.vocabulary import FeatureVersion
 from workers.cad.brep.kernel import need_kernel
 from workers.cad.stl import read_stl

@@ -48,8 +48,8 @@ def client(settings: RedisSettings, seconds: float | None = None) -> redis.Redis
 
 def async_client(settings: RedisSettings, seconds: float) -> redis.asyncio.Redis:
     """The same for one who reads in an event loop."""
-    options = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
-    return redis.asyncio.Redis.from_url(_address(settings.url), retry=redis.asyncio.retry.Retry(NoBackoff(), 0), **options)
+    retry = redis.asyncio.retry.Retry(NoBackoff(), 0)
+    return redis.asyncio.Redis.from_url(_address(settings.url), retry=retry, socket_timeout=seconds, socket_connect_timeout=seconds)
 
 
 def loop_client(settings: RedisSettings, seconds: float) -> redis.asyncio.Redis:

@@ -25,10 +25,11 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from foundation.engine_settings import CacheSettings, CadSettings, FeatureSettings, IndexSettings, RecoverySettings, SandboxSettings
 from foundation.errors import Failure
 from foundation.resilience import rates
+from foundation.sections import Section, section
 
 Url = Annotated[str, PlainSerializer(lambda value: _without_password(value))]
 
@@ -39,36 +40,28 @@ def _without_password(url: str) -> str:
     return f"{scheme}{mark}{rest.split(':')[0]}:***@{tail}" if at and ":" in rest else url
 
 
-class _Section(BaseSettings):
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
-
-
-def _section(prefix: str) -> SettingsConfigDict:
-    return SettingsConfigDict(frozen=True, extra="ignore", env_prefix=f"CADMILL_{prefix}_", populate_by_name=True)
-
-
-class StorageSettings(_Section):
-    model_config = _section("STORAGE")
+class StorageSettings(Section):
+    model_config = section("STORAGE")
     directory: Path = Field(Path("cadmill-data"), description="folder of files, database and logs of this machine")
 
 
-class DatabaseSettings(_Section):
-    model_config = _section("DATABASE")
+class DatabaseSettings(Section):
+    model_config = section("DATABASE")
     url: Url = Field("", description="PostgreSQL or SQLite address; empty: SQLite in the storage directory")
     busy_seconds: float = Field(15.0, gt=0, description="how long a writer waits for another one")
     pool_size: int = Field(10, ge=1, description="connections a process may hold")
     connect_seconds: float = Field(5.0, gt=0, description="how long connecting may take (PostgreSQL)")
 
 
-class RedisSettings(_Section):
-    model_config = _section("REDIS")
+class RedisSettings(Section):
+    model_config = section("REDIS")
     url: Url = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey address (redis://, rediss://, redis+socket://)")
     publish_seconds: float = Field(2.0, gt=0, description="how long the API may wait for Redis before it answers without it")
     worker_seconds: float = Field(5.0, gt=1, description="socket timeout of workers; more than 1, because they block 1 s on an empty queue")
 
 
-class QueueSettings(_Section):
-    model_config = _section("QUEUE")
+class QueueSettings(Section):
+    model_config = section("QUEUE")
     lease_seconds: float = Field(60.0, gt=0, description="how long a claimed chunk stays claimed without a sign of life")
     tick_seconds: float = Field(2.0, gt=0, description="how often upkeep looks for lost and due work")
     ring_grace_seconds: float = Field(3.0, ge=0, description="how old a ring must be before it can count as lost")
@@ -84,8 +77,8 @@ class QueueSettings(_Section):
     claim_seconds: float = Field(30.0, gt=0, description="how long an Idempotency-Key stays in flight when its request died")
 
 
-class RetentionSettings(_Section):
-    model_config = _section("RETENTION")
+class RetentionSettings(Section):
+    model_config = section("RETENTION")
     job_days: float = Field(90, gt=0, description="ended jobs, their items and deliveries are pruned after this")
     succeeded_days: float | None = Field(None, gt=0, description="the same for jobs that succeeded; none: as CADMILL_RETENTION_JOB_DAYS")
     partial_days: float | None = Field(None, gt=0, description="the same for jobs that ended partial")
@@ -99,10 +92,10 @@ class RetentionSettings(_Section):
     audit_days: float | None = Field(None, gt=0, description="lines of the audit trail are let go after this; none: never")
 
 
-class AuditSettings(_Section):
+class AuditSettings(Section):
     """The audit trail outside of the database, and what it keeps to itself."""
 
-    model_config = _section("AUDIT")
+    model_config = section("AUDIT")
     file: Path | None = Field(None, description="every line of the audit trail is appended to this file too, as JSON")
     anchor_file: Path | None = Field(
         None, description="the ends of the chains of the audit trail are signed into this file every minute; keep it on another machine"
@@ -111,29 +104,29 @@ class AuditSettings(_Section):
     encrypt: bool = Field(False, description="1: details of new lines are sealed; then they are searched by all but their details")
 
 
-class ScheduleSettings(_Section):
-    model_config = _section("SCHEDULE")
+class ScheduleSettings(Section):
+    model_config = section("SCHEDULE")
     late_seconds: float = Field(60, gt=0, description="how late a slot may start where the schedule does not catch up")
     max_per_tenant: int = Field(200, ge=1, description="most schedules of a tenant")
 
 
-class QuotaSettings(_Section):
+class QuotaSettings(Section):
     """What a tenant may have at most, where nothing else was set for it."""
 
-    model_config = _section("QUOTA")
+    model_config = section("QUOTA")
     bytes: int = Field(0, ge=0, description="bytes of the parts a tenant may keep, each part counted; 0: no limit")
     parts: int = Field(0, ge=0, description="parts a tenant may keep; 0: no limit")
     jobs: int = Field(0, ge=0, description="jobs of a tenant that may be in flight (queued or running); 0: no limit")
 
 
-class KeySettings(_Section):
-    model_config = _section("KEY")
+class KeySettings(Section):
+    model_config = section("KEY")
     overlap_days: float = Field(7, ge=0, description="how long a key that was rotated goes on beside its successor, if not said otherwise")
     hint_days: float = Field(7, gt=0, description="after how many days answers hint that the key should be rotated")
 
 
-class UploadSettings(_Section):
-    model_config = _section("UPLOAD")
+class UploadSettings(Section):
+    model_config = section("UPLOAD")
     max_file_bytes: int = Field(256_000_000, ge=1, description="largest single file")
     max_body_bytes: int = Field(2_000_000_000, ge=1, description="largest upload request")
     max_files: int = Field(5_000, ge=1, description="most files in one upload request, those in archives counted")
@@ -153,10 +146,10 @@ def _rate(text: str) -> str:
 Rate = Annotated[str, AfterValidator(_rate)]
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """Rate limits, as `STRATEGY UNITS/SECONDS [burst UNITS]`; empty: no limit. Requests cost units by what they do (`api/limits.py`)."""
 
-    model_config = _section("LIMIT")
+    model_config = section("LIMIT")
     ip: Rate = Field("sliding-window 120000/60", description="what may come from one address (IPv6: one /64)")
     user: Rate = Field("token-bucket 120000/60", description="what may come with one key")
     tenant: Rate = Field("token-bucket 240000/60", description="what may come from one tenant, with all its keys")
@@ -173,103 +166,8 @@ class LimitSettings(_Section):
     redis_seconds: float = Field(0.5, gt=0, description="how long a request may wait for Redis before this process counts by itself")
 
 
-class CadSettings(_Section):
-    model_config = _section("CAD")
-    max_bytes: int = Field(256_000_000, ge=1, description="largest file the engine opens")
-    max_entities: int = Field(1_000_000, ge=1, description="most DXF entities after block references are expanded")
-    max_nesting: int = Field(32, ge=1, description="deepest nesting of DXF blocks, and of lists in STEP")
-    max_triangles: int = Field(5_000_000, ge=1, description="most triangles of a mesh")
-    max_records: int = Field(5_000_000, ge=1, description="most entities of a STEP or IGES file")
-    max_string: int = Field(65_536, ge=1, description="longest string of a STEP file, in bytes")
-
-
-class SandboxSettings(_Section):
-    """The walls around the process that reads files."""
-
-    model_config = _section("SANDBOX")
-    wall_seconds: float = Field(30.0, gt=0, description="how long one file may take")
-    cpu_seconds: int = Field(30, ge=1, description="how long one file may compute")
-    memory_bytes: int = Field(1_500_000_000, ge=1, description="memory one file may use, beyond the loaded engine")
-    file_bytes: int = Field(512_000_000, ge=1, description="largest file the engine may hold: the copy of its input, and what it prints")
-    processes: int = Field(1, ge=1, description="RLIMIT_NPROC of the engine, counted over all processes of its user; 1: it starts none")
-    open_files: int = Field(64, ge=16, description="files the engine may have open")
-    result_bytes: int = Field(4_000_000, ge=1, description="longest answer of the engine")
-    start_seconds: float = Field(60.0, gt=0, description="how long starting the engine may take")
-
-
-class FeatureSettings(_Section):
-    version: Literal["v1", "v2", "v3", "v4"] = Field(
-        "v3", validation_alias=AliasChoices("FEATURE_VERSION", "version"), description="feature version when a request names none"
-    )
-    prewarm_max: int = Field(
-        500, ge=1, validation_alias=AliasChoices("PREWARM_MAX", "prewarm_max"), description="most vectors one prewarm job loads"
-    )
-
-
-class RecoverySettings(_Section):
-    """How a worker whose fast index failed gets it back. Searches are exact meanwhile."""
-
-    interval_seconds: float = Field(
-        300.0,
-        gt=0,
-        validation_alias=AliasChoices("FAISS_RECOVERY_INTERVAL_SECONDS", "interval_seconds"),
-        description="how long a worker waits before it first tries a failed index again",
-    )
-    backoff_multiplier: float = Field(
-        2.0,
-        ge=1,
-        validation_alias=AliasChoices("FAISS_RECOVERY_BACKOFF_MULTIPLIER", "backoff_multiplier"),
-        description="how many times as long it waits after each try in vain",
-    )
-    max_backoff_seconds: float = Field(
-        3600.0,
-        gt=0,
-        validation_alias=AliasChoices("FAISS_RECOVERY_MAX_BACKOFF", "max_backoff_seconds"),
-        description="the longest such wait, in seconds; an index that fails again and again soon after it recovered gets it at once",
-    )
-
-
-class CacheSettings(_Section):
-    model_config = _section("CACHE")
-    max_vectors: int = Field(
-        200_000, ge=1, description="vectors a worker process keeps in memory (about 500 bytes each), until `cadmill cache --apply`"
-    )
-    ttl_seconds: float = Field(0.0, ge=0, description="how long a vector may stay there; 0: as long as there is room")
-    rollback_window_seconds: float = Field(
-        300.0,
-        gt=0,
-        validation_alias=AliasChoices("CACHE_ROLLBACK_WINDOW_SECONDS", "rollback_window_seconds"),
-        description="how long a new setting of the caches may be taken back, and no other one be applied",
-    )
-
-
-class IndexSettings(_Section):
-    """How similar parts are searched for."""
-
-    model_config = _section("INDEX")
-    engine: Literal["approximate", "exact", "pgvector"] = Field(
-        "approximate", description="approximate: faiss (exact up to CADMILL_INDEX_FLAT_MAX vectors); exact: numpy; pgvector: PostgreSQL"
-    )
-    flat_max: int = Field(100_000, ge=1, description="vectors of a family that faiss compares one by one; above it the nearest lists only")
-    hnsw_above: int = Field(20_000, ge=0, description="vectors of a family above which pgvector gets an HNSW index")
-    memory_bytes: int = Field(2_000_000_000, ge=1, description="galleries a worker process keeps; the least recently used leave first")
-    snapshot_above: int = Field(20_000, ge=0, description="vectors above which a gallery is kept on disk too, to be there sooner")
-    parallel_threshold: int = Field(
-        50,
-        ge=1,
-        validation_alias=AliasChoices("BATCH_SIMILARITY_PARALLEL_THRESHOLD", "parallel_threshold"),
-        description="queries of a chunk above which they are searched in parallel, where that pays",
-    )
-    parallel_workers: int = Field(
-        4,
-        ge=1,
-        validation_alias=AliasChoices("BATCH_SIMILARITY_PARALLEL_WORKERS", "parallel_workers"),
-        description="threads that search in parallel, at most one a processor",
-    )
-
-
-class WebhookSettings(_Section):
-    model_config = _section("WEBHOOK")
+class WebhookSettings(Section):
+    model_config = section("WEBHOOK")
     allow_private: bool = Field(False, description="1: callbacks may go to private and loopback addresses, and by http")
     timeout_seconds: float = Field(15.0, gt=0, description="how long a receiver may take")
     schedule_seconds: tuple[float, ...] = Field(
@@ -282,10 +180,10 @@ class WebhookSettings(_Section):
     off_after_days: float = Field(5.0, gt=0, description="an endpoint that accepted nothing for so long is switched off")
 
 
-class LiveSettings(_Section):
+class LiveSettings(Section):
     """Who may listen to live events, and how many."""
 
-    model_config = _section("LIVE")
+    model_config = section("LIVE")
     origins: str = Field("", description="origins of web pages that may listen besides the server's own, such as https://cad.example.com")
     keep: int = Field(10_000, ge=100, description="events kept for those who come back; all tenants together")
     backlog: int = Field(256, ge=16, description="events that may wait for a slow reader before it is dropped")
@@ -306,8 +204,8 @@ class LiveSettings(_Section):
         return frozenset(self.origins.replace(",", " ").lower().split())
 
 
-class ApiSettings(_Section):
-    model_config = _section("API")
+class ApiSettings(Section):
+    model_config = section("API")
     host: str = Field("127.0.0.1", description="address the API listens on")
     port: int = Field(8000, ge=0, le=65535, description="port of the API; 0: any free one")
     threads: int = Field(16, ge=1, description="requests handled at once")
@@ -335,10 +233,10 @@ class ApiSettings(_Section):
         return tuple(ipaddress.ip_network(each) for each in self.trusted_proxies.replace(",", " ").split())
 
 
-class GrpcSettings(_Section):
+class GrpcSettings(Section):
     """The gRPC door, a process of its own."""
 
-    model_config = _section("GRPC")
+    model_config = section("GRPC")
     host: str = Field("127.0.0.1", description="address the gRPC server listens on")
     port: int = Field(0, ge=0, le=65535, description="port of the gRPC server; 0: there is none")
     certificate: Path | None = Field(None, description="file of its TLS certificate chain (PEM); read again when it has changed")
@@ -352,7 +250,7 @@ class GrpcSettings(_Section):
     grace_seconds: float = Field(5.0, ge=0, description="how long calls in hand may go on when the server is told to stop")
 
 
-class ProcessSettings(_Section):
+class ProcessSettings(Section):
     name: str = Field(
         default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}",
         validation_alias=AliasChoices("CADMILL_PROCESS_NAME", "name"),

@@ -75,8 +75,8 @@ def change(tx: Tx, tenant_id: str, disabled: bool | None = None, quota: Mapping[
     if tx.execute(update(tenants).where(mine).values(**(values or {"id": tenants.c.id}))).rowcount != 1:
         raise Failure("TENANT_NOT_FOUND", {"id": tenant_id[:64]})
     if values:
-        told = {} if disabled is None else {"disabled": disabled}
-        audit.record(tx, tenant_id, by(), "tenant.changed", tenant_id, **told, **({"quota": dict(quota)} if quota else {}))
+        told: dict[str, Any] = ({} if disabled is None else {"disabled": disabled}) | ({"quota": dict(quota)} if quota else {})
+        audit.record(tx, tenant_id, by(), "tenant.changed", tenant_id, **told)
 
 
 def _view(row: Any) -> dict[str, Any]:

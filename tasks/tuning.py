@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from foundation.clock import iso
-from foundation.settings import CacheSettings
+from foundation.engine_settings import CacheSettings
 from ledger import cache_settings, fleet
 from ledger.session import Ledger, Tx
 from ledger.tenants import Tenant

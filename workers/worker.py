@@ -11,9 +11,10 @@ from redis import Redis
 
 from foundation import keyspace, sealing, telemetry
 from foundation.clock import SYSTEM, Clock
+from foundation.engine_settings import RecoverySettings
 from foundation.progress import Event, Publisher
 from foundation.sealing import Sealing
-from foundation.settings import RecoverySettings, Settings, settings
+from foundation.settings import Settings, settings
 from ledger.files import FileStore
 from ledger.session import Ledger, process_ledger
 from tasks.ring import Doorbell

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
 
 from api import paging
-from api.auth import ADMIN_TOKEN_HEADER, KEY_HEADER
+from api.auth import ADMIN_TOKEN_HEADER, TheKey
 from api.house import TheHouse
 from api.paging import Cursor, Limit
 from api.policy import Credentials, Scope, admit, admit_operator
@@ -33,7 +33,7 @@ class Asked:
 
 def chain_of(
     house: TheHouse,
-    x_api_key: Annotated[str | None, Header(description=KEY_HEADER)] = None,
+    key: TheKey,
     x_admin_token: Annotated[str | None, Header(description=ADMIN_TOKEN_HEADER)] = None,
     chain: Annotated[
         str | None,
@@ -42,9 +42,9 @@ def chain_of(
 ) -> Asked:
     """The chain of a key with the scope admin; any chain with the admin token beside it."""
     if chain is None:
-        return Asked(admit(house, Credentials(x_api_key), Scope.ADMIN).id)
+        return Asked(admit(house, Credentials(key), Scope.ADMIN).id)
     token = x_admin_token and x_admin_token.encode("latin-1")
-    admit_operator(house, Credentials(x_api_key, token or None))
+    admit_operator(house, Credentials(key, token or None))
     return Asked(None if chain == _ALL else chain)
 
 

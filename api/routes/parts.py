@@ -69,7 +69,7 @@ async def upload(
 def _told(each: NewPart | dict[str, Any]) -> dict[str, Any]:
     if isinstance(each, dict):
         return each
-    return {"id": each.id, "name": each.name, "sha256": each.sha256, "format": each.format, "bytes": each.bytes} | each.origin
+    return {"id": each.id, "name": each.name, "sha256": each.sha256, "format": each.format, "bytes": each.bytes} | each.labels
 
 
 @router.get("")

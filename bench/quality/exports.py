@@ -11,7 +11,7 @@ from ezdxf import transform
 from ezdxf.document import Drawing
 from ezdxf.math import Matrix44
 
-from foundation.settings import CadSettings
+from foundation.engine_settings import CadSettings
 from workers.cad.readers import read
 from workers.cad.shape import Floats, Integers, Mesh
 

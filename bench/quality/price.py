@@ -20,8 +20,8 @@ import numpy as np
 from bench.house import ROOT
 from bench.quality.ranking import Floats
 from bench.quality.samples import lot
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.vocabulary import FeatureVersion
 from workers.features.extraction import extract
 

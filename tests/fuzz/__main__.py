@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from foundation.settings import SandboxSettings
+from foundation.engine_settings import SandboxSettings
 from tasks.vocabulary import Format
 from tests.fuzz.campaign import Campaign, told
 from tests.fuzz.corpus import Corpus, folders

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.extraction import UnitsAsked
 from tasks.vocabulary import FeatureVersion
 from workers.cad.dxf.drawing import Drawing

@@ -24,8 +24,8 @@ with atheris.instrument_imports(include=["workers", "ezdxf", "tasks"]):
     import ezdxf.path
     import ezdxf.recover  # noqa: F401
 
+    from foundation.engine_settings import CadSettings
     from foundation.errors import Failure
-    from foundation.settings import CadSettings
     from tests.fuzz.mutations import dxf, iges, step, stl
     from tests.fuzz.mutations.dxf_tags import NotTags
     from workers.cad.brep import iges_records, step_names, step_text

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from foundation.engine_settings import SandboxSettings
 from foundation.errors import CODES, Stage
-from foundation.settings import SandboxSettings
 from tasks.vocabulary import Format
 
 SLACK = 2.0  # seconds beyond the limit within which an answer must be there

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from foundation.settings import SandboxSettings
+from foundation.engine_settings import SandboxSettings
 from tasks.recognition import BINARY_DXF, claimed
 from tasks.vocabulary import Format
 from tests.fuzz.corpus import Mutant

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from foundation.settings import SandboxSettings
+from foundation.engine_settings import SandboxSettings
 from tests.fuzz.corpus import TESTS, Mutant
 from tests.fuzz.judge import Answer, Look
 

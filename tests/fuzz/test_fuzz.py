@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from foundation.settings import SandboxSettings
+from foundation.engine_settings import SandboxSettings
 from tasks.recognition import claimed
 from tasks.vocabulary import Format
 from tests.fuzz.campaign import Campaign, told

@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from foundation.engine_settings import SandboxSettings
 from foundation.errors import Failure
-from foundation.settings import SandboxSettings, Settings
+from foundation.settings import Settings
 from tasks.vocabulary import FeatureVersion
 from workers.cad.sandbox.nursery import ENGINE, Child, Nursery
 from workers.cad.sandbox.sandbox import Sandbox

@@ -10,8 +10,9 @@ from celery import Celery
 
 from foundation import keyspace
 from foundation.clock import Clock
+from foundation.engine_settings import CacheSettings
 from foundation.sealing import Sealing
-from foundation.settings import CacheSettings, ProcessSettings, Settings, StorageSettings
+from foundation.settings import ProcessSettings, Settings, StorageSettings
 from ledger.files import FileStore
 from ledger.session import Ledger
 from tasks.ring import Doorbell

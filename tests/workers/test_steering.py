@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from foundation.engine_settings import CacheSettings
 from foundation.errors import Failure
-from foundation.settings import CacheSettings, DatabaseSettings
+from foundation.settings import DatabaseSettings
 from ledger import fleet, tenants
 from ledger.migrate import migrate
 from ledger.session import Ledger

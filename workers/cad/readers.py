@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.recognition import HEAD_BYTES, broken, claimed, recognise
 from tasks.vocabulary import Format
 from workers.cad.brep.iges import read_iges

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.recognition import HEAD_BYTES, binary_stl
 from tasks.vocabulary import Family, Format
 from workers.cad.shape import LARGEST, MILLIMETRES_ASSUMED, Finding, FindingCode, Flags, Floats, Integers, Mesh, Shape, area_vectors, ranked

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foundation.settings import CadSettings
+from foundation.engine_settings import CadSettings
 from foundation.telemetry import logger
 from tasks.extraction import AS_THE_FILE_SAYS, UnitsAsked
 from tasks.vocabulary import Family, FeatureVersion

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from foundation.settings import RecoverySettings
+from foundation.engine_settings import RecoverySettings
 from tasks.vocabulary import EngineState
 
 HISTORY = 10

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundation.settings import IndexSettings
+from foundation.engine_settings import IndexSettings
 from foundation.telemetry import GalleryMade, emit, logger
 from ledger import epochs
 from ledger.epochs import Change, Shelf

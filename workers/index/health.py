@@ -11,8 +11,8 @@ from threading import Lock
 from typing import Any, Protocol
 
 from foundation.clock import SYSTEM, Clock, iso
+from foundation.engine_settings import RecoverySettings
 from foundation.errors import Failure
-from foundation.settings import RecoverySettings
 from foundation.telemetry import EngineDegraded, EngineRestored, RecoveryTried, emit, logger
 from tasks.vocabulary import EngineState
 from workers.index import failover

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from foundation.settings import IndexSettings
+from foundation.engine_settings import IndexSettings
 from ledger.session import Ledger
 from workers.index.galleries import Galleries, engine
 from workers.index.health import Health

@@ -9,8 +9,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.vocabulary import FeatureVersion
 from workers.features.extraction import extract
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from foundation.settings import CadSettings
+from foundation.engine_settings import CadSettings
 from tasks.extraction import AS_THE_FILE_SAYS, UnitsAsked
 from tasks.vocabulary import FeatureVersion
 from workers.cad.sandbox.protocol import HEADER

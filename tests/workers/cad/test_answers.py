@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.extraction import Box, ExtractionAnswer, UnitsAnswer
 from tasks.vocabulary import FeatureVersion, LengthUnit
 from tests.stack import SAMPLES

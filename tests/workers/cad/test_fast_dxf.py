@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.recognition import encoding
 from tasks.vocabulary import FeatureVersion
 from workers.cad.dxf.drawing import Drawing

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from ledger.previews import KINDS, PNG_SIZES, png
 from tasks.vocabulary import FeatureVersion
 from tests.stack import ROOT, SAMPLES

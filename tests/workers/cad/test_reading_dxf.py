@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.recognition import BINARY_DXF
 from workers.cad.dxf.drawing import Drawing
 from workers.cad.dxf.fast.reader import opened_fast

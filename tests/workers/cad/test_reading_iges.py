@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tests.workers.cad.child import answer, answers
 from tests.workers.cad.kernel_here import needs_kernel
 from workers.cad.brep.iges_reals import with_reals

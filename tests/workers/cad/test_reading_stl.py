@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from workers.cad import stl
 from workers.cad.readers import read
 from workers.cad.shape import Finding, FindingCode, Mesh, Shape

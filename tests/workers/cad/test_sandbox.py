@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
+from foundation.engine_settings import CadSettings, SandboxSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings, SandboxSettings, Settings
+from foundation.settings import Settings
 from tasks.vocabulary import FeatureVersion
 from tests.stack import SAMPLES, wait_until
 from workers.cad.sandbox.nursery import Nursery

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.extraction import AS_THE_FILE_SAYS, UnitsAsked
 from tasks.vocabulary import FeatureVersion, LengthUnit
 from workers.features.extraction import Extraction, extract

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from foundation.settings import CadSettings, Settings
+from foundation.engine_settings import CadSettings
+from foundation.settings import Settings
 from tasks.vocabulary import FeatureVersion
 from tests.stack import SAMPLES
 from workers.cad.sandbox.nursery import Nursery

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from bench.reading import CLASSES, DATA, rows, why
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.vocabulary import FeatureVersion
 from workers.features.extraction import Extraction, extract
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.vocabulary import FLAT_SLOTS, SOLID_SLOTS, Family, FeatureVersion, slot_names
 from workers.cad.dxf.strokes import Strokes, flattened
 from workers.cad.shape import Mesh, Paths

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from foundation.clock import SYSTEM
-from foundation.settings import CadSettings, IndexSettings, RecoverySettings, Settings
+from foundation.engine_settings import CadSettings, IndexSettings, RecoverySettings
+from foundation.settings import Settings
 from ledger import parts, tenants, vectors
 from ledger.epochs import Shelf
 from ledger.migrate import migrate

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from foundation.clock import Clock
-from foundation.settings import IndexSettings, RecoverySettings
+from foundation.engine_settings import IndexSettings, RecoverySettings
 from ledger import epochs
 from tasks.vocabulary import EngineState, Family
 from tests.ledger.conftest import HandClock

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from foundation.settings import RecoverySettings
+from foundation.engine_settings import RecoverySettings
 from tasks.vocabulary import EngineState
 from workers.index import failover
 from workers.index.failover import FLAPS, HISTORY, JITTER, MOVES, Event, NotAMove, Standing, Told, move

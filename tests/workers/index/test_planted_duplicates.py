@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.duplicates import planted
 from bench.quality.samples import real
-from foundation.settings import CadSettings
+from foundation.engine_settings import CadSettings
 from tasks.duplicates import COMPARISON, rank
 from tasks.grouping import Grouping
 from tasks.vocabulary import FeatureVersion

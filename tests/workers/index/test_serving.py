@@ -14,8 +14,8 @@ import pytest
 
 from foundation import telemetry
 from foundation.clock import Clock
+from foundation.engine_settings import RecoverySettings
 from foundation.errors import Failure
-from foundation.settings import RecoverySettings
 from foundation.telemetry import EngineDegraded, EngineRestored, Event, RecoveryTried, SearchDegraded
 from tasks.vocabulary import EngineState
 from tests.workers.index.engines import WIDTH, Brute, Flat, corrupt, narrower, vectors

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foundation.settings import CadSettings
+from foundation.engine_settings import CadSettings
 from tasks.vocabulary import Family, FeatureVersion, slot_names
 from tests.stack import SAMPLES
 from workers.cad.readers import read

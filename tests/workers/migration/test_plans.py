@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from ledger.vectors import CUT, PROJECTED, Stored
 from tasks.extraction import AS_THE_FILE_SAYS, UnitsAsked
 from tasks.vocabulary import SOLID_SLOTS, Family, FeatureVersion, LengthUnit

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from foundation.settings import CadSettings
+from foundation.engine_settings import CadSettings
 from ledger.vectors import EXTRACTED, PROJECTED, Stored
 from tasks.vocabulary import FeatureVersion
 from tests.stack import SAMPLES

@@ -28,8 +28,8 @@ from OCP.TopExp import TopExp
 from OCP.TopLoc import TopLoc_Location
 from OCP.TopoDS import TopoDS
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from workers.cad.brep.kernel import kernel_work
 from workers.cad.shape import LARGEST, Finding, FindingCode, Floats, Mesh
 from workers.cad.stl import binary_corners, has_area, weld

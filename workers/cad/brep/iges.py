@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.vocabulary import Family, Format
 from workers.cad.brep.iges_reals import with_reals
 from workers.cad.brep.iges_records import checked

@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from workers.cad.brep.step_names import NAMES, text
 from workers.cad.shape import MILLIMETRES_ASSUMED, Finding, FindingCode, Origin, Units
 

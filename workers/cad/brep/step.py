@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.vocabulary import Family, Format
 from workers.cad.brep.kernel import need_kernel
 from workers.cad.brep.step_names import header, products, units

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from workers.cad.shape import Finding, FindingCode, Flags, Integers
 
 Bytes = NDArray[np.uint8]

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings
 from tasks.vocabulary import Family, Format
 from workers.cad.dxf.blocks import Expansion, expanded
 from workers.cad.dxf.drawing import NAMES, TEXT_LETTERS, Drawing

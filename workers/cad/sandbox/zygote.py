@@ -27,8 +27,9 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, NoReturn, Protocol
 
+from foundation.engine_settings import CadSettings, SandboxSettings
 from foundation.errors import Failure
-from foundation.settings import CadSettings, SandboxSettings, forget_environment
+from foundation.settings import forget_environment
 from tasks.extraction import UnitsAsked
 from tasks.vocabulary import FeatureVersion, LengthUnit
 from workers.cad.brep.kernel import need_kernel
