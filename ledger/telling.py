@@ -36,7 +36,7 @@ def progress(tx: Tx, row: Row[Any], errors: Sequence[tuple[int, dict[str, Any]]]
         tx, row, "job.progress", {**{name: getattr(now, name) for name in ("id", "kind", "state", "generation")}, "counts": counts_of(now)}
     )
     if errors:
-        shown = [{"index": index, "code": error["code"], "message": error["message"]} for index, error in errors[:ITEMS_SHOWN]]
+        shown = [{"index": index, "code": error.get("code"), "message": error.get("message")} for index, error in errors[:ITEMS_SHOWN]]
         _tell(tx, row, "items.failed", {"job_id": row.id, "failed": len(errors), "items": shown})
 
 
