@@ -8,7 +8,7 @@ from sqlalchemy import Row, bindparam, insert, select, update
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit, jobs, line, places, quotas, telling
+from ledger import audit, jobs, line, places, quotas, settling, telling
 from ledger.chunking import ChunkSize, cut
 from ledger.rows import chunks, items
 from ledger.rows import jobs as job_rows
@@ -16,7 +16,7 @@ from ledger.session import Tx
 from ledger.states import ended
 
 
-def cancel(tx: Tx, tenant_id: str, job_id: str) -> jobs.Settled:
+def cancel(tx: Tx, tenant_id: str, job_id: str) -> settling.Settled:
     """End a job now: what is done stays, the rest is cancelled, and running attempts can no longer commit.
 
     Raises JOB_NOT_FOUND, JOB_FINISHED."""
@@ -39,7 +39,7 @@ def cancel(tx: Tx, tenant_id: str, job_id: str) -> jobs.Settled:
         .returning(*job_rows.c)
     ).one()
     line.refund(tx, job, taken)
-    return jobs.announce(tx, row)
+    return settling.announce(tx, row)
 
 
 def pause(tx: Tx, tenant_id: str, job_id: str) -> None:
@@ -108,7 +108,7 @@ def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None
     ).one()
     audit.record(tx, tenant_id, "api", "job.retried", job_id, items=len(again), generation=job.generation + 1)
     telling.job(tx, queued)
-    return jobs.tell(tx, tenant_id, job_id, "retried")
+    return settling.tell(tx, tenant_id, job_id, "retried")
 
 
 def _going(tx: Tx, tenant_id: str, job_id: str) -> Row[Any]:

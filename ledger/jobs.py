@@ -7,20 +7,20 @@ Verbs that make chunks ready return nothing to publish by themselves: `ring` pic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, bindparam, case, func, insert, literal, select, update
+from sqlalchemy import Row, func, insert, select, update
 
 from foundation import caller
 from foundation.clock import iso
-from ledger import audit, line, outbox, places, quotas, telling
+from ledger import audit, line, places, quotas, settling, telling
 from ledger.chunking import ChunkSize, cut
-from ledger.job_views import view
 from ledger.rows import audit as audit_rows
 from ledger.rows import chunks, items, jobs, parts
 from ledger.session import Tx
+from ledger.settling import Outcome, Settled
 from ledger.webhook_rows import deliveries
 
 
@@ -79,24 +79,6 @@ class Claimed:
     deliveries: tuple[str, ...] = ()  # to ring: its job has started
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one item: exactly one of `result` and `error`; and what it adds to the summary of its job."""
-
-    index: int
-    result: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
-    tally: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What a finish led to: the deliveries to ring, and the job's state if it ended."""
-
-    job_state: str
-    deliveries: tuple[str, ...] = ()
-
-
 # -- asking ------------------------------------------------------------------------------------------------------------
 
 
@@ -151,7 +133,7 @@ def add(tx: Tx, job: NewJob) -> tuple[str, ...]:
     )
     audit.record(tx, job.tenant_id, "api", "job.accepted", job.id, kind=job.kind, items=len(job.items), chunks=len(runs))
     telling.job(tx, row)
-    return tell(tx, job.tenant_id, job.id, "accepted")
+    return settling.tell(tx, job.tenant_id, job.id, "accepted")
 
 
 def new_chunk(
@@ -245,7 +227,7 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
             .values(state="running", started_at=func.coalesce(jobs.c.started_at, tx.now))
         )
         telling.job(tx, job, state="running", started_at=job.started_at or tx.now)
-        started = tell(tx, job.tenant_id, job.id, "started")
+        started = settling.tell(tx, job.tenant_id, job.id, "started")
     found = tx.execute(
         select(items.c.index, items.c.part_id, items.c.payload, parts.c.name, parts.c.sha256)
         # the tenant's own alone: a job may name ids of anybody
@@ -293,7 +275,7 @@ def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> Set
     )
     if job is None or moved.rowcount != 1:
         return None
-    settle_items(tx, job, claimed.attempt, outcomes)
+    settling.settle_items(tx, job, claimed.attempt, outcomes)
     audit.record(tx, job.tenant_id, claimed.chunk_id, "chunk.handed_back", job.id, attempt=claimed.attempt, items=len(outcomes))
     return Settled("running")
 
@@ -306,10 +288,10 @@ def finish(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome]) -> Settled | N
     )
     if job is None or done.rowcount != 1:
         return None
-    settle_items(tx, job, claimed.attempt, outcomes)
+    settling.settle_items(tx, job, claimed.attempt, outcomes)
     audit.record(tx, job.tenant_id, claimed.chunk_id, "chunk.done", job.id, attempt=claimed.attempt, items=len(outcomes))
     places.fill(tx, job)
-    return close(tx, job)
+    return settling.close(tx, job)
 
 
 def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str, Any], retry_at: float | None) -> Settled | None:
@@ -329,13 +311,13 @@ def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str,
     if job is None or moved.rowcount != 1:
         return None
     rest = [Outcome(index, error=error) for index in left] if state == "dead" else []
-    settle_items(tx, job, claimed.attempt, [*outcomes, *rest])
+    settling.settle_items(tx, job, claimed.attempt, [*outcomes, *rest])
     audit.record(
         tx, job.tenant_id, claimed.chunk_id, f"chunk.{state}", job.id,
         outcome=audit.FAILED, attempt=claimed.attempt, code=error["code"], retry_at=iso(retry_at),
     )  # fmt: skip
     places.fill(tx, job)
-    return close(tx, job)
+    return settling.close(tx, job)
 
 
 def recorded(tx: Tx, claimed: Claimed) -> Settled | None:
@@ -348,69 +330,3 @@ def recorded(tx: Tx, claimed: Claimed) -> Settled | None:
     owed = select(deliveries.c.id).where(deliveries.c.job_id == claimed.job_id, deliveries.c.state == "owed")
     state = tx.connection.scalar(select(jobs.c.state).where(jobs.c.id == claimed.job_id))
     return Settled(str(state), tuple(tx.execute(owed).scalars()))
-
-
-def settle_items(tx: Tx, job: Row[Any], attempt: int, outcomes: Sequence[Outcome]) -> None:
-    if not outcomes:
-        return
-    tx.execute(
-        update(items)
-        .where(items.c.job_id == job.id, items.c.index == bindparam("i"), items.c.state == "pending")
-        .values(state=bindparam("s"), attempts=attempt, error=bindparam("e"), result=bindparam("r"), finished_at=tx.now),
-        [
-            {"i": outcome.index, "s": "failed" if outcome.error else "succeeded", "e": outcome.error, "r": outcome.result}
-            for outcome in outcomes
-        ],
-    )
-    bad = sum(1 for outcome in outcomes if outcome.error)
-    summary = added_up(job.summary, outcomes)
-    tx.execute(
-        update(jobs)
-        .where(jobs.c.id == job.id)
-        .values(
-            succeeded=jobs.c.succeeded + (len(outcomes) - bad),
-            failed=jobs.c.failed + bad,
-            **({} if summary == job.summary else {"summary": summary}),
-        )
-    )
-    failed = [(outcome.index, outcome.error) for outcome in outcomes if outcome.error]
-    telling.progress(tx, job, failed, succeeded=job.succeeded + len(outcomes) - bad, failed=job.failed + bad)
-
-
-def added_up(summary: dict[str, float] | None, outcomes: Sequence[Outcome]) -> dict[str, float] | None:
-    """The summary of a job, whose row is locked, with what these outcomes add to it."""
-    new = dict(summary or {})
-    for outcome in outcomes:
-        for name, amount in outcome.tally.items():
-            new[name] = round(new.get(name, 0) + amount, 6)
-    return new or None
-
-
-def close(tx: Tx, job: Row[Any]) -> Settled:
-    """End the job when its last item has ended, and owe its webhook."""
-    open_items = jobs.c.total - jobs.c.succeeded - jobs.c.failed - jobs.c.cancelled
-    row = tx.execute(
-        update(jobs)
-        .where(jobs.c.id == job.id, jobs.c.state == "running", open_items == 0)
-        .values(
-            state=case((jobs.c.failed == 0, literal("succeeded")), (jobs.c.succeeded == 0, literal("failed")), else_=literal("partial")),
-            finished_at=tx.now,
-            paused_at=None,
-        )
-        .returning(*jobs.c)
-    ).one_or_none()
-    return Settled("running") if row is None else announce(tx, row)
-
-
-def announce(tx: Tx, job: Row[Any]) -> Settled:
-    """Tell of the end of a job: in the audit trail, by its callback if it has one, and to the endpoints that want it."""
-    counts = {"succeeded": job.succeeded, "failed": job.failed, "cancelled": job.cancelled}
-    outcome = audit.FAILED if job.state == "failed" else audit.DONE
-    audit.record(tx, job.tenant_id, "ledger", f"job.{job.state}", job.id, outcome=outcome, **counts)
-    telling.job(tx, job)
-    return Settled(job.state, outbox.tell(tx, job.tenant_id, f"job.{job.state}", lambda: view(job), job.id, job.callback_url))
-
-
-def tell(tx: Tx, tenant_id: str, job_id: str, event: str) -> tuple[str, ...]:
-    """Tell the endpoints that want it how a job goes on. Answers the deliveries to ring."""
-    return outbox.tell(tx, tenant_id, f"job.{event}", lambda: view(tx.execute(select(jobs).where(jobs.c.id == job_id)).one()), job_id)

@@ -9,7 +9,7 @@ from sqlalchemy import Row, bindparam, insert, select, tuple_, update
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit, jobs, line, places, quarantine
+from ledger import audit, jobs, line, places, quarantine, settling
 from ledger.rows import chunks, in_state, items, parts
 from ledger.rows import jobs as job_rows
 from ledger.session import Tx
@@ -58,9 +58,9 @@ def _rescue_one(tx: Tx, chunk_id: str, attempt: int, rule: quarantine.Rule) -> b
         if job.kind in rule.kinds and chunk.engine_build is not None:
             _blame(tx, job, chunk, pending[0], crashes, rule)
         error = Failure("ENGINE_CRASH", {"attempts": attempt}).public()
-        jobs.settle_items(tx, job, attempt, [jobs.Outcome(pending[0], error=error)])
+        settling.settle_items(tx, job, attempt, [settling.Outcome(pending[0], error=error)])
         places.fill(tx, job)
-        jobs.close(tx, job)
+        settling.close(tx, job)
     return True
 
 
@@ -113,7 +113,7 @@ def expire(tx: Tx, limit: int = 100) -> list[str]:
     return deliveries
 
 
-def _expire_one(tx: Tx, job: Row[Any]) -> jobs.Settled:
+def _expire_one(tx: Tx, job: Row[Any]) -> settling.Settled:
     error = Failure("JOB_DEADLINE_PASSED", {"deadline": iso(job.deadline)}).public()
     tx.execute(
         update(chunks)
@@ -126,7 +126,7 @@ def _expire_one(tx: Tx, job: Row[Any]) -> jobs.Settled:
     # A job that never began has no move to an end of its own: it runs for as long as this transaction lasts.
     tx.execute(update(job_rows).where(job_rows.c.id == job.id).values(state="running", failed=job_rows.c.failed + left, error=error))
     audit.record(tx, job.tenant_id, "upkeep", "job.expired", job.id, items=left)
-    return jobs.close(tx, job)
+    return settling.close(tx, job)
 
 
 def rung(tx: Tx, before: float) -> list[tuple[str, float]]:

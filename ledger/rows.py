@@ -148,7 +148,7 @@ jobs = Table(
     Column("error", Json),
     Column("results_pruned_at", Double),  # the results of its items were emptied
     Column("pruned_at", Double),  # on its way out: hidden, while its rows go in bites
-    Column("summary", Json),  # what came of its items, added up (`jobs.added_up`)
+    Column("summary", Json),  # what came of its items, added up (`settling.added_up`)
     Column("paused_at", Double),  # since when it may start nothing more
     Column("rolled_back_at", Double),  # a migration whose vectors were put back
     Column("key_id", String),  # of who submitted it; null: a schedule of ours

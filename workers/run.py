@@ -13,8 +13,9 @@ from foundation.errors import Failure
 from foundation.telemetry import ChunkHandedBack, ChunkSettled, CommitStale, RetryDelayed, RingDropped, WorkAbandoned, emit, logger
 from ledger import audit, budgets, heat, jobs, line, starting, superseded, vectors
 from ledger.budgets import Budget
-from ledger.jobs import Claimed, Settled
+from ledger.jobs import Claimed
 from ledger.session import Tx
+from ledger.settling import Settled
 from tasks import ring
 from tasks.catalogue import catalogue
 from tasks.ring import Ring

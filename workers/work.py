@@ -9,7 +9,8 @@ from typing import Any
 
 from foundation.errors import Failure
 from foundation.telemetry import logger
-from ledger.jobs import Claimed, ClaimedItem, Outcome
+from ledger.jobs import Claimed, ClaimedItem
+from ledger.settling import Outcome
 from ledger.vectors import Vector
 from workers.worker import Worker
 

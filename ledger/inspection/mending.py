@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, delete, exists, func, insert, not_, select, update
 
 from foundation.errors import Failure
-from ledger import audit, jobs, outbox, places, repair
+from ledger import audit, jobs, outbox, places, repair, settling
 from ledger.inspection.findings import Finding, Patience
 from ledger.inspection.jobs import LIVE_CHUNK
 from ledger.job_views import view
@@ -41,7 +41,7 @@ def close(tx: Tx, job: Row[Any], finding: Finding, patience: Patience) -> bool:
         .where(job_rows.c.id == job.id, job_rows.c.state == "queued")
         .values(state="running", started_at=func.coalesce(job_rows.c.started_at, tx.now))
     )
-    return bool(jobs.close(tx, job).job_state != "running")
+    return bool(settling.close(tx, job).job_state != "running")
 
 
 def end_items(tx: Tx, job: Row[Any], finding: Finding, patience: Patience) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from foundation.clock import SYSTEM
-from ledger import jobs, repair, tenants
+from ledger import jobs, repair, settling, tenants
 from ledger.chunking import ChunkSize
 from ledger.session import Ledger
 from tests.faults.campaign import inside, moves, oracle, plan
@@ -84,7 +84,7 @@ def test_without_the_fence_a_stale_attempt_ends_a_chunk_and_the_judge_sees_it(
         assert jobs.claim(tx, f"{job.id}.0", "other", 60.0) is not None
     assert frozen is not None
     with ledger.write() as tx:
-        settled = jobs.finish(tx, frozen, [jobs.Outcome(0, result={"attempt": 1})])
+        settled = jobs.finish(tx, frozen, [settling.Outcome(0, result={"attempt": 1})])
     verdict = Verdict()
     oracle._judge_commits(verdict, oracle._Store.read(ledger))
     assert (settled is None) == fenced

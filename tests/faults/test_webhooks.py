@@ -13,10 +13,11 @@ from foundation.settings import DatabaseSettings
 from ledger import endpoints, jobs, outbox, tenants
 from ledger.chunking import ChunkSize
 from ledger.endpoints import NewEndpoint
-from ledger.jobs import NewItem, NewJob, Outcome
+from ledger.jobs import NewItem, NewJob
 from ledger.migrate import migrate
 from ledger.outbox import Try
 from ledger.session import Ledger
+from ledger.settling import Outcome
 from ledger.webhook_rows import deliveries, tries
 from tests.faults import webhooks
 from tests.faults.conftest import NewStack

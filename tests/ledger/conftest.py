@@ -10,9 +10,10 @@ import pytest
 from foundation.clock import SYSTEM, Clock
 from ledger import jobs, tenants
 from ledger.chunking import ChunkSize
-from ledger.jobs import Claimed, NewItem, NewJob, Outcome, Settled
+from ledger.jobs import Claimed, NewItem, NewJob
 from ledger.migrate import migrate
 from ledger.session import Ledger
+from ledger.settling import Outcome, Settled
 from ledger.tenants import Tenant
 
 PRIORITIES = {0: "urgent", 3: "high", 6: "normal", 9: "low"}

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from foundation.errors import Failure
 from foundation.resilience.retry import RetryPolicy
-from ledger import budgets, jobs, outbox, repair
+from ledger import budgets, jobs, outbox, repair, settling
 from ledger.budgets import COST, Budget
 from ledger.chunking import ChunkSize
 from ledger.rows import chunks
@@ -80,7 +80,7 @@ def outage(desk: Desk, budget: Budget) -> tuple[float, float]:
                     jobs.fail(tx, claimed, [], Failure("PROBE_UNSTEADY").public(), tx.now + (policy.wait(claimed.attempt, 0) or 0))
                     budgets.charge(tx, budgets.chunk(chunk), "X", COST, budget)
                 else:
-                    jobs.finish(tx, claimed, [jobs.Outcome(claimed.items[0].index, result={})])
+                    jobs.finish(tx, claimed, [settling.Outcome(claimed.items[0].index, result={})])
                     done += 1
                     if claimed.waits_for:
                         budgets.refund(tx, claimed.waits_for, COST, budget)

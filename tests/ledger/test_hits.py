@@ -11,9 +11,10 @@ import pytest
 from foundation.clock import SYSTEM
 from foundation.errors import Failure
 from ledger import hits, jobs, parts, reviews
-from ledger.jobs import NewItem, NewJob, Outcome
+from ledger.jobs import NewItem, NewJob
 from ledger.parts import NewPart
 from ledger.reviews import Review
+from ledger.settling import Outcome
 from tasks import clusters, duplicates, pairs
 from tasks.duplicates import Kind
 from tasks.pairs import Asked

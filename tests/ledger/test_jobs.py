@@ -10,8 +10,8 @@ from sqlalchemy import select
 from foundation.errors import Failure
 from ledger import changes, delivery_views, jobs
 from ledger.chunking import ChunkSize
-from ledger.jobs import Outcome
 from ledger.rows import audit, chunks, items
+from ledger.settling import Outcome
 from ledger.webhook_rows import deliveries
 from tests.ledger.conftest import Desk
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select
 
-from ledger import changes, jobs, leases, repair, retention
+from ledger import changes, jobs, leases, repair, retention, settling
 from ledger.chunking import ChunkSize
 from ledger.rows import chunks, items
 from ledger.session import Ledger
@@ -156,7 +156,7 @@ def test_a_chunk_of_which_every_item_has_an_outcome_is_done_whatever_failed(desk
     """It would wait, be claimed with nothing to do, and after two deaths bring every later rescue down."""
     job_id = desk.add(2)
     claimed = desk.must_claim(desk.ring()[0])
-    outcomes = [jobs.Outcome(item.index, result={}) for item in claimed.items]
+    outcomes = [settling.Outcome(item.index, result={}) for item in claimed.items]
     with desk.ledger.write() as tx:
         settled = jobs.fail(tx, claimed, outcomes, {"code": "STORE_UNAVAILABLE"}, tx.now + 5)
     assert settled is not None

@@ -15,12 +15,12 @@ from sqlalchemy import event, func, select
 from foundation.errors import Failure
 from ledger import changes, idempotency, jobs, parts, retention
 from ledger.files import FileStore
-from ledger.jobs import Outcome
 from ledger.parts import NewPart
 from ledger.rows import chunks, files, items
 from ledger.rows import jobs as job_rows
 from ledger.rows import parts as part_rows
 from ledger.session import Ledger, Tx
+from ledger.settling import Outcome
 from ledger.webhook_rows import deliveries
 from tests.ledger.conftest import Desk
 

@@ -12,9 +12,10 @@ from foundation.errors import Failure
 from foundation.progress import Event
 from ledger import changes, jobs, outbox, queues, tenants
 from ledger.chunking import ChunkSize
-from ledger.jobs import NewItem, NewJob, Outcome
+from ledger.jobs import NewItem, NewJob
 from ledger.outbox import Try
 from ledger.session import Ledger
+from ledger.settling import Outcome
 
 ERROR = {"code": "FILE_CORRUPT", "message": "The file is damaged.", "context": {"path": "secret"}}
 

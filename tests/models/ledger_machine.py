@@ -21,11 +21,12 @@ from foundation.errors import Failure
 from foundation.sealing import Sealing
 from ledger import changes, delivery_views, endpoints, jobs, outbox, repair, retention, tenants
 from ledger.chunking import ChunkSize
-from ledger.jobs import Claimed, NewItem, NewJob, Outcome
+from ledger.jobs import Claimed, NewItem, NewJob
 from ledger.migrate import migrate
 from ledger.outbox import Delivery, Try
 from ledger.rows import jobs as job_rows
 from ledger.session import Ledger, Tx
+from ledger.settling import Outcome
 from ledger.states import TABLES, ended
 from ledger.webhook_rows import endpoints as endpoint_rows
 from tests.ledger.conftest import HandClock

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledger import jobs, places, repair
+from ledger import jobs, places, repair, settling
 from ledger.rows import chunks
 from ledger.session import Ledger
 from tests.models.ledger_machine import Bench, prepare, run
@@ -34,7 +34,7 @@ def _without_the_attempt(chunk_id: str, _attempt: int) -> tuple[Any, ...]:
         (jobs, "ours", _without_the_attempt),
         (repair, "rering", lambda _tx, _ids: []),
         (repair, "_split", lambda *_: None),
-        (jobs, "close", lambda *_: jobs.Settled("running")),
+        (settling, "close", lambda *_: settling.Settled("running")),
         (places, "fill", lambda *_: None),
     ],
     ids=["no fence", "no rering", "no split", "no close", "no places"],

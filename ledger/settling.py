@@ -1,0 +1,98 @@
+"""How items end, and with the last of them their job: recorded, added up, and told to whoever wants to know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Row, bindparam, case, literal, select, update
+
+from ledger import audit, outbox, telling
+from ledger.job_views import view
+from ledger.rows import items, jobs
+from ledger.session import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one item: exactly one of `result` and `error`; and what it adds to the summary of its job."""
+
+    index: int
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    tally: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a finish led to: the deliveries to ring, and the job's state if it ended."""
+
+    job_state: str
+    deliveries: tuple[str, ...] = ()
+
+
+def settle_items(tx: Tx, job: Row[Any], attempt: int, outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        return
+    tx.execute(
+        update(items)
+        .where(items.c.job_id == job.id, items.c.index == bindparam("i"), items.c.state == "pending")
+        .values(state=bindparam("s"), attempts=attempt, error=bindparam("e"), result=bindparam("r"), finished_at=tx.now),
+        [
+            {"i": outcome.index, "s": "failed" if outcome.error else "succeeded", "e": outcome.error, "r": outcome.result}
+            for outcome in outcomes
+        ],
+    )
+    bad = sum(1 for outcome in outcomes if outcome.error)
+    summary = added_up(job.summary, outcomes)
+    tx.execute(
+        update(jobs)
+        .where(jobs.c.id == job.id)
+        .values(
+            succeeded=jobs.c.succeeded + (len(outcomes) - bad),
+            failed=jobs.c.failed + bad,
+            **({} if summary == job.summary else {"summary": summary}),
+        )
+    )
+    failed = [(outcome.index, outcome.error) for outcome in outcomes if outcome.error]
+    telling.progress(tx, job, failed, succeeded=job.succeeded + len(outcomes) - bad, failed=job.failed + bad)
+
+
+def added_up(summary: dict[str, float] | None, outcomes: Sequence[Outcome]) -> dict[str, float] | None:
+    """The summary of a job, whose row is locked, with what these outcomes add to it."""
+    new = dict(summary or {})
+    for outcome in outcomes:
+        for name, amount in outcome.tally.items():
+            new[name] = round(new.get(name, 0) + amount, 6)
+    return new or None
+
+
+def close(tx: Tx, job: Row[Any]) -> Settled:
+    """End the job when its last item has ended, and owe its webhook."""
+    open_items = jobs.c.total - jobs.c.succeeded - jobs.c.failed - jobs.c.cancelled
+    row = tx.execute(
+        update(jobs)
+        .where(jobs.c.id == job.id, jobs.c.state == "running", open_items == 0)
+        .values(
+            state=case((jobs.c.failed == 0, literal("succeeded")), (jobs.c.succeeded == 0, literal("failed")), else_=literal("partial")),
+            finished_at=tx.now,
+            paused_at=None,
+        )
+        .returning(*jobs.c)
+    ).one_or_none()
+    return Settled("running") if row is None else announce(tx, row)
+
+
+def announce(tx: Tx, job: Row[Any]) -> Settled:
+    """Tell of the end of a job: in the audit trail, by its callback if it has one, and to the endpoints that want it."""
+    counts = {"succeeded": job.succeeded, "failed": job.failed, "cancelled": job.cancelled}
+    outcome = audit.FAILED if job.state == "failed" else audit.DONE
+    audit.record(tx, job.tenant_id, "ledger", f"job.{job.state}", job.id, outcome=outcome, **counts)
+    telling.job(tx, job)
+    return Settled(job.state, outbox.tell(tx, job.tenant_id, f"job.{job.state}", lambda: view(job), job.id, job.callback_url))
+
+
+def tell(tx: Tx, tenant_id: str, job_id: str, event: str) -> tuple[str, ...]:
+    """Tell the endpoints that want it how a job goes on. Answers the deliveries to ring."""
+    return outbox.tell(tx, tenant_id, f"job.{event}", lambda: view(tx.execute(select(jobs).where(jobs.c.id == job_id)).one()), job_id)
