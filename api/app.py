@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
-from api import problems
+from api import documentation, problems, versions
 from api.doors import Doors
 from api.house import Caretaker, House, build
+from api.rendering import Versioned
 from api.routes import (
     bulk,
     duplicates,
@@ -28,20 +29,25 @@ from api.routes import (
     schedules,
     webhooks,
 )
+from api.routes import versions as version_table
+from api.versions import Table
 from foundation import metrics, telemetry
 from foundation.settings import settings
 from tasks.ring import BackgroundDoorbell
 
-_ABOUT = """Takes a pile of CAD files, computes comparable features and finds the parts you already have.
-
-1. `POST /api/v1/parts` with your files  2. `POST /api/v1/jobs` with their ids  3. `GET /api/v1/jobs/{id}/result`
-
-Every call names its tenant by `X-API-Key`. Every error has one shape and a code of its own.
-"""
+# what stands below `versions.PREFIX`: written once, answered in every version
+_VERSIONED = (
+    parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, engine, version_table,
+)  # fmt: skip
 
 
-def create(house: House | None = None) -> FastAPI:
-    """The ASGI app. `house` is built from the environment unless given."""
+def _named(route: APIRoute) -> str:
+    """The id of an operation is the name of its function: what generated clients call it."""
+    return route.name
+
+
+def create(house: House | None = None, table: Table | None = None) -> FastAPI:
+    """The ASGI app. `house` is built from the environment unless given; `table` is that of the versions."""
     here = house or build(settings())
     telemetry.start_logging(here.settings.process.log_level)
     telemetry.attach(telemetry.log)
@@ -58,19 +64,20 @@ def create(house: House | None = None) -> FastAPI:
             here.doorbell.close()
         here.ledger.close()
 
-    app = FastAPI(
-        title="cadmill", version=version("cadmill"), description=_ABOUT, lifespan=life,
-        responses={"default": {"description": "Any failure", "content": {"application/problem+json": {"schema": problems.SHAPE}}}},
-    )  # fmt: skip
+    app = FastAPI(title="cadmill", lifespan=life, openapi_url=None, docs_url=None, redoc_url=None, generate_unique_id_function=_named)
     app.state.house = here
     problems.install(app)
-    for routes in (
-        parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, health, engine,
-    ):  # fmt: skip
-        app.include_router(routes.router)
+    app.include_router(health.router)
+    for routes in _VERSIONED:
+        app.include_router(routes.router, prefix=versions.PREFIX)
     if here.settings.process.chaos:
         from api.routes import chaos  # not even imported elsewhere
 
-        app.include_router(chaos.router)
-    app.add_middleware(Doors, clock=here.clock, max_json_bytes=here.settings.upload.max_json_bytes, uploads=parts.router.prefix)
+        app.include_router(chaos.router, prefix=versions.PREFIX)
+    app.state.table = table or Table()
+    if not here.settings.process.production:  # strangers need not read what there is to try
+        documentation.install(app, app.state.table)
+    uploads = versions.PREFIX + parts.router.prefix
+    app.add_middleware(Doors, clock=here.clock, max_json_bytes=here.settings.upload.max_json_bytes, uploads=uploads)
+    app.add_middleware(Versioned, table=app.state.table)  # the last one added stands before all others
     return app

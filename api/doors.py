@@ -5,10 +5,11 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import answer
+from api.versions import PREFIX, link
 from foundation import caller
 from foundation.clock import Clock
 from foundation.errors import Failure
-from foundation.telemetry import RequestAnswered, emit
+from foundation.telemetry import RequestAnswered, emit, logger
 
 
 class Doors:
@@ -48,6 +49,12 @@ class Doors:
             if begun:
                 raise
             await answer(failure)(scope, receive, watched_send)
+        except Exception as defect:
+            if begun:
+                raise
+            logger.error("request %s failed", request_id, exc_info=defect)
+            await answer(Failure("INTERNAL", {"request_id": request_id}))(scope, receive, watched_send)
         finally:
             route = getattr(scope.get("route"), "path", "none")
+            route = link(route) if scope["path"].startswith(PREFIX + "/") and route != "none" else route
             emit(RequestAnswered(route, scope["method"], begun, self._clock.tick() - started))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Query
 
+from api.versions import asked
 from foundation.errors import Failure
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="most entries on a page")]
@@ -41,4 +42,10 @@ def decode_number(cursor: str | None, default: int) -> int:
 def page(name: str, entries: list[dict[str, Any]], limit: int, key: str = "id") -> dict[str, Any]:
     """A page of `limit` entries at most, of which one more was asked for, to know whether there is a next page."""
     shown = entries[:limit]
-    return {name: shown, "next_cursor": encode(shown[-1][key]) if len(entries) > limit else None}
+    return cut({name: shown}, shown[-1][key] if len(entries) > limit else None)
+
+
+def cut(told: dict[str, Any], last: str | int | None) -> dict[str, Any]:
+    """An answer that is a page, cut off behind the key `last` (None: it is the last page). Where the cursor stands is the version's."""
+    asked().next_cursor = None if last is None else encode(last)
+    return told

@@ -9,9 +9,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from api.versions import link
 from foundation.clock import SYSTEM, iso
 from foundation.errors import Failure
-from foundation.telemetry import logger
 from tasks.submit import told
 
 _RETRY_AFTER = {"IDEMPOTENCY_KEY_IN_FLIGHT": "1", "DATABASE_UNAVAILABLE": "2", "COMMIT_UNKNOWN": "2", "STORAGE_FULL": "60"}
@@ -38,7 +38,7 @@ def problem(failure: Failure) -> dict[str, Any]:
         "code": failure.code,
         "stage": row.stage.value,
         "message": failure.message,
-        "remedy": row.remedy,
+        "remedy": row.remedy.replace("/api/v1/", link("/")),
         "context": failure.context,
         "timestamp": iso(SYSTEM.now()),
     }
@@ -67,8 +67,3 @@ def install(app: FastAPI) -> None:
         return answer(
             Failure(_OF_STATUS.get(error.status_code, "REQUEST_INVALID"), {"status": error.status_code, "detail": str(error.detail)})
         )
-
-    @app.exception_handler(Exception)
-    def _defect(request: Request, error: Exception) -> JSONResponse:
-        logger.error("request %s failed", request.scope.get("cadmill_request_id"), exc_info=error)
-        return answer(Failure("INTERNAL", {"request_id": request.scope.get("cadmill_request_id")}))

@@ -84,6 +84,12 @@ CODES: dict[str, Code] = _rows(
     # what is asked
     Code("REQUEST_INVALID", Source.INPUT, _W, Stage.REQUEST, 422, False,
          "The request does not have the expected form.", "Correct the fields named in the context; /docs shows the form."),
+    Code("VERSION_UNKNOWN", Source.INPUT, _W, Stage.REQUEST, 400, False,
+         "There is no such version of the API.", "Use one of the context, in the path or in X-API-Version; GET /api/versions tells of each."),
+    Code("VERSION_CONTRADICTED", Source.INPUT, _W, Stage.REQUEST, 400, False,
+         "The path names one version of the API and the header X-API-Version another.", "Name it in one place; without both you get the current one."),
+    Code("VERSION_SUNSET", Source.INPUT, _W, Stage.REQUEST, 410, False,
+         "This version of the API has ended.", "Use the current one; GET /api/versions and the CHANGELOG tell what differs."),
     Code("ROUTE_NOT_FOUND", Source.INPUT, _I, Stage.REQUEST, 404, False,
          "There is nothing at this address.", "See /docs for the addresses this server answers."),
     Code("METHOD_NOT_ALLOWED", Source.INPUT, _I, Stage.REQUEST, 405, False,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from api.auth import TheTenant
+from api.shapes.answers import answers
+from api.shapes.operating import WebhookSecret
 
-router = APIRouter(prefix="/api/v1/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
 
-@router.get("/secret")
-def get_secret(tenant: TheTenant) -> dict[str, str]:
+@router.get("/secret", responses=answers(WebhookSecret))
+def get_webhook_secret(tenant: TheTenant) -> dict[str, str]:
     """The secret with which your webhooks are signed (Standard Webhooks, symmetric)."""
     return {"secret": tenant.webhook_secret}
