@@ -39,8 +39,8 @@ Every call names its tenant by `X-API-Key`. Every error has one shape and a code
 """
 _BARE = "Answers are bare; a failure is `application/problem+json` (RFC 9457)."
 _ENVELOPED = (
-    'Answers are `{"data", "meta", "errors"}`: what was asked for, what is said of it (request id, version, the cursor of a page), and what '
-    "went wrong (problems in the shape of RFC 9457; else empty). Tables, lines, pictures and the result document come as they are."
+    'Answers are `{"data", "meta", "errors"}`: what was asked for; the request id, the version and the cursor of a page; and what went '
+    "wrong, in the shape of RFC 9457 (else empty). Tables, lines, pictures and the result document come as they are."
 )
 
 _TAGS = {
@@ -76,11 +76,11 @@ _HEADERS = {
     "Deprecation": ("since when this version is deprecated (RFC 9745)", _TEXT),
     "Sunset": ("when this version ends (RFC 8594)", _TEXT),
 }
-_EVERYWHERE = ("X-Request-Id",)
 _OF_VERSIONS = (versions.HEADER, "RateLimit", "RateLimit-Policy")
 _OF_ENDING_VERSIONS = ("Deprecation", "Sunset")
 
-_META = {
+_NEXT_CURSOR = {"type": ["string", "null"], "description": "of the next page; null: this is the last one"}
+_META: Document = {
     "type": "object",
     "required": ["request_id", "version"],
     "properties": {"request_id": {"type": "string"}, "version": {"type": "string"}},
@@ -91,17 +91,16 @@ def document(app: FastAPI, version: Version) -> Document:
     """What a client of one version may rely on."""
     base = f"{versions.PREFIX}/{version.name}"
     about = _ABOUT.format(base=base, answers=_ENVELOPED if version.has(Feature.ENVELOPE) else _BARE)
-    told = get_openapi(
-        title=f"cadmill {version.name}", version=release("cadmill"), description=about, routes=app.routes, separate_input_output_schemas=False
-    )  # fmt: skip
+    head: Document = {"title": f"cadmill {version.name}", "version": release("cadmill"), "description": about}
+    told = get_openapi(**head, routes=app.routes, separate_input_output_schemas=False)
     schemas = told["components"]["schemas"]
     schemas["Problem"] = problems.SHAPE
     _discriminate_jobs(schemas)
     paths = {}
     for path, methods in told["paths"].items():
-        versioned = path.startswith(versions.PREFIX + "/") and path != versions.TABLE_ADDRESS
+        versioned = path.startswith(versions.PREFIX + "/")
         address = versions.address(version, path) if versioned else path
-        paths[address] = {method: _operation(op, versioned or path == versions.TABLE_ADDRESS, version) for method, op in methods.items()}
+        paths[address] = {method: _operation(op, versioned, version) for method, op in methods.items()}
         if version.has(Feature.ENVELOPE) and versioned:
             for operation in paths[address].values():
                 _envelope(operation, schemas)
@@ -147,7 +146,7 @@ def install(app: FastAPI, table: Table) -> None:
             made[""] = both((version, of(version)) for version in table)
         return made[""]
 
-    app.openapi = whole  # type: ignore[method-assign] - as FastAPI documents it
+    app.openapi = whole  # type: ignore[method-assign]  # as FastAPI would have it done
 
     @app.get("/openapi.json", include_in_schema=False)
     def get_whole() -> Response:
@@ -190,10 +189,11 @@ def _operation(operation: Document, versioned: bool, version: Version) -> Docume
         response["description"] = f"{response['description']}. {told}" if "content" in response else told
         response.setdefault("content", {})[_PROBLEM] = {"schema": {"$ref": f"{_REF}Problem"}}
     responses["default"] = {"description": "Any other failure", "content": {_PROBLEM: {"schema": {"$ref": f"{_REF}Problem"}}}}
-    names = _EVERYWHERE + (_OF_VERSIONS if versioned else ()) + (_OF_ENDING_VERSIONS if versioned and version.deprecated_at else ())
+    names = (_OF_VERSIONS if versioned else ()) + (_OF_ENDING_VERSIONS if versioned and version.deprecated_at else ())
     for status, response in responses.items():
-        again = ("Retry-After",) if status in ("409", "429", "503", "507", "default") else ()
-        response.setdefault("headers", {}).update({name: {"$ref": f"#/components/headers/{name}"} for name in (*names, *again)})
+        failed = status == "default" or status >= "400"
+        told_of = ("X-Request-Id",) + (("Retry-After",) * (status in ("409", "429", "503", "507", "default")) if failed else names)
+        response.setdefault("headers", {}).update({name: {"$ref": f"#/components/headers/{name}"} for name in told_of})
         for content in response.get("content", {}).values():
             if "$ref" in content.get("schema", {}):
                 content["schema"] = {"$ref": content["schema"]["$ref"]}  # beside it stands what was guessed from the annotation
@@ -226,10 +226,9 @@ def _envelope(operation: Document, schemas: Document) -> None:
     """The same operation where answers are `{"data", "meta", "errors"}`."""
     schemas["Meta"] = _META
     schemas["PageMeta"] = {
-        "allOf": [{"$ref": f"{_REF}Meta"}],
         "type": "object",
-        "required": ["next_cursor"],
-        "properties": {"next_cursor": {"type": ["string", "null"], "description": "of the next page; null: this is the last one"}},
+        "required": [*_META["required"], "next_cursor"],
+        "properties": _META["properties"] | {"next_cursor": _NEXT_CURSOR},
     }
     schemas["Refusal"] = _enveloped({"type": "null"}, "Meta", {"type": "array", "minItems": 1, "items": {"$ref": f"{_REF}Problem"}})
     for response in operation["responses"].values():

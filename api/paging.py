@@ -24,9 +24,12 @@ def decode(cursor: str | None) -> str | None:
     if cursor is None:
         return None
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except (binascii.Error, UnicodeDecodeError, ValueError) as error:
         raise Failure("CURSOR_INVALID") from error
+    if not text.isprintable():
+        raise Failure("CURSOR_INVALID")
+    return text
 
 
 def decode_number(cursor: str | None, default: int) -> int:

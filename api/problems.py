@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from api.versions import link
 from foundation.clock import SYSTEM, iso
@@ -44,9 +47,9 @@ def problem(failure: Failure) -> dict[str, Any]:
     }
 
 
-def answer(failure: Failure) -> JSONResponse:
-    headers = {"Retry-After": _RETRY_AFTER[failure.code]} if failure.code in _RETRY_AFTER else None
-    return JSONResponse(problem(failure), failure.row.status, headers, media_type="application/problem+json")
+def answer(failure: Failure, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    told = dict(headers or {}) | ({"Retry-After": _RETRY_AFTER[failure.code]} if failure.code in _RETRY_AFTER else {})
+    return JSONResponse(problem(failure), failure.row.status, told, media_type="application/problem+json")
 
 
 def install(app: FastAPI) -> None:
@@ -61,9 +64,17 @@ def install(app: FastAPI) -> None:
         return answer(Failure("REQUEST_INVALID", {"fields": told(error.errors())}))
 
     @app.exception_handler(HTTPException)
-    def _http(_request: Request, error: HTTPException) -> JSONResponse:
+    def _http(request: Request, error: HTTPException) -> JSONResponse:
         if isinstance(error.__cause__, Failure):  # raised while the body was read, and wrapped by the framework
             return answer(error.__cause__)
+        headers = {"Allow": ", ".join(_methods(app, request.scope["path"]))} if error.status_code == 405 else error.headers
         return answer(
-            Failure(_OF_STATUS.get(error.status_code, "REQUEST_INVALID"), {"status": error.status_code, "detail": str(error.detail)})
+            Failure(_OF_STATUS.get(error.status_code, "REQUEST_INVALID"), {"status": error.status_code, "detail": str(error.detail)}),
+            headers,
         )
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """What an address answers. The framework tells of the first route alone."""
+    found = (route for route in iter_route_contexts(app.routes) if route.path and compile_path(route.path)[0].match(path))
+    return sorted({method for route in found for method in route.methods or ()})

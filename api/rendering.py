@@ -13,7 +13,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import versions
-from api.problems import answer
+from api.doors import REFUSED
 from api.versions import Asked, Feature, Table
 from foundation.errors import Failure
 
@@ -54,7 +54,7 @@ class Versioned:
         try:
             version, rest = self._table.choose(path, versions.headed(scope["headers"]))
         except Failure as failure:
-            await self._refuse(failure, scope, receive, send)
+            await self._refuse(failure, path, scope, receive, send)
             return
         inner = {**scope, "path": rest, "raw_path": rest.encode("utf-8", "surrogateescape")}
         told = self._table.headers(version, rest)
@@ -66,19 +66,21 @@ class Versioned:
             else:
                 await self._app(inner, receive, _Answer(inner, call, _encoded(told), send))
 
-    async def _refuse(self, failure: Failure, scope: Scope, receive: Receive, send: Send) -> None:
-        """There is no version to say it in, so it is said in plain RFC 9457, to a WebSocket by refusing the handshake."""
+    async def _refuse(self, failure: Failure, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """There is no version to say it in: it is plain RFC 9457, from the door within; a WebSocket does not get its handshake."""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": failure.code})
             return
-        named = failure.context.get("version") if failure.code == "VERSION_SUNSET" else None
-        version = self._table.named(named) if named else self._table.current
-        headers = _encoded(self._table.headers(version, versions.PREFIX))
+        ended = failure.code == "VERSION_SUNSET"
+        version = self._table.named(str(failure.context["version"])) if ended else self._table.current
+        headers = _encoded(self._table.headers(version, versions.unversioned(path)))
 
         async def told(message: Message) -> None:
-            await send(message | {"headers": [*message["headers"], *headers]} if message["type"] == "http.response.start" else message)
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *headers]}
+            await send(message)
 
-        await answer(failure)(scope, receive, told)
+        await self._app({**scope, REFUSED: failure}, receive, told)
 
 
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

@@ -88,8 +88,7 @@ class Table:
         version = by_path or by_header or self.current
         if version.status is Status.SUNSET:
             raise Failure("VERSION_SUNSET", {"version": version.name, "current": self.current.name})
-        rest = PREFIX + (path[match.end() :] if match else path.removeprefix(PREFIX))
-        return version, rest.removesuffix("/") if rest.count("/") > 1 else rest
+        return version, unversioned(path)
 
     def headers(self, version: Version, path: str) -> list[tuple[str, str]]:
         """What an answer of a version tells about it. `path` is without version, as `choose` answers it."""
@@ -121,6 +120,13 @@ class Table:
                 for version in self
             ],
         }
+
+
+def unversioned(path: str) -> str:
+    """A path under `PREFIX` as routes know it: without version, and without a slash at its end."""
+    match = _PATH.match(path)
+    rest = PREFIX + (path[match.end() :] if match else path.removeprefix(PREFIX))
+    return rest.removesuffix("/") if rest.count("/") > 1 else rest
 
 
 def _spelled(header: str) -> str:

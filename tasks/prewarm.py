@@ -9,6 +9,8 @@ from pydantic import Field
 from tasks.contract import Answer, Request
 from tasks.vocabulary import FeatureVersion
 
+_MOST = 2**53  # the largest whole number that every JSON reader tells from its neighbours
+
 
 class PrewarmSelector(Request):
     feature_version: FeatureVersion | Literal["all"] | None = Field(
@@ -19,8 +21,10 @@ class PrewarmSelector(Request):
 class PrewarmRequest(Request):
     target: Literal["vectors"] = "vectors"
     selector: PrewarmSelector = Field(default_factory=PrewarmSelector)
-    max: int | None = Field(None, ge=1, description="most vectors a worker loads; empty: the server's PREWARM_MAX, which is also the limit")
-    budget_bytes: int | None = Field(None, ge=1, description="most bytes of vectors a worker loads; empty: as many as fit")
+    max: int | None = Field(
+        None, ge=1, le=_MOST, description="most vectors a worker loads; empty: the server's PREWARM_MAX, which is also the limit"
+    )
+    budget_bytes: int | None = Field(None, ge=1, le=_MOST, description="most bytes of vectors a worker loads; empty: as many as fit")
     budget_seconds: float = Field(30.0, gt=0, le=600, description="how long a worker may load")
 
 
