@@ -13,9 +13,17 @@ from foundation.clock import Clock
 from foundation.errors import Failure
 from foundation.telemetry import RequestAnswered, emit, logger
 
-# no database of ours can keep that letter in a text, and PostgreSQL refuses it; a backslash that is itself escaped begins no escape
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_NO_NUL = "a text may not hold the letter NUL"
+# Escapes of letters that are none: NUL, which PostgreSQL refuses, and halves of a pair, which no answer could hold.
+_NO_LETTER = re.compile(
+    rb"\\u(?:0000|[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F][0-9a-fA-F]\\u)[dD][c-fC-F])"
+)
+_TOLD = "a text may hold neither the letter NUL nor half of a surrogate pair"
+
+
+def _holds_no_letter(body: bytes) -> bool:
+    """Whether a JSON text has such an escape. A backslash that is itself escaped begins none."""
+    return b"\\u" in body and _NO_LETTER.search(body.replace(b"\\\\", b"  ")) is not None
+
 
 REFUSED = "cadmill_refused"
 """In the scope of a call: the failure that stands in its way already."""
@@ -34,6 +42,7 @@ class Doors:
         started, request_id = self._clock.tick(), self._clock.new_id("req")
         scope["cadmill_request_id"] = request_id
         begun, seen = 0, 0
+        whole: list[bytes] = []
 
         async def watched_send(message: Message) -> None:
             nonlocal begun
@@ -48,8 +57,9 @@ class Doors:
             seen += len(message.get("body", b""))
             if seen > self._most:
                 raise Failure("BODY_TOO_LARGE", {"limit_bytes": self._most})
-            if _NUL.search(message.get("body", b"")):
-                raise Failure("REQUEST_INVALID", {"fields": {"body": _NO_NUL}})
+            whole.append(message.get("body", b""))
+            if not message.get("more_body", False) and _holds_no_letter(b"".join(whole)):
+                raise Failure("REQUEST_INVALID", {"fields": {"body": _TOLD}})
             return message
 
         capped = scope["path"] != self._uploads
@@ -58,7 +68,7 @@ class Doors:
                 if REFUSED in scope:
                     raise scope[REFUSED]
                 if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-                    raise Failure("REQUEST_INVALID", {"fields": {"address": _NO_NUL}})
+                    raise Failure("REQUEST_INVALID", {"fields": {"address": _TOLD}})
                 await self._app(scope, capped_receive if capped else receive, watched_send)
         except Failure as failure:
             if begun:
