@@ -32,6 +32,7 @@ class Prewarmed(Answer):
     """What one worker process did. The measured requests are the last queries of similarity jobs (else what was asked for lately)."""
 
     worker: str
+    result: str = Field("done", description="done; others are told in `unable`")
     loaded: int
     skipped: int = Field(description="that were there already")
     evicted: int = Field(description="that had to leave for them")
