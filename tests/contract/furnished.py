@@ -27,14 +27,14 @@ def _fill(stack: Stack, receiver: str) -> Ids:
     parts = stack.upload(*(SAMPLES / name for name in _FILES), SAMPLES / _FILES[0])
     ids = [part["id"] for part in parts]
     jobs = [stack.submit("extraction", {"parts": ids, "feature_version": "v4", "previews": True}, callback_url=receiver)["id"]]
-    stack.wait(jobs[0])
+    stack.wait(jobs[0], 300)
     jobs.append(stack.submit("similarity", {"queries": "all", "feature_version": "v4", "scale_invariant": True})["id"])
     jobs.append(stack.submit("migration", {"from": "v4", "to": "v2"})["id"])
     jobs.append(stack.submit("migration", {"from": "v4", "to": "v3", "dry_run": True, "sample": 5})["id"])
     jobs.append(stack.submit("prewarm", {})["id"])
     jobs.append(stack.submit("extraction", {"parts": ids[:1]}, run_after=4e9, labels={"stays": "queued"})["id"])
     for job in jobs[:-1]:
-        stack.wait(job)
+        stack.wait(job, 300)
     review = {"first": ids[0], "second": ids[1], "mark": "confirmed", "note": "the same"}
     assert stack.http.put("/api/v1/reviews", json={"reviews": [review]}).is_success
     schedule = {"name": "nightly", "cron": "0 3 * * *", "job": {"kind": "extraction", "input": {"parts": ids[:1]}}}
