@@ -74,7 +74,7 @@ class Doors:
             if begun:
                 raise
             await answer(failure)(scope, receive, watched_send)
-        except Exception as defect:
+        except Exception as defect:  # the last resort: within the versions, so that a defect too is told as the version has it
             if begun:
                 raise
             logger.error("request %s failed", request_id, exc_info=defect)
