@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults cancels poison tampers webhooks limits docs proto clean
+.PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults contract cancels poison tampers webhooks limits docs proto clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -77,6 +77,9 @@ models: setup ## the models through Spin, and the ledger's verbs in 2,000 random
 faults: setup ## kill, freeze and lie to real processes for ten minutes, and judge what is left; ARGS="--help"
 	@$(BIN)/python -m tests.faults.campaign $(ARGS)
 
+contract: setup ## Schemathesis against the live documents of v1 and v2, for 20 minutes; ARGS="--minutes 60 --database postgresql"
+	@$(BIN)/python -m tests.contract $(ARGS)
+
 cancels: setup ## 5000 cancels at random moments in every pool, judged
 	@$(BIN)/python -m tests.faults.cancels $(ARGS)
 
@@ -92,8 +95,9 @@ webhooks: setup ## 1000 messages to a hostile receiver while couriers are killed
 limits: setup ## four API processes at their rate limit while Redis dies and returns; ARGS="--seconds 60"
 	@$(BIN)/python -m tests.faults.limits $(ARGS)
 
-docs: setup ## draw docs/states.md from ledger/states.py
+docs: setup ## draw docs/states.md, write the OpenAPI documents docs/openapi-v*.json and what v1 promises
 	@$(BIN)/python -m tests.models.drawing
+	@$(BIN)/python -m tests.contract.documents
 
 PROTO := api/grpc/cadmill/v1/cadmill.proto
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
-from api import problems
+from api import documentation, problems, versions
 from api.doors import Doors
 from api.house import Caretaker, House, build
 from api.live.hub import Hub
 from api.pages import routes as pages
 from api.pages.rendering import Static
+from api.rendering import Versioned
 from api.routes import (
     audit,
     bulk,
@@ -37,18 +38,19 @@ from api.routes import (
     usage,
     webhooks,
 )
+from api.routes import versions as version_table
 from api.stopping import when_told_to_stop
+from api.versions import Table
 from foundation import metrics, telemetry
 from foundation.errors import Failure
 from foundation.settings import settings
 from tasks.ring import BackgroundDoorbell
 
-_ABOUT = """Takes a pile of CAD files, computes comparable features and finds the parts you already have.
-
-1. `POST /api/v1/parts` with your files  2. `POST /api/v1/jobs` with their ids  3. `GET /api/v1/jobs/{id}/result`
-
-Every call names its tenant by `X-API-Key`. Every error has one shape and a code of its own.
-"""
+# what stands below `versions.PREFIX`: written once, answered in every version
+_VERSIONED = (
+    parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, live, engine, keys,
+    tenants, usage, audit, version_table,
+)  # fmt: skip
 
 
 def _built() -> House:
@@ -59,8 +61,13 @@ def _built() -> House:
         sys.exit(f"{failure.code}: {failure.message} {failure.context} {failure.row.remedy}")
 
 
-def create(house: House | None = None) -> FastAPI:
-    """The ASGI app. `house` is built from the environment unless given."""
+def _named(route: APIRoute) -> str:
+    """The id of an operation is the name of its function: what generated clients call it."""
+    return route.name
+
+
+def create(house: House | None = None, table: Table | None = None) -> FastAPI:
+    """The ASGI app. `house` is built from the environment unless given; `table` is that of the versions."""
     here = house or _built()
     telemetry.start_logging(here.settings.process.log_level)
     telemetry.attach(telemetry.log)
@@ -84,23 +91,21 @@ def create(house: House | None = None) -> FastAPI:
         here.progress.close()
         here.ledger.close()
 
-    app = FastAPI(
-        title="cadmill", version=version("cadmill"), description=_ABOUT, lifespan=life,
-        responses={"default": {"description": "Any failure", "content": {"application/problem+json": {"schema": problems.SHAPE}}}},
-    )  # fmt: skip
+    app = FastAPI(title="cadmill", lifespan=life, openapi_url=None, docs_url=None, redoc_url=None, generate_unique_id_function=_named)
     app.state.house = here
     app.state.live = hub
     problems.install(app)
-    for routes in (
-        parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, live, health, engine,
-        keys, tenants, usage, audit,
-    ):  # fmt: skip
-        app.include_router(routes.router)
-    app.include_router(webhooks.deliveries)
+    app.include_router(health.router)
+    for routes in _VERSIONED:
+        app.include_router(routes.router, prefix=versions.PREFIX)
+    app.include_router(webhooks.deliveries, prefix=versions.PREFIX)
     if here.settings.process.chaos:
         from api.routes import chaos  # not even imported elsewhere
 
-        app.include_router(chaos.router)
+        app.include_router(chaos.router, prefix=versions.PREFIX)
+    app.state.table = table or Table()
+    if not here.settings.process.production:  # strangers need not read what there is to try
+        documentation.install(app, app.state.table)
     for page in pages.ROUTERS:
         app.include_router(page)
     app.mount("/static", Static())
@@ -109,7 +114,8 @@ def create(house: House | None = None) -> FastAPI:
         clock=here.clock,
         caps=here.settings.upload,
         limits=here.limits,
-        uploads={parts.router.prefix, *pages.UPLOADS},
+        uploads={versions.PREFIX + parts.router.prefix, *pages.UPLOADS},
         proxies=here.settings.api.proxies(),
     )
+    app.add_middleware(Versioned, table=app.state.table)  # the last one added stands before all others
     return app

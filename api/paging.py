@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Query
 
+from api.versions import asked
 from foundation.errors import Failure
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="most entries on a page")]
@@ -23,9 +24,12 @@ def decode(cursor: str | None) -> str | None:
     if cursor is None:
         return None
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except (binascii.Error, UnicodeDecodeError, ValueError) as error:
         raise Failure("CURSOR_INVALID") from error
+    if not text.isprintable():
+        raise Failure("CURSOR_INVALID")
+    return text
 
 
 def decode_number(cursor: str | None, default: int) -> int:
@@ -40,5 +44,18 @@ def decode_number(cursor: str | None, default: int) -> int:
 
 def page(name: str, entries: list[dict[str, Any]], limit: int, key: str = "id") -> dict[str, Any]:
     """A page of `limit` entries at most, of which one more was asked for, to know whether there is a next page."""
+    shown, cursor = bite(entries, limit, key)
+    asked().next_cursor = cursor
+    return {name: shown}
+
+
+def bite(entries: list[dict[str, Any]], limit: int, key: str = "id") -> tuple[list[dict[str, Any]], str | None]:
+    """The entries of such a page, and the cursor of the next one."""
     shown = entries[:limit]
-    return {name: shown, "next_cursor": encode(shown[-1][key]) if len(entries) > limit else None}
+    return shown, encode(shown[-1][key]) if len(entries) > limit else None
+
+
+def cut(told: dict[str, Any], last: str | int | None) -> dict[str, Any]:
+    """An answer that is a page, cut off behind the key `last` (None: it is the last page). Where the cursor stands is the version's."""
+    asked().next_cursor = None if last is None else encode(last)
+    return told

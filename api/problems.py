@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from api.pages import rendering
+from api.versions import link
 from foundation.clock import SYSTEM, iso
 from foundation.errors import Failure
 from foundation.telemetry import logger
@@ -39,21 +43,21 @@ def problem(failure: Failure) -> dict[str, Any]:
         "code": failure.code,
         "stage": row.stage.value,
         "message": failure.message,
-        "remedy": row.remedy,
+        "remedy": row.remedy.replace("/api/v1/", link("/")),
         "context": failure.context,
         "timestamp": iso(SYSTEM.now()),
     }
 
 
-def answer(failure: Failure) -> JSONResponse:
+def answer(failure: Failure, headers: Mapping[str, str] | None = None) -> JSONResponse:
     wait = _RETRY_AFTER.get(failure.code) or failure.context.get("retry_after_seconds")
-    headers = {"Retry-After": str(wait)} if wait else None
-    return JSONResponse(problem(failure), failure.row.status, headers, media_type="application/problem+json")
+    told = dict(headers or {}) | ({"Retry-After": str(wait)} if wait else {})
+    return JSONResponse(problem(failure), failure.row.status, told, media_type="application/problem+json")
 
 
-def answer_to(request: Request, failure: Failure) -> Response:
+def answer_to(request: Request, failure: Failure, headers: Mapping[str, str] | None = None) -> Response:
     """The one shape, or for a person the page that says the same."""
-    return rendering.failed(request, failure) if rendering.wants_page(request) else answer(failure)
+    return rendering.failed(request, failure) if rendering.wants_page(request) else answer(failure, headers)
 
 
 def _note(request: Request, failure: Failure) -> None:
@@ -81,10 +85,12 @@ def install(app: FastAPI) -> None:
     def _http(request: Request, error: HTTPException) -> Response:
         if isinstance(error.__cause__, Failure):  # raised while the body was read, and wrapped by the framework
             return answer_to(request, error.__cause__)
+        headers = {"Allow": ", ".join(_methods(app, request.scope["path"]))} if error.status_code == 405 else error.headers
         code = _OF_STATUS.get(error.status_code, "REQUEST_INVALID")
-        return answer_to(request, Failure(code, {"status": error.status_code, "detail": str(error.detail)}))
+        return answer_to(request, Failure(code, {"status": error.status_code, "detail": str(error.detail)}), headers)
 
-    @app.exception_handler(Exception)
-    def _defect(request: Request, error: Exception) -> Response:
-        logger.error("request %s failed", request.scope.get("cadmill_request_id"), exc_info=error)
-        return answer_to(request, Failure("INTERNAL", {"request_id": request.scope.get("cadmill_request_id")}))
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """What an address answers. The framework tells of the first route alone."""
+    found = (route for route in iter_route_contexts(app.routes) if route.path and compile_path(route.path)[0].match(path))
+    return sorted({method for route in found for method in route.methods or ()})

@@ -263,4 +263,6 @@ def _labels(text: bytes) -> dict[str, str]:
         raise Failure("UPLOAD_INVALID", {"reason": "labels are not JSON"}) from error
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
         raise Failure("UPLOAD_INVALID", {"reason": "labels are an object of texts"})
+    if any("\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text) for text in (*labels, *labels.values())):
+        raise Failure("UPLOAD_INVALID", {"reason": "labels hold letters that are none"})
     return labels

@@ -20,7 +20,7 @@ from tasks.ring import Doorbell
 class Selection(BaseModel):
     """Which jobs; every field narrows it down."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: str | None = Field(None, max_length=64)
     labels: dict[str, str] = Field(default_factory=dict, max_length=50, description="labels that the jobs have, with these values")

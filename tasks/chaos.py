@@ -51,7 +51,7 @@ MEANING = {
 class ChaosRequest(BaseModel):
     """What `POST /chaos` takes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     fault: Fault = Field(description="; ".join(f"{fault}: {meaning}" for fault, meaning in MEANING.items()))
     seconds: float = Field(5.0, gt=0, le=MOST_SECONDS, description="how long a pause or a drop lasts")

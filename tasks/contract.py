@@ -13,7 +13,7 @@ from tasks.vocabulary import Kind
 class Request(BaseModel):
     """A request type: unknown fields are refused, so that a typing error is told and not ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Answer(BaseModel):

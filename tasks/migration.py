@@ -22,7 +22,7 @@ class Selector(Request):
 
 
 class MigrationRequest(Request):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
     from_version: FeatureVersion = Field(alias="from")
     to_version: FeatureVersion = Field(alias="to")

@@ -9,6 +9,8 @@ from pydantic import Field
 from tasks.contract import Answer, Request
 from tasks.vocabulary import FeatureVersion
 
+_MOST = 2**53  # the largest whole number that every JSON reader tells from its neighbours
+
 
 class PrewarmSelector(Request):
     feature_version: FeatureVersion | Literal["all"] | None = Field(
@@ -19,8 +21,10 @@ class PrewarmSelector(Request):
 class PrewarmRequest(Request):
     target: Literal["vectors"] = "vectors"
     selector: PrewarmSelector = Field(default_factory=PrewarmSelector)
-    max: int | None = Field(None, ge=1, description="most vectors a worker loads; empty: the server's PREWARM_MAX, which is also the limit")
-    budget_bytes: int | None = Field(None, ge=1, description="most bytes of vectors a worker loads; empty: as many as fit")
+    max: int | None = Field(
+        None, ge=1, le=_MOST, description="most vectors a worker loads; empty: the server's PREWARM_MAX, which is also the limit"
+    )
+    budget_bytes: int | None = Field(None, ge=1, le=_MOST, description="most bytes of vectors a worker loads; empty: as many as fit")
     budget_seconds: float = Field(30.0, gt=0, le=600, description="how long a worker may load")
 
 
@@ -28,6 +32,7 @@ class Prewarmed(Answer):
     """What one worker process did. The measured requests are the last queries of similarity jobs (else what was asked for lately)."""
 
     worker: str
+    result: str = Field("done", description="done; others are told in `unable`")
     loaded: int
     skipped: int = Field(description="that were there already")
     evicted: int = Field(description="that had to leave for them")

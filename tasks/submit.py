@@ -39,20 +39,20 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 class JobRequest(BaseModel):
     """What `POST /jobs` takes: the kind, its input, and how to run it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: str = Field(description="extraction, similarity, migration or prewarm")
     input: dict[str, Any] = Field(description="what the kind asks for")
     priority: Priority = Priority.NORMAL
     callback_url: str | None = Field(None, max_length=2048, description="told by a signed webhook when the job has ended")
-    run_after: float | None = Field(None, ge=0, description="not before this time (seconds since the epoch)")
+    run_after: float | None = Field(None, ge=0, lt=_LATEST, description="not before this time (seconds since the epoch)")
     deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] | AwareDatetime | None = Field(
         None,
         description="what is not done by then fails with JOB_DEADLINE_PASSED: seconds from now, or a time (ISO 8601 with its zone, "
         "or seconds since the epoch; below a thousand million a number means seconds from now)",
     )
     labels: dict[str, str] = Field(default_factory=dict, max_length=50, description="your own words, to find the job by")
-    max_concurrency: int | None = Field(None, ge=1, description="how many chunks of the job may run at once")
+    max_concurrency: int | None = Field(None, ge=1, le=1_000_000, description="how many chunks of the job may run at once")
 
 
 @dataclass(frozen=True, slots=True)

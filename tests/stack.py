@@ -125,7 +125,8 @@ class Stack:
         self.port = int(self._listener.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        queues = ("extraction", "similarity", "migration", "prewarm", "probe"), ("webhooks", "upkeep")
+        probe = ("probe",) if self.environment["CADMILL_PROBE"] == "1" else ()
+        queues = ("extraction", "similarity", "migration", "prewarm", *probe), ("webhooks", "upkeep")
         shape = Shape(
             directory, self._listener.fileno(), self.port, concurrency, *queues, None, int(self.environment.get("CADMILL_GRPC_PORT", 0))
         )

@@ -37,8 +37,8 @@ def list_jobs(call: Call, request: pb.ListRequest) -> pb.ListResponse:
     limit, state, kind = _limit(request.limit), messages.job_state(request.state), request.kind or None
     after = paging.decode(request.cursor or None)
     with call.house.ledger.read() as tx:
-        page = paging.page("jobs", job_views.page(tx, call.tenant.id, limit + 1, after, state, kind), limit)
-    return pb.ListResponse(jobs=map(messages.job, page["jobs"]), next_cursor=page["next_cursor"] or "")
+        found, cursor = paging.bite(job_views.page(tx, call.tenant.id, limit + 1, after, state, kind), limit)
+    return pb.ListResponse(jobs=map(messages.job, found), next_cursor=cursor or "")
 
 
 def items(call: Call, request: pb.ItemsRequest) -> pb.ItemsResponse:
@@ -46,8 +46,8 @@ def items(call: Call, request: pb.ItemsRequest) -> pb.ItemsResponse:
     after = paging.decode_number(request.cursor or None, -1)
     with call.house.ledger.read() as tx:
         job_views.get(tx, call.tenant.id, request.id)
-        page = paging.page("items", job_views.page_items(tx, request.id, limit + 1, after, state), limit, key="index")
-    return pb.ItemsResponse(items=map(messages.item, page["items"]), next_cursor=page["next_cursor"] or "")
+        found, cursor = paging.bite(job_views.page_items(tx, request.id, limit + 1, after, state), limit, key="index")
+    return pb.ItemsResponse(items=map(messages.item, found), next_cursor=cursor or "")
 
 
 def cancel(call: Call, request: pb.CancelRequest) -> pb.Job:

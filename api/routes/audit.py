@@ -18,7 +18,7 @@ from api.tables import line
 from ledger.trail import anchors, proving, reading
 from ledger.trail.reading import Wanted
 
-router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
+router = APIRouter(prefix="/audit", tags=["audit"])
 
 _DAY = 86_400.0
 _ALL = "all"

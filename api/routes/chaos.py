@@ -13,7 +13,7 @@ from tasks import chaos
 from tasks.celery import app as celery_app
 from tasks.chaos import ChaosRequest
 
-router = APIRouter(prefix="/api/v1/chaos", tags=["chaos"])
+router = APIRouter(prefix="/chaos", tags=["chaos"])
 
 
 @router.post("", status_code=202)

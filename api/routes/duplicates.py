@@ -14,14 +14,19 @@ from api.house import House, TheHouse
 from api.pages.duplicates import PICTURES_SHOWN, page
 from api.paging import Cursor, Limit
 from api.routes.pairs import Reviewed
+from api.shapes.answers import answers, streams
+from api.shapes.duplicates import DuplicatePage
 from api.tables import line
+from api.versions import link
 from ledger import previews
 from tasks import duplicates
 from tasks.duplicates import Kind, Report
 
-router = APIRouter(prefix="/api/v1/duplicates", tags=["duplicates"])
+router = APIRouter(prefix="/duplicates", tags=["duplicates"])
 
-_HTML: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}}}
+_CODES = ("DUPLICATES_UNSEARCHED", "JOB_NOT_FOUND", "JOB_WITHOUT_HITS", "RESULTS_PRUNED")
+_ROWS = streams("text/csv", *_CODES, says="A row for each part of each group")
+_HTML = streams("text/html", *_CODES, "CURSOR_INVALID", says="The page")
 # an HTML page may run nothing and load nothing, whatever got into it
 _HEADERS = {
     "Cache-Control": "private, no-cache",
@@ -45,8 +50,8 @@ def report_of(
 TheReport = Annotated[Report, Depends(report_of)]
 
 
-@router.get("")
-def get_duplicates(house: TheHouse, tenant: TheTenant, report: TheReport, limit: Limit = 100, cursor: Cursor = None) -> dict[str, Any]:
+@router.get("", responses=answers(DuplicatePage, *_CODES, "CURSOR_INVALID"))
+def list_duplicates(house: TheHouse, tenant: TheTenant, report: TheReport, limit: Limit = 100, cursor: Cursor = None) -> dict[str, Any]:
     """Groups of parts that you have more than once, each with its evidence.
 
     The kinds, the surest first: content (equal bytes, always as of now), geometry (equal vectors), part (another file, format or pose),
@@ -57,10 +62,10 @@ def get_duplicates(house: TheHouse, tenant: TheTenant, report: TheReport, limit:
     shown = report.groups[after : after + limit]
     groups = [_linked(house, group) for group in duplicates.told(house.ledger, tenant.id, report, shown)]
     more = len(report.groups) > after + limit
-    return report.head() | {"groups": groups, "next_cursor": paging.encode(after + limit) if more else None}
+    return paging.cut(report.head() | {"groups": groups}, after + limit if more else None)
 
 
-@router.get(".csv")
+@router.get(".csv", response_class=StreamingResponse, responses=_ROWS)
 def get_duplicates_table(house: TheHouse, tenant: TheTenant, report: TheReport) -> StreamingResponse:
     """Every part of every group as one line of a table."""
 
@@ -98,7 +103,7 @@ def _linked(house: House, group: dict[str, Any]) -> dict[str, Any]:
     """A group as JSON tells it: with links to the pictures of its parts."""
     parts = []
     for part in group["parts"]:
-        here = f"/api/v1/parts/{part['id']}"
+        here = link(f"/parts/{part['id']}")
         drawn = any(previews.there(house.files, part["sha256"], build) for build in part["engine_builds"])
         links = {"self": here} | ({"preview_png": f"{here}/preview.png", "preview_svg": f"{here}/preview.svg"} if drawn else {})
         parts.append({name: value for name, value in part.items() if name != "engine_builds"} | {"links": links})

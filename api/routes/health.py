@@ -10,6 +10,8 @@ from fastapi.responses import JSONResponse, Response
 from redis import RedisError
 
 from api.house import House, TheHouse
+from api.shapes.answers import answers, streams
+from api.shapes.operating import Liveness, Readiness
 from foundation import metrics
 from foundation.errors import Failure
 from ledger import fleet, job_views, quarantine, queues
@@ -22,14 +24,14 @@ from tasks.vocabulary import Priority
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health/live")
-def live() -> dict[str, str]:
+@router.get("/health/live", responses=answers(Liveness))
+def get_liveness() -> dict[str, str]:
     """The process answers."""
     return {"status": "live"}
 
 
-@router.get("/health/ready")
-def ready(house: TheHouse) -> JSONResponse:
+@router.get("/health/ready", responses=answers(Readiness) | {503: {"model": Readiness, "description": "Nothing can be accepted"}})
+def get_readiness(house: TheHouse) -> JSONResponse:
     """Whether jobs can be accepted. That takes the database alone; without Redis they are kept and start later."""
     told: dict[str, Any] = {"database": _database(house), "redis": _redis(house)}
     accepting = told["database"] == "up"
@@ -54,7 +56,7 @@ def _redis(house: House) -> str:
     return "up"
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=Response, responses=streams("text/plain", says="Prometheus text"))
 def get_metrics(house: TheHouse) -> Response:
     """Prometheus text: the counters of every process of this machine, and the ledger's truth about queues."""
     with house.ledger.read() as tx:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -13,27 +13,33 @@ from api import paging
 from api.auth import TheTenant
 from api.house import House, TheHouse
 from api.paging import Cursor, Limit
+from api.shapes.answers import LOCATION, answers, streams
+from api.shapes.jobs import Deliveries, ItemPage, ItemState, Job, JobPage, JobState, Result, SeenJob
 from api.tables import line
+from api.versions import link
 from ledger import changes, delivery_views, job_views, waiting
 from tasks import ring, submit
 from tasks.rollback import rollback
 from tasks.submit import JobRequest
 
-router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
-
-JobState = Literal["queued", "running", "succeeded", "partial", "failed", "cancelled"]
-ItemState = Literal["pending", "succeeded", "failed", "cancelled"]
+router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 _PAGE = 500
 
 
 def linked(job: dict[str, Any]) -> dict[str, Any]:
-    here = f"/api/v1/jobs/{job['id']}"
+    here = link(f"/jobs/{job['id']}")
     steps = ["items", "result", "deliveries", "cancel", "retry", "pause", "resume"] + ["rollback"] * (job["kind"] == "migration")
     return job | {"links": {"self": here} | {name: f"{here}/{name}" for name in steps}}
 
 
-@router.post("", status_code=202)
+_SUBMIT_CODES = ("IDEMPOTENCY_KEY_INVALID", "IDEMPOTENCY_KEY_REUSED", "IDEMPOTENCY_KEY_IN_FLIGHT", "KIND_UNKNOWN", "WEBHOOK_URL_FORBIDDEN")
+
+
+@router.post(
+    "", status_code=202,
+    responses=answers(Job, *_SUBMIT_CODES, status=202, says="It is written down, and will reach an end", headers=LOCATION),
+)  # fmt: skip
 def submit_job(
     request: JobRequest,
     house: TheHouse,
@@ -42,10 +48,10 @@ def submit_job(
 ) -> JSONResponse:
     """Accept a job. A 202 is a promise: the job is written down and will reach an end, whatever dies meanwhile."""
     job = submit.submit(house.ledger, house.doorbell, house.settings, tenant.id, request, idempotency_key)
-    return JSONResponse(linked(job), 202, {"Location": f"/api/v1/jobs/{job['id']}"})
+    return JSONResponse(linked(job), 202, {"Location": link(f"/jobs/{job['id']}")})
 
 
-@router.get("")
+@router.get("", responses=answers(JobPage, "CURSOR_INVALID"))
 def list_jobs(
     house: TheHouse, tenant: TheTenant, limit: Limit = 100, cursor: Cursor = None, state: JobState | None = None, kind: str | None = None
 ) -> dict[str, Any]:
@@ -55,7 +61,7 @@ def list_jobs(
     return paging.page("jobs", found, limit)
 
 
-@router.get("/{job_id}")
+@router.get("/{job_id}", responses=answers(SeenJob, "JOB_NOT_FOUND"))
 def get_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     """A job with its counts; while chunks of it wait, `waiting` says why: its place in line, what blocks it, and an estimate."""
     with house.ledger.read() as tx:
@@ -63,7 +69,7 @@ def get_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
         return linked(job | {"waiting": waiting.why(tx, job_id)})
 
 
-@router.get("/{job_id}/items")
+@router.get("/{job_id}/items", responses=answers(ItemPage, "JOB_NOT_FOUND", "CURSOR_INVALID"))
 def list_items(
     job_id: str, house: TheHouse, tenant: TheTenant, limit: Limit = 100, cursor: Cursor = None, state: ItemState | None = None
 ) -> dict[str, Any]:
@@ -75,7 +81,7 @@ def list_items(
     return paging.page("items", found, limit, key="index")
 
 
-@router.get("/{job_id}/result")
+@router.get("/{job_id}/result", responses=streams("application/json", "JOB_NOT_FOUND", says="The whole job", model=Result))
 def get_result(job_id: str, house: TheHouse, tenant: TheTenant) -> StreamingResponse:
     """The job and all of its items as one JSON document. While the job runs: what there is so far."""
     job = get_job(job_id, house, tenant)
@@ -89,14 +95,18 @@ def get_result(job_id: str, house: TheHouse, tenant: TheTenant) -> StreamingResp
     return StreamingResponse(text(), media_type="application/json")
 
 
-@router.get("/{job_id}/result.jsonl")
+_LINES = streams("application/jsonl", "JOB_NOT_FOUND", says="A line for each item, as of /items")
+_ROWS = streams("text/csv", "JOB_NOT_FOUND", says="A row for each item, or for each hit")
+
+
+@router.get("/{job_id}/result.jsonl", response_class=StreamingResponse, responses=_LINES)
 def get_result_lines(job_id: str, house: TheHouse, tenant: TheTenant) -> StreamingResponse:
     """Every item as one line of JSON."""
     get_job(job_id, house, tenant)
     return StreamingResponse((json.dumps(item) + "\n" for item in _every_item(house, job_id)), media_type="application/jsonl")
 
 
-@router.get("/{job_id}/result.csv")
+@router.get("/{job_id}/result.csv", response_class=StreamingResponse, responses=_ROWS)
 def get_result_table(job_id: str, house: TheHouse, tenant: TheTenant) -> StreamingResponse:
     """Every item as one line of a table; hits of a similarity job one line each."""
     get_job(job_id, house, tenant)
@@ -151,7 +161,7 @@ def _flat(result: dict[str, Any]) -> list[dict[str, Any]]:
     return [row | plain for row in rows or [empty]]
 
 
-@router.get("/{job_id}/deliveries")
+@router.get("/{job_id}/deliveries", responses=answers(Deliveries, "JOB_NOT_FOUND"))
 def list_deliveries(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     """Webhooks owed for a job, with every try."""
     with house.ledger.read() as tx:
@@ -159,7 +169,7 @@ def list_deliveries(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str
         return {"deliveries": delivery_views.of_job(tx, tenant.id, job_id)}
 
 
-@router.post("/{job_id}/cancel")
+@router.post("/{job_id}/cancel", responses=answers(Job, "JOB_NOT_FOUND", "JOB_FINISHED"))
 def cancel_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     """End a job now. What is done is kept; the rest never becomes done."""
     with house.ledger.write() as tx:
@@ -169,7 +179,7 @@ def cancel_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any
     return linked(job)
 
 
-@router.post("/{job_id}/pause")
+@router.post("/{job_id}/pause", responses=answers(Job, "JOB_NOT_FOUND", "JOB_FINISHED", "JOB_PAUSED"))
 def pause_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     """Start nothing more of a job, of any kind. What runs finishes and is kept; the rest waits until the job is resumed, whatever is
     started anew meanwhile. Its deadline goes on, and it can be cancelled.
@@ -179,13 +189,16 @@ def pause_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]
         return linked(job_views.get(tx, tenant.id, job_id))
 
 
-@router.post("/{job_id}/resume")
+@router.post("/{job_id}/resume", responses=answers(Job, "JOB_NOT_FOUND", "JOB_FINISHED", "JOB_NOT_PAUSED"))
 def resume_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     """Let a paused job go on where it was."""
     return linked(submit.resume(house.ledger, house.doorbell, house.settings, tenant.id, job_id))
 
 
-@router.post("/{job_id}/rollback")
+_ROLLBACK_CODES = ("JOB_NOT_FOUND", "JOB_NOT_MIGRATION", "JOB_NOT_ENDED", "ROLLBACK_CONFLICT", "ROLLBACK_EXPIRED")
+
+
+@router.post("/{job_id}/rollback", responses=answers(Job, *_ROLLBACK_CODES))
 def roll_back_job(
     job_id: str,
     house: TheHouse,
@@ -198,7 +211,7 @@ def roll_back_job(
     return linked(rollback(house.ledger, house.settings, tenant.id, job_id, keep_changed))
 
 
-@router.post("/{job_id}/retry", status_code=202)
+@router.post("/{job_id}/retry", status_code=202, responses=answers(Job, "JOB_NOT_FOUND", "JOB_NOT_RETRYABLE", status=202))
 def retry_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     """Do the failed items of an ended job again."""
     return linked(submit.retry(house.ledger, house.doorbell, house.settings, tenant.id, job_id))

@@ -13,11 +13,12 @@ from api.auth import TheKeeper, TheTenant
 from api.house import House, TheHouse
 from api.paging import Cursor, Limit
 from api.policy import Scope, must_have
+from api.versions import link
 from ledger import keys
 from ledger.keys import NewKey
 from ledger.session import Tx
 
-router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
+router = APIRouter(prefix="/keys", tags=["keys"])
 
 _DAY = 86_400.0
 
@@ -98,4 +99,4 @@ def rotated(house: House, tx: Tx, tenant_id: str, key_id: str, overlap_days: flo
 
 def made(house: House, tx: Tx, tenant_id: str, key: NewKey) -> JSONResponse:
     told = keys.get(tx, tenant_id, key.id, house.settings.key.hint_days) | {"key": key.text}
-    return JSONResponse(told, 201, {"Location": f"{router.prefix}/{key.id}", "Cache-Control": "no-store"})
+    return JSONResponse(told, 201, {"Location": link(f"{router.prefix}/{key.id}"), "Cache-Control": "no-store"})

@@ -19,7 +19,7 @@ from foundation.errors import Failure
 from foundation.progress import EVERYONE, Event
 from ledger import audit, tenants
 
-router = APIRouter(prefix="/api/v1", tags=["live"])
+router = APIRouter(tags=["live"])
 
 
 def hub_of(connection: HTTPConnection) -> Hub:

@@ -8,15 +8,17 @@ from fastapi import APIRouter, Query
 
 from api.auth import TheTenant
 from api.house import TheHouse
+from api.shapes.answers import answers
+from api.shapes.operating import MigrationPreview
 from tasks import migration_preview
 from tasks.migration_preview import PreviewRequest
 from tasks.vocabulary import FeatureVersion
 
-router = APIRouter(prefix="/api/v1/vectors/migrate", tags=["migration"])
+router = APIRouter(prefix="/vectors/migrate", tags=["migration"])
 
 
-@router.get("/preview")
-def preview(
+@router.get("/preview", responses=answers(MigrationPreview, "JOB_NOT_FOUND"))
+def preview_migration(
     house: TheHouse,
     tenant: TheTenant,
     source: Annotated[FeatureVersion | None, Query(alias="from", description="the version vectors are in")] = None,
@@ -36,7 +38,7 @@ def preview(
     )
 
 
-@router.post("/preview")
-def preview_of_a_selection(asked: PreviewRequest, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
+@router.post("/preview", responses=answers(MigrationPreview, "JOB_NOT_FOUND"))
+def preview_migration_of_selection(asked: PreviewRequest, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     """The same over parts that match a selector (ids, format, labels), as a migration job takes it."""
     return migration_preview.preview(house.ledger, tenant.id, asked)

@@ -13,6 +13,8 @@ from api import paging
 from api.auth import TheTenant
 from api.house import House, TheHouse
 from api.paging import Cursor, Limit
+from api.shapes.answers import answers, streams
+from api.shapes.duplicates import ClusterPage, PairPage
 from api.tables import line
 from foundation.errors import Failure
 from ledger import hits
@@ -20,7 +22,7 @@ from tasks import clusters, pairs
 from tasks.pairs import Asked
 from tasks.similarity import Sought
 
-router = APIRouter(prefix="/api/v1/jobs", tags=["duplicates"])
+router = APIRouter(prefix="/jobs", tags=["duplicates"])
 
 Reviewed = Annotated[
     Literal["exclude", "include"], Query(description="include: those that were rejected or are ignored, too; each says so")
@@ -38,7 +40,10 @@ def asked_for(
 ThePairs = Annotated[Asked, Depends(asked_for)]
 
 
-@router.get("/{job_id}/pairs")
+_CODES = ("JOB_NOT_FOUND", "JOB_WITHOUT_HITS", "RESULTS_PRUNED")
+
+
+@router.get("/{job_id}/pairs", responses=answers(PairPage, *_CODES, "CURSOR_INVALID"))
 def list_pairs(
     job_id: str, house: TheHouse, tenant: TheTenant, asked: ThePairs, limit: Limit = 100, cursor: Cursor = None
 ) -> dict[str, Any]:
@@ -49,19 +54,23 @@ def list_pairs(
     state = _searched(house, tenant.id, job_id)["state"]
     found = pairs.page(house.ledger, tenant.id, job_id, asked, limit, _place(cursor))
     last = found.pop("last")
-    return found | {"job_state": state, "next_cursor": paging.encode(f"{last[0]}.{last[1]}") if last else None}
+    return paging.cut(found | {"job_state": state}, f"{last[0]}.{last[1]}" if last else None)
 
 
-@router.get("/{job_id}/pairs.jsonl")
-def stream_pairs(job_id: str, house: TheHouse, tenant: TheTenant, asked: ThePairs) -> StreamingResponse:
+_LINES = streams("application/jsonl", *_CODES, says="A line for each pair")
+_ROWS = streams("text/csv", *_CODES, says="A row for each pair")
+
+
+@router.get("/{job_id}/pairs.jsonl", response_class=StreamingResponse, responses=_LINES)
+def get_pair_lines(job_id: str, house: TheHouse, tenant: TheTenant, asked: ThePairs) -> StreamingResponse:
     """Every pair as one line of JSON."""
     _searched(house, tenant.id, job_id)
     told = pairs.stream(house.ledger, tenant.id, job_id, asked)
     return StreamingResponse((json.dumps(pair) + "\n" for pair in told), media_type="application/jsonl")
 
 
-@router.get("/{job_id}/pairs.csv")
-def table_pairs(job_id: str, house: TheHouse, tenant: TheTenant, asked: ThePairs) -> StreamingResponse:
+@router.get("/{job_id}/pairs.csv", response_class=StreamingResponse, responses=_ROWS)
+def get_pair_table(job_id: str, house: TheHouse, tenant: TheTenant, asked: ThePairs) -> StreamingResponse:
     """Every pair as one line of a table."""
     _searched(house, tenant.id, job_id)
 
@@ -73,7 +82,7 @@ def table_pairs(job_id: str, house: TheHouse, tenant: TheTenant, asked: ThePairs
     return StreamingResponse(lines(), media_type="text/csv")
 
 
-@router.get("/{job_id}/clusters")
+@router.get("/{job_id}/clusters", responses=answers(ClusterPage, *_CODES, "CURSOR_INVALID"))
 def list_clusters(
     job_id: str,
     house: TheHouse,
@@ -92,7 +101,7 @@ def list_clusters(
     asked = Asked(frozenset(label or (Sought.EXACT, Sought.SAME, Sought.SCALED)), threshold, reviewed == "include")
     found = clusters.page(house.ledger, tenant.id, job_id, asked, limit, paging.decode_number(cursor, 0))
     after = found.pop("next")
-    return found | {"next_cursor": None if after is None else paging.encode(after)}
+    return paging.cut(found, after)
 
 
 def _searched(house: House, tenant_id: str, job_id: str) -> dict[str, Any]:

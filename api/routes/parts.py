@@ -13,12 +13,14 @@ from api.auth import TheTenant
 from api.house import TheHouse
 from api.paging import Cursor, Limit
 from api.routes import previews
+from api.shapes.answers import answers, nothing
+from api.shapes.parts import Part, PartPage, Upload
 from foundation.errors import Failure
 from ledger import parts
 from ledger.parts import NewPart
 from tasks.vocabulary import Format
 
-router = APIRouter(prefix="/api/v1/parts", tags=["parts"])
+router = APIRouter(prefix="/parts", tags=["parts"])
 
 _BODY = {
     "requestBody": {
@@ -39,8 +41,15 @@ _BODY = {
 }
 
 
-@router.post("", status_code=201, openapi_extra=_BODY)
-async def upload(
+_UPLOADED = answers(Upload, "UPLOAD_INVALID", "BODY_TOO_LARGE", "STORAGE_FULL", status=201, says="At least one file was taken")
+_UPLOADED[422] = _UPLOADED.get(422, {}) | {
+    "model": Upload,
+    "description": "Every file was refused: the reasons are where the parts would be",
+}
+
+
+@router.post("", status_code=201, openapi_extra=_BODY, responses=_UPLOADED)
+async def upload_parts(
     request: Request,
     house: TheHouse,
     tenant: TheTenant,
@@ -72,7 +81,7 @@ def _told(each: NewPart | dict[str, Any]) -> dict[str, Any]:
     return {"id": each.id, "name": each.name, "sha256": each.sha256, "format": each.format, "bytes": each.bytes} | each.labels
 
 
-@router.get("")
+@router.get("", responses=answers(PartPage, "CURSOR_INVALID"))
 def list_parts(
     house: TheHouse,
     tenant: TheTenant,
@@ -87,7 +96,7 @@ def list_parts(
     return paging.page("parts", found, limit)
 
 
-@router.get("/{part_id}")
+@router.get("/{part_id}", responses=answers(Part, "PART_NOT_FOUND"))
 def get_part(part_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     """A part with what is known of its vectors, and links to its previews once it was extracted."""
     with house.ledger.read() as tx:
@@ -95,7 +104,7 @@ def get_part(part_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]
     return part | {"links": previews.links(house, part)}
 
 
-@router.delete("/{part_id}", status_code=204)
+@router.delete("/{part_id}", status_code=204, responses=nothing("PART_NOT_FOUND", says="It is forgotten"))
 def delete_part(part_id: str, house: TheHouse, tenant: TheTenant) -> None:
     """Forget a part. It no longer appears in any list or search."""
     with house.ledger.write() as tx:

@@ -10,11 +10,13 @@ from fastapi import APIRouter, Header, Query, Response
 
 from api.auth import TheTenant
 from api.house import House, TheHouse
+from api.shapes.answers import streams
+from api.versions import link
 from foundation.errors import Failure
 from ledger import parts, previews
 from ledger.tenants import Tenant
 
-router = APIRouter(prefix="/api/v1/parts", tags=["parts"])
+router = APIRouter(prefix="/parts", tags=["parts"])
 
 _HEADERS = {
     # a part may be drawn anew, or deleted: whoever keeps a picture asks whether it still holds
@@ -24,7 +26,9 @@ _HEADERS = {
     # an SVG is a page: opened by itself it may run nothing and load nothing, whatever got into it
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
 }
-_PICTURE: dict[int | str, dict[str, Any]] = {304: {"description": "The picture named in If-None-Match still holds"}}
+_SAME = {304: {"description": "The picture named in If-None-Match still holds"}}
+_PNG = _SAME | streams("image/png", "PART_NOT_FOUND", "PREVIEW_NOT_FOUND", says="The picture", picture=True)
+_SVG = _SAME | streams("image/svg+xml", "PART_NOT_FOUND", "PREVIEW_NOT_FOUND", says="The lines")
 IfNoneMatch = Annotated[str | None, Header(description="the ETag of the picture you have")]
 
 
@@ -38,13 +42,13 @@ def builds(part: dict[str, Any]) -> list[str]:
 
 def links(house: House, part: dict[str, Any]) -> dict[str, str]:
     """Where the pictures of a part are, if there are any."""
-    here = f"/api/v1/parts/{part['id']}"
+    here = link(f"/parts/{part['id']}")
     drawn = any(previews.there(house.files, part["sha256"], build) for build in builds(part))
     return {"self": here} | ({"preview_png": f"{here}/preview.png", "preview_svg": f"{here}/preview.svg"} if drawn else {})
 
 
-@router.get("/{part_id}/preview.png", response_class=Response, responses=_PICTURE | {200: {"content": {"image/png": {}}}})
-def preview_png(
+@router.get("/{part_id}/preview.png", response_class=Response, responses=_PNG)
+def get_preview_png(
     part_id: str,
     house: TheHouse,
     tenant: TheTenant,
@@ -55,8 +59,8 @@ def preview_png(
     return picture(house, tenant, part_id, previews.png(int(size)), "image/png", if_none_match)
 
 
-@router.get("/{part_id}/preview.svg", response_class=Response, responses=_PICTURE | {200: {"content": {"image/svg+xml": {}}}})
-def preview_svg(part_id: str, house: TheHouse, tenant: TheTenant, if_none_match: IfNoneMatch = None) -> Response:
+@router.get("/{part_id}/preview.svg", response_class=Response, responses=_SVG)
+def get_preview_svg(part_id: str, house: TheHouse, tenant: TheTenant, if_none_match: IfNoneMatch = None) -> Response:
     """The part as lines: a drawing as it is, a solid by its visible edges."""
     return picture(house, tenant, part_id, previews.SVG, "image/svg+xml", if_none_match)
 

@@ -9,13 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import TheAdmin, TheTenant
 from api.house import House, TheHouse
+from api.shapes.answers import answers
+from api.shapes.operating import Queue, Queues
 from foundation.errors import Failure
 from ledger import jobs, queues
 from tasks import ring
 from tasks.catalogue import compute_queues
 from tasks.vocabulary import Priority
 
-router = APIRouter(prefix="/api/v1/queues", tags=["queues"])
+router = APIRouter(prefix="/queues", tags=["queues"])
 
 
 class Pause(BaseModel):
@@ -40,13 +42,13 @@ def _known(name: str) -> None:
         raise Failure("QUEUE_NOT_FOUND", {"queue": name[:64], "queues": compute_queues()})
 
 
-@router.get("")
+@router.get("", responses=answers(Queues))
 def list_queues(house: TheHouse, _tenant: TheTenant) -> dict[str, Any]:
     """Every queue: chunks by state and priority, the oldest wait, how many chunks its workers can do at once, and whether it is paused."""
     return {"queues": _seen(house)}
 
 
-@router.post("/{name}/pause")
+@router.post("/{name}/pause", responses=answers(Queue, "QUEUE_NOT_FOUND", "QUEUE_PAUSED"))
 def pause_queue(name: str, house: TheHouse, admin: TheAdmin, asked: Pause | None = None) -> dict[str, Any]:
     """Start nothing more of this queue. What runs finishes; what waits is kept and waits. Needs X-Admin-Token."""
     _known(name)
@@ -55,7 +57,7 @@ def pause_queue(name: str, house: TheHouse, admin: TheAdmin, asked: Pause | None
     return _one(house, name)
 
 
-@router.post("/{name}/resume")
+@router.post("/{name}/resume", responses=answers(Queue, "QUEUE_NOT_FOUND", "QUEUE_NOT_PAUSED"))
 def resume_queue(name: str, house: TheHouse, admin: TheAdmin) -> dict[str, Any]:
     """Let a paused queue go on, in the order in which it would have gone. Needs X-Admin-Token."""
     _known(name)

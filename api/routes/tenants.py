@@ -13,10 +13,11 @@ from api.auth import TheAdmin
 from api.house import TheHouse
 from api.paging import Cursor, Limit
 from api.routes.keys import KeyRequest, Overlap, listed, made, new, rotated
+from api.versions import link
 from foundation.errors import Failure
 from ledger import keys, tenants
 
-router = APIRouter(prefix="/api/v1/tenants", tags=["tenants"])
+router = APIRouter(prefix="/tenants", tags=["tenants"])
 
 Most = Annotated[int | None, Field(ge=0, le=2**62)]
 
@@ -58,7 +59,7 @@ def add_tenant(request: TenantRequest, house: TheHouse, _admin: TheAdmin) -> JSO
     """Add a tenant. It can be asked for with a key: POST /api/v1/tenants/{id}/keys makes its first. Needs X-Admin-Token."""
     with house.ledger.write() as tx:
         tenant = tenants.add(tx, request.name, request.quota.model_dump(exclude_unset=True))
-        return JSONResponse(tenants.get(tx, tenant.id), 201, {"Location": f"{router.prefix}/{tenant.id}"})
+        return JSONResponse(tenants.get(tx, tenant.id), 201, {"Location": link(f"{router.prefix}/{tenant.id}")})
 
 
 @router.get("/{tenant_id}")

@@ -10,7 +10,7 @@ from api.auth import TheTenant
 from api.house import TheHouse
 from ledger import quotas
 
-router = APIRouter(prefix="/api/v1/usage", tags=["tenants"])
+router = APIRouter(prefix="/usage", tags=["tenants"])
 
 
 @router.get("")

@@ -11,12 +11,13 @@ from api import paging
 from api.auth import TheKeeper, TheTenant
 from api.house import TheHouse
 from api.paging import Cursor, Limit
+from api.versions import link
 from ledger import delivery_views, endpoints
 from tasks import webhooks
 from tasks.webhooks import EnableRequest, EndpointChange, EndpointRequest, RedeliverRequest, RotateRequest, State
 
-router = APIRouter(prefix="/api/v1/webhooks", tags=["webhooks"])
-deliveries = APIRouter(prefix="/api/v1/deliveries", tags=["webhooks"])
+router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+deliveries = APIRouter(prefix="/deliveries", tags=["webhooks"])
 
 
 @router.get("/secret")
@@ -35,7 +36,7 @@ def rotate_secret(house: TheHouse, tenant: TheKeeper, request: RotateRequest | N
 def add_endpoint(request: EndpointRequest, house: TheHouse, tenant: TheKeeper) -> JSONResponse:
     """Have an address told of events. The answer shows the secret that signs what it is sent."""
     added = webhooks.add(house.ledger, house.sealing, house.settings, tenant.id, request)
-    return JSONResponse(added, 201, {"Location": f"{router.prefix}/{added['id']}"})
+    return JSONResponse(added, 201, {"Location": link(f"{router.prefix}/{added['id']}")})
 
 
 @router.get("")
@@ -98,7 +99,7 @@ def rotate_endpoint_secret(webhook_id: str, house: TheHouse, tenant: TheKeeper, 
 def test_endpoint(webhook_id: str, house: TheHouse, tenant: TheTenant) -> JSONResponse:
     """Send a signed test event now, whatever the endpoint wants and whether it is enabled or not. It is tried once."""
     told = webhooks.send_test(house.ledger, house.doorbell, tenant.id, webhook_id)
-    return JSONResponse(told, 202, {"Location": f"{deliveries.prefix}/{told['id']}"})
+    return JSONResponse(told, 202, {"Location": link(f"{deliveries.prefix}/{told['id']}")})
 
 
 @router.get("/{webhook_id}/deliveries")

@@ -73,7 +73,7 @@ def test_without_the_flag_the_address_does_not_exist_and_nothing_of_it_is_loaded
         "[name for name in list(sys.modules) if name.endswith('.chaos')])"  # a list: the doorbell's thread may still be loading
     )
     environment = {"CADMILL_STORAGE_DIRECTORY": str(tmp_path), "PATH": ""}
-    for flag, paths in (("0", "[] []"), ("1", "['/api/v1/chaos']")):
+    for flag, paths in (("0", "[] []"), ("1", "['/api/v1/chaos', '/api/v2/chaos']")):
         told = subprocess.run(
             [sys.executable, "-c", program], cwd=ROOT, env=environment | {"CADMILL_CHAOS": flag},
             capture_output=True, text=True, timeout=60, check=False,

@@ -56,7 +56,7 @@ def show_home(request: Request, house: TheHouse, tenant: TheReader) -> Response:
 @router.post("/upload/parts")
 async def upload_parts(request: Request, house: TheHouse, tenant: TheScript) -> JSONResponse:
     """Some files of a drop, as `POST /api/v1/parts` takes and answers them."""
-    return await parts_routes.upload(request, house, tenant, "")
+    return await parts_routes.upload_parts(request, house, tenant, "")
 
 
 @router.post("/upload/job")
@@ -68,7 +68,7 @@ def submit_parts(request: Extraction, house: TheHouse, tenant: TheScript) -> dic
 @router.post("/upload")
 async def upload(request: Request, house: TheHouse, tenant: TheScript, _after: Annotated[str, Query()] = "") -> Response:
     """Files of a plain form and their job at once, for browsers without scripts."""
-    answer = await parts_routes.upload(request, house, tenant, "")
+    answer = await parts_routes.upload_parts(request, house, tenant, "")
     told: list[dict[str, Any]] = json.loads(bytes(answer.body))["parts"]
     ids = [one["id"] for one in told if "id" in one]
     job_id = await run_sync(_submitted, house, tenant, Extraction(parts=ids)) if ids else None

@@ -13,7 +13,7 @@ from api.pages.cards import cards
 from api.pages.rendering import address, go, render
 from api.pages.session import TheReader, TheSender
 from api.routes import jobs as jobs_routes
-from api.routes.jobs import ItemState, JobState
+from api.shapes.jobs import ItemState, JobState
 from ledger import changes, failures, job_views, waiting
 from ledger.tenants import Tenant
 from tasks import ring, submit
