@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 from starlette.types import Scope
 
+from api.house import House
 from api.pages import rendering
 from api.versions import PREFIX, link
 from foundation.clock import SYSTEM, iso
@@ -67,10 +68,10 @@ def route_of(scope: Scope) -> str:
     return link(route) if scope["path"].startswith(PREFIX + "/") and route != "none" else route
 
 
-def _note(request: Request, failure: Failure) -> None:
+def note(house: House, failure: Failure, asked: str) -> None:
     """Tell the audit trail of a refusal. Where it cannot be written, the caller is refused all the same."""
     try:
-        request.app.state.house.refusals.note(failure, f"{request.method} {route_of(request.scope)}")
+        house.refusals.note(failure, asked)
     except Failure as unwritten:
         logger.error("a refusal (%s) could not be written to the audit trail: %s", failure.code, unwritten)
 
@@ -80,7 +81,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Failure)
     def _failure(request: Request, failure: Failure) -> Response:
-        _note(request, failure)
+        note(request.app.state.house, failure, f"{request.method} {route_of(request.scope)}")
         return answer_to(request, failure)
 
     @app.exception_handler(RequestValidationError)
