@@ -19,7 +19,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic.json_schema import models_json_schema
 
 from api import problems, versions
-from api.shapes.answers import CODES_OF, STREAMED
+from api.shapes.answers import CODES_OF, OPTIONAL, STREAMED
 from api.versions import Feature, Table, Version
 from foundation.errors import CODES
 from tasks.catalogue import catalogue
@@ -52,19 +52,25 @@ _TAGS = {
     "quarantine": "Files that killed the process that reads them.",
     "queues": "How full the queues are; pause and resume them.",
     "webhooks": "What we send you, and how you know that it comes from us.",
+    "live": "What happens, while it happens.",
+    "keys": "Your tenant's API keys.",
+    "tenants": "Who may use this server, how much of it, and what is used.",
+    "audit": "Who did what: search, proof, report, export.",
     "health": "Whether it works, and how well.",
     "versions": "The versions of this API.",
     "chaos": "Faults on purpose, for stacks whose work does not matter.",
 }
 
 _KEYS = {
-    "x-api-key": ("ApiKey", "X-API-Key", "Your key. It names your tenant."),
-    "x-admin-token": ("AdminToken", "X-Admin-Token", "The ADMIN_TOKEN of whoever runs this server."),
+    "ApiKey": ("X-API-Key", "Your key. It names your tenant. Operations name the scope that it must have: read, submit or admin."),
+    "AdminToken": ("X-Admin-Token", "The ADMIN_TOKEN of whoever runs this server."),
 }
 _CODES_OF_KEY = {
-    "ApiKey": ("API_KEY_MISSING", "API_KEY_UNKNOWN"),
+    "ApiKey": ("API_KEY_MISSING", "API_KEY_UNKNOWN", "API_KEY_EXPIRED", "TENANT_DISABLED", "SCOPE_MISSING"),
     "AdminToken": ("ADMIN_TOKEN_MISSING", "ADMIN_TOKEN_UNSET", "ADMIN_TOKEN_UNKNOWN"),
 }
+
+_ADMIN_TOKEN = "x-admin-token"
 
 _TEXT, _NUMBER = {"type": "string"}, {"type": "integer", "minimum": 0}
 _HEADERS = {
@@ -73,10 +79,12 @@ _HEADERS = {
     "Retry-After": ("seconds to wait before asking again", _NUMBER),
     "RateLimit": ("what is left of your limit, where one is set", _TEXT),
     "RateLimit-Policy": ("the limit, where one is set", _TEXT),
+    "X-Next-Rotation-Hint": ("how old your key is, when it should be rotated", _TEXT),
     "Deprecation": ("since when this version is deprecated (RFC 9745)", _TEXT),
     "Sunset": ("when this version ends (RFC 8594)", _TEXT),
 }
 _OF_VERSIONS = (versions.HEADER, "RateLimit", "RateLimit-Policy")
+_OF_KEYS = ("X-Next-Rotation-Hint",)
 _OF_ENDING_VERSIONS = ("Deprecation", "Sunset")
 
 _NEXT_CURSOR = {"type": ["string", "null"], "description": "of the next page; null: this is the last one"}
@@ -100,7 +108,7 @@ def document(app: FastAPI, version: Version) -> Document:
     for path, methods in told["paths"].items():
         versioned = path.startswith(versions.PREFIX + "/")
         address = versions.address(version, path) if versioned else path
-        paths[address] = {method: _operation(op, versioned, version) for method, op in methods.items()}
+        paths[address] = {method: _operation(method, op, versioned, version) for method, op in methods.items()}
         if version.has(Feature.ENVELOPE) and versioned:
             for operation in paths[address].values():
                 _envelope(operation, schemas)
@@ -111,7 +119,7 @@ def document(app: FastAPI, version: Version) -> Document:
         "schemas": _used(schemas, paths),
         "headers": {name: {"description": says, "schema": schema} for name, (says, schema) in _HEADERS.items()},
         "securitySchemes": {
-            scheme: {"type": "apiKey", "in": "header", "name": header, "description": says} for scheme, header, says in _KEYS.values()
+            scheme: {"type": "apiKey", "in": "header", "name": header, "description": says} for scheme, (header, says) in _KEYS.items()
         },
     }
     return told
@@ -170,26 +178,24 @@ def _operations(paths: Document) -> Iterator[Document]:
     return (operation for methods in paths.values() for operation in methods.values())
 
 
-def _operation(operation: Document, versioned: bool, version: Version) -> Document:
+def _operation(method: str, operation: Document, versioned: bool, version: Version) -> Document:
     """An operation with all that holds for every one of its kind."""
-    parameters = operation.pop("parameters", [])
-    keys = [_KEYS[one["name"]][0] for one in parameters if one["name"] in _KEYS]
-    parameters = [one for one in parameters if one["name"] not in _KEYS]
-    if parameters:
-        operation["parameters"] = [_headed(one) for one in parameters]
-    if keys:
-        operation["security"] = [{scheme: [] for scheme in ("ApiKey", "AdminToken") if scheme in keys}]
+    keys = _secure(method, operation)
     responses: Document = operation["responses"]
     if HTTP_VALIDATION in json.dumps(responses.get("422", {})):
         del responses["422"]
-    for status, codes in _codes(operation, keys).items():
+    for status, codes in _codes(method, operation, keys, versioned).items():
         response = responses.setdefault(status, {})
         codes = list(dict.fromkeys([*response.pop(CODES_OF, ()), *codes]))
         told = "; ".join(f"{code}: {CODES[code].sentence}" for code in codes)
         response["description"] = f"{response['description']}. {told}" if "content" in response else told
         response.setdefault("content", {})[_PROBLEM] = {"schema": {"$ref": f"{_REF}Problem"}}
     responses["default"] = {"description": "Any other failure", "content": {_PROBLEM: {"schema": {"$ref": f"{_REF}Problem"}}}}
-    names = (_OF_VERSIONS if versioned else ()) + (_OF_ENDING_VERSIONS if versioned and version.deprecated_at else ())
+    names = (
+        (_OF_VERSIONS if versioned else ())
+        + (_OF_KEYS if keys else ())
+        + (_OF_ENDING_VERSIONS if versioned and version.deprecated_at else ())
+    )
     for status, response in responses.items():
         failed = status == "default" or status >= "400"
         told_of = ("X-Request-Id",) + (("Retry-After",) * (status in ("409", "429", "503", "507", "default")) if failed else names)
@@ -205,18 +211,34 @@ def _operation(operation: Document, versioned: bool, version: Version) -> Docume
 HTTP_VALIDATION = "HTTPValidationError"
 
 
+def _secure(method: str, operation: Document) -> list[str]:
+    """Which keys a call may have to show: they are no parameters. Those who name no scope look with a GET, and submit with all else."""
+    parameters = operation.pop("parameters", [])
+    token = [one for one in parameters if one["name"] == _ADMIN_TOKEN]
+    if rest := [_headed(one) for one in parameters if one["name"] != _ADMIN_TOKEN]:
+        operation["parameters"] = rest
+    if "security" not in operation:
+        return []
+    scopes = [scope for scheme in operation["security"] for scope in scheme["key"]] or ["read" if method == "get" else "submit"]
+    both = {"ApiKey": scopes, "AdminToken": []}
+    optional = any(OPTIONAL in one["schema"] for one in token)
+    operation["security"] = ([{"ApiKey": scopes}] if optional or not token else []) + ([both] if token else [])
+    return list(both) if token else ["ApiKey"]
+
+
 def _headed(parameter: Document) -> Document:
     return parameter | {"name": parameter["name"].title()} if parameter["in"] == "header" else parameter
 
 
-def _codes(operation: Document, keys: list[str]) -> dict[str, list[str]]:
+def _codes(method: str, operation: Document, keys: list[str], versioned: bool) -> dict[str, list[str]]:
     """Codes by status: its own, and those that any operation of its kind may answer."""
     found: dict[str, list[str]] = {status: [] for status, response in operation["responses"].items() if CODES_OF in response}
     body = operation.get("requestBody", {}).get("content", {})
     common = [code for key in keys for code in _CODES_OF_KEY[key]]
     common += ["REQUEST_INVALID"] if "parameters" in operation or body else []
-    common += ["BODY_TOO_LARGE"] if _JSON in body else []
-    common += ["DATABASE_UNAVAILABLE", "INTERNAL"] + (["COMMIT_UNKNOWN"] if body or "204" in operation["responses"] else []) if keys else []
+    common += ["BODY_TOO_LARGE", "BODY_TOO_SLOW"] if _JSON in body else []
+    common += ["RATE_LIMITED"] if versioned else []
+    common += ["DATABASE_UNAVAILABLE", "INTERNAL"] + (["COMMIT_UNKNOWN"] if method != "get" else []) if keys else []
     for code in common:
         found.setdefault(str(CODES[code].status), []).append(code)
     return found

@@ -11,8 +11,7 @@ from api import limits
 from api.bodies import NO_LETTER, Body
 from api.limits import Limits
 from api.peers import Network, origin
-from api.problems import answer_to
-from api.versions import PREFIX, link
+from api.problems import answer_to, route_of
 from foundation import caller
 from foundation.clock import Clock
 from foundation.errors import Failure
@@ -76,6 +75,4 @@ class Doors:
                 logger.error("request %s failed", request_id, exc_info=defect)
                 await answer_to(Request(scope), Failure("INTERNAL", {"request_id": request_id}))(scope, receive, watched_send)
             finally:
-                route = getattr(scope.get("route"), "path", "none")
-                route = link(route) if scope["path"].startswith(PREFIX + "/") and route != "none" else route
-                emit(RequestAnswered(route, scope["method"], status, self._clock.tick() - started))
+                emit(RequestAnswered(route_of(scope), scope["method"], status, self._clock.tick() - started))

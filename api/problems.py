@@ -11,9 +11,11 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
+from starlette.types import Scope
 
+from api.house import House
 from api.pages import rendering
-from api.versions import link
+from api.versions import PREFIX, link
 from foundation.clock import SYSTEM, iso
 from foundation.errors import Failure
 from foundation.telemetry import logger
@@ -60,11 +62,16 @@ def answer_to(request: Request, failure: Failure, headers: Mapping[str, str] | N
     return rendering.failed(request, failure) if rendering.wants_page(request) else answer(failure, headers)
 
 
-def _note(request: Request, failure: Failure) -> None:
+def route_of(scope: Scope) -> str:
+    """The route that answers, in the version that was asked for; `none` where nothing answers."""
+    route = getattr(scope.get("route"), "path", "none")
+    return link(route) if scope["path"].startswith(PREFIX + "/") and route != "none" else route
+
+
+def note(house: House, failure: Failure, asked: str) -> None:
     """Tell the audit trail of a refusal. Where it cannot be written, the caller is refused all the same."""
-    route = getattr(request.scope.get("route"), "path", "none")
     try:
-        request.app.state.house.refusals.note(failure, f"{request.method} {route}")
+        house.refusals.note(failure, asked)
     except Failure as unwritten:
         logger.error("a refusal (%s) could not be written to the audit trail: %s", failure.code, unwritten)
 
@@ -74,7 +81,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Failure)
     def _failure(request: Request, failure: Failure) -> Response:
-        _note(request, failure)
+        note(request.app.state.house, failure, f"{request.method} {route_of(request.scope)}")
         return answer_to(request, failure)
 
     @app.exception_handler(RequestValidationError)

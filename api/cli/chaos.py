@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from api.cli import show, store_doctor, work
-from api.cli.client import TERMINAL, ApiError, Client
+from api.cli.client import TERMINAL, Client
+from api.cli.connection import ApiError
 from api.cli.selection import choose
 from api.cli.up import project_root
 from foundation.clock import SYSTEM

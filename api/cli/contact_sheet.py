@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from api.cli import show
-from api.cli.client import Client, Json
+from api.cli.client import Client
+from api.cli.connection import Json
 from foundation.errors import Failure
 
 SUFFIXES = (".html", ".htm")

@@ -15,7 +15,8 @@ from types import FrameType
 
 from api.cli import contact_sheet as page
 from api.cli import reporting, show, work
-from api.cli.client import Client, Json, key_of
+from api.cli.client import Client, key_of
+from api.cli.connection import Json
 from api.cli.guardian import die_with_parent
 from api.cli.receiver import Receiver
 from api.cli.selection import choose

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.cli import show
-from api.cli.client import ApiError, Client
+from api.cli.client import Client
+from api.cli.connection import ApiError
 from api.cli.redis_server import find_binary
 from api.cli.up import project_root
 from foundation.errors import Failure

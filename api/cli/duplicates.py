@@ -11,7 +11,8 @@ import typer
 from api.cli.options import DirOption, KeyOption, UrlOption, client_at
 
 if TYPE_CHECKING:
-    from api.cli.client import Client, Json
+    from api.cli.client import Client
+    from api.cli.connection import Json
 
 app = typer.Typer()
 review_app = typer.Typer(

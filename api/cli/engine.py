@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.cli import show
-from api.cli.client import Json
+from api.cli.connection import Json
 
 
 def index_table(told: Json) -> None:

@@ -109,7 +109,7 @@ def rotate(
     directory: DirOption = None,
 ) -> None:
     """Make the successor of a key. It is shown this once; the old one goes on for the overlap."""
-    from api.cli.client import step_of
+    from api.cli.connection import step_of
 
     how = {} if overlap_days is None else {"params": {"overlap_days": overlap_days}}
     with client_at(url, key, directory) as client:
@@ -127,7 +127,7 @@ def revoke(
 ) -> None:
     """Let a key open nothing from now on."""
     from api.cli import show
-    from api.cli.client import step_of
+    from api.cli.connection import step_of
 
     with client_at(url, key, directory) as client:
         _Keys(client, tenant, admin_token).ask("DELETE", f"/{step_of(name)}")

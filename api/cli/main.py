@@ -316,7 +316,7 @@ def run() -> None:
         sys.exit(1)
     except Exception as error:
         from api.cli import show
-        from api.cli.client import ApiError
+        from api.cli.connection import ApiError
 
         if not isinstance(error, ApiError):
             raise

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from api.cli import show, work
-from api.cli.client import TERMINAL, Client, Json
+from api.cli.client import TERMINAL, Client
+from api.cli.connection import Json
 from foundation.errors import Failure
 from tasks.duplicates import COMPARISON
 

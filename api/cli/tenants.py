@@ -34,7 +34,7 @@ JobsOption = Annotated[str | None, typer.Option("--jobs", help="Jobs it may have
 
 def id_of(client: Client, name: str, admin_token: str) -> str:
     """The id of a tenant that was named by its name or its id."""
-    from api.cli.client import step_of
+    from api.cli.connection import step_of
 
     return step_of(next((str(one["id"]) for one in client.pages(_PLACE, "tenants", admin_token) if name in (one["name"], one["id"])), name))
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.cli import show
-from api.cli.client import Client, Json
+from api.cli.client import Client
+from api.cli.connection import Json
 from api.cli.selection import Chosen, batches
 
 SOME_FAILED = 3

@@ -10,8 +10,10 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 from api.live.feed import CROWDED, STOPPING, Ending, Feed, Message
 from api.live.hub import Hub
+from api.peers import origin
 from api.policy import Credentials, Scope, admit
-from api.problems import problem
+from api.problems import note, problem
+from api.versions import link
 from foundation import caller
 from foundation.errors import Failure
 from foundation.telemetry import logger
@@ -25,7 +27,7 @@ _POLICY = 1008
 async def serve(socket: WebSocket, hub: Hub) -> None:
     """Admit, then tell and listen until either side ends it. The key comes by header, or in the first message: never in the address."""
     key = socket.headers.get("x-api-key")
-    with caller.asking(socket.client.host if socket.client else "", hub.house.clock.new_id("req")):
+    with caller.asking(origin(socket.scope, hub.house.settings.api.proxies()), hub.house.clock.new_id("req")):
         if key is not None:
             tenant = await _admitted(hub, key)  # a failure ends the handshake, as HTTP
             await socket.accept()
@@ -57,7 +59,15 @@ async def serve(socket: WebSocket, hub: Hub) -> None:
 
 
 async def _admitted(hub: Hub, key: str) -> Tenant:
-    return await hub.ask(lambda: admit(hub.house, Credentials(key), Scope.READ))
+    try:
+        return await hub.ask(lambda: admit(hub.house, Credentials(key), Scope.READ))
+    except Failure as failure:
+        await _note(hub, failure)
+        raise
+
+
+async def _note(hub: Hub, failure: Failure) -> None:
+    await hub.ask(lambda: note(hub.house, failure, f"WS {link('/live')}"))
 
 
 async def _refuse(socket: WebSocket, failure: Failure, code: int) -> None:
@@ -127,6 +137,7 @@ class _Session:
             except WebSocketDisconnect:
                 return
             except Failure as failure:
+                await _note(self._hub, failure)
                 told = None
                 text = json.dumps({"type": "error", "data": problem(failure)})
                 feed.offer(Message("error", "", {}, text))

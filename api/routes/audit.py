@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Security
 from fastapi.responses import StreamingResponse
 
 from api import paging
@@ -14,6 +14,8 @@ from api.auth import ADMIN_TOKEN_HEADER, TheKey
 from api.house import TheHouse
 from api.paging import Cursor, Limit
 from api.policy import Credentials, Scope, admit, admit_operator
+from api.shapes.answers import OPTIONAL, answers, streams
+from api.shapes.audit import AuditPage, AuditReport, AuditVerdict
 from api.tables import line
 from ledger.trail import anchors, proving, reading
 from ledger.trail.reading import Wanted
@@ -22,6 +24,8 @@ router = APIRouter(prefix="/audit", tags=["audit"])
 
 _DAY = 86_400.0
 _ALL = "all"
+_LINES = streams("application/x-ndjson", says="A line for each line of the chains, and one at the start and at the end of each")
+_ROWS = streams("text/csv", says="A row for each line")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Asked:
 def chain_of(
     house: TheHouse,
     key: TheKey,
-    x_admin_token: Annotated[str | None, Header(description=ADMIN_TOKEN_HEADER)] = None,
+    x_admin_token: Annotated[str | None, Header(description=ADMIN_TOKEN_HEADER, json_schema_extra={OPTIONAL: True})] = None,
     chain: Annotated[
         str | None,
         Query(max_length=64, description="empty: your own; with X-Admin-Token the id of any tenant, `store` for the house, or `all`"),
@@ -48,7 +52,7 @@ def chain_of(
     return Asked(None if chain == _ALL else chain)
 
 
-TheChain = Annotated[Asked, Depends(chain_of)]
+TheChain = Annotated[Asked, Security(chain_of, scopes=[Scope.ADMIN.value])]
 
 
 def wanted_of(
@@ -68,7 +72,7 @@ def wanted_of(
 Wants = Annotated[Wanted, Depends(wanted_of)]
 
 
-@router.get("")
+@router.get("", responses=answers(AuditPage, "CURSOR_INVALID", "SECRET_MISMATCH"))
 def search_audit(house: TheHouse, wanted: Wants, limit: Limit = 100, cursor: Cursor = None) -> dict[str, Any]:
     """Lines of the trail, the newest first: who did what to what, from where, how it went. Needs a key with the scope admin."""
     before = paging.decode_number(cursor, -1)
@@ -77,7 +81,7 @@ def search_audit(house: TheHouse, wanted: Wants, limit: Limit = 100, cursor: Cur
     return paging.page("lines", lines, limit, wanted.order)
 
 
-@router.get("/verify")
+@router.get("/verify", responses=answers(AuditVerdict, "ANCHORS_UNREADABLE"))
 def verify_audit(house: TheHouse, asked: TheChain) -> dict[str, Any]:
     """Walk the chain and say whether every line is there, unchanged and in its place; compare it with what was anchored outside.
 
@@ -86,7 +90,7 @@ def verify_audit(house: TheHouse, asked: TheChain) -> dict[str, Any]:
     return proving.prove(house.ledger, None if asked.chain is None else [asked.chain], known).told()
 
 
-@router.get("/report")
+@router.get("/report", responses=answers(AuditReport))
 def report_audit(
     house: TheHouse, asked: TheChain, days: Annotated[float, Query(gt=0, le=3660, description="how far back")] = 7
 ) -> dict[str, Any]:
@@ -95,7 +99,7 @@ def report_audit(
         return reading.report(tx, asked.chain, tx.now - days * _DAY)
 
 
-@router.get("/export.jsonl", response_class=StreamingResponse)
+@router.get("/export.jsonl", response_class=StreamingResponse, responses=_LINES)
 def export_audit(house: TheHouse, asked: TheChain) -> StreamingResponse:
     """Whole chains as they are stored, so that anybody can prove them without this server: `cadmill audit verify --file`."""
     with house.ledger.read() as tx:
@@ -103,7 +107,7 @@ def export_audit(house: TheHouse, asked: TheChain) -> StreamingResponse:
     return StreamingResponse(reading.exported(house.ledger, chains), media_type="application/x-ndjson")
 
 
-@router.get("/export.csv", response_class=StreamingResponse)
+@router.get("/export.csv", response_class=StreamingResponse, responses=_ROWS)
 def export_audit_table(house: TheHouse, wanted: Wants) -> StreamingResponse:
     """The lines that a search finds, as a table, the newest first."""
     rows = (line([_cell(told[name]) for name in _COLUMNS]) for told in reading.found(house.ledger, wanted))

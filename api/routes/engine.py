@@ -70,7 +70,9 @@ def roll_cache_setting_back(house: TheHouse, admin: TheAdmin) -> dict[str, Any]:
     return tuning.rollback(house.ledger, admin)
 
 
-@router.post("/features/cache/prewarm", status_code=202, responses=answers(Job, status=202, says="The job", headers=LOCATION))
+@router.post(
+    "/features/cache/prewarm", status_code=202, responses=answers(Job, "QUOTA_EXCEEDED", status=202, says="The job", headers=LOCATION)
+)
 def prewarm_caches(house: TheHouse, admin: TheAdmin, request: PrewarmRequest | None = None) -> JSONResponse:
     """Submit an urgent prewarm job of your tenant; the same as POST /jobs with that kind. Needs X-Admin-Token."""
     given = (request or PrewarmRequest()).model_dump(mode="json", exclude_unset=True)

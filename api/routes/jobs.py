@@ -14,7 +14,8 @@ from api.auth import TheTenant
 from api.house import House, TheHouse
 from api.paging import Cursor, Limit
 from api.shapes.answers import LOCATION, answers, streams
-from api.shapes.jobs import Deliveries, ItemPage, ItemState, Job, JobPage, JobState, Result, SeenJob
+from api.shapes.jobs import ItemPage, ItemState, Job, JobPage, JobState, Result, SeenJob
+from api.shapes.webhooks import Deliveries
 from api.tables import line
 from api.versions import link
 from ledger import changes, delivery_views, job_views, waiting
@@ -33,7 +34,14 @@ def linked(job: dict[str, Any]) -> dict[str, Any]:
     return job | {"links": {"self": here} | {name: f"{here}/{name}" for name in steps}}
 
 
-_SUBMIT_CODES = ("IDEMPOTENCY_KEY_INVALID", "IDEMPOTENCY_KEY_REUSED", "IDEMPOTENCY_KEY_IN_FLIGHT", "KIND_UNKNOWN", "WEBHOOK_URL_FORBIDDEN")
+_SUBMIT_CODES = (
+    "IDEMPOTENCY_KEY_INVALID",
+    "IDEMPOTENCY_KEY_REUSED",
+    "IDEMPOTENCY_KEY_IN_FLIGHT",
+    "KIND_UNKNOWN",
+    "WEBHOOK_URL_FORBIDDEN",
+    "QUOTA_EXCEEDED",
+)
 
 
 @router.post(
@@ -211,7 +219,7 @@ def roll_back_job(
     return linked(rollback(house.ledger, house.settings, tenant.id, job_id, keep_changed))
 
 
-@router.post("/{job_id}/retry", status_code=202, responses=answers(Job, "JOB_NOT_FOUND", "JOB_NOT_RETRYABLE", status=202))
+@router.post("/{job_id}/retry", status_code=202, responses=answers(Job, "JOB_NOT_FOUND", "JOB_NOT_RETRYABLE", "QUOTA_EXCEEDED", status=202))
 def retry_job(job_id: str, house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     """Do the failed items of an ended job again."""
     return linked(submit.retry(house.ledger, house.doorbell, house.settings, tenant.id, job_id))

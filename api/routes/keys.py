@@ -13,6 +13,8 @@ from api.auth import TheKeeper, TheTenant
 from api.house import House, TheHouse
 from api.paging import Cursor, Limit
 from api.policy import Scope, must_have
+from api.shapes.answers import LOCATION, answers, nothing
+from api.shapes.tenants import KeyPage, MadeKey, OwnKey
 from api.versions import link
 from ledger import keys
 from ledger.keys import NewKey
@@ -21,6 +23,8 @@ from ledger.session import Tx
 router = APIRouter(prefix="/keys", tags=["keys"])
 
 _DAY = 86_400.0
+MADE = answers(MadeKey, status=201, says="Its text is told this once", headers=LOCATION)
+ROTATED = answers(MadeKey, "KEY_NOT_FOUND", "KEY_ENDED", status=201, says="Its text is told this once", headers=LOCATION)
 
 Overlap = Annotated[
     float | None,
@@ -38,7 +42,7 @@ class KeyRequest(BaseModel):
     expires_in_days: float | None = Field(None, gt=0, le=3650, description="none: no end of its own")
 
 
-@router.get("/self")
+@router.get("/self", responses=answers(OwnKey))
 def get_own_key(house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     """The key you ask with, its tenant, and a hint when it should be rotated."""
     with house.ledger.read() as tx:
@@ -46,13 +50,13 @@ def get_own_key(house: TheHouse, tenant: TheTenant) -> dict[str, Any]:
     return key | {"tenant": {"id": tenant.id, "name": tenant.name}}
 
 
-@router.get("")
+@router.get("", responses=answers(KeyPage, "CURSOR_INVALID"))
 def list_keys(house: TheHouse, keeper: TheKeeper, limit: Limit = 100, cursor: Cursor = None) -> dict[str, Any]:
     """The keys of your tenant, newest first; also those that have ended. Their secrets are known to nobody but their holders."""
     return listed(house, keeper.id, limit, cursor)
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=MADE)
 def make_key(request: KeyRequest, house: TheHouse, keeper: TheKeeper) -> JSONResponse:
     """Make a key. `key` in the answer is shown this once. It can do no more, and lives no longer, than the one you make it with."""
     must_have(keeper, set(request.scopes))
@@ -60,7 +64,7 @@ def make_key(request: KeyRequest, house: TheHouse, keeper: TheKeeper) -> JSONRes
         return made(house, tx, keeper.id, new(house, tx, keeper.id, request, keeper.key_expires_at))
 
 
-@router.post("/{key_id}/rotate", status_code=201)
+@router.post("/{key_id}/rotate", status_code=201, responses=ROTATED)
 def rotate_key(key_id: str, house: TheHouse, keeper: TheKeeper, overlap_days: Overlap = None) -> JSONResponse:
     """Make the successor of a key: same name, scopes and end. `key` in the answer is shown this once. The old key goes on for the
     overlap, so that whoever uses it can change over, and then is refused."""
@@ -69,7 +73,7 @@ def rotate_key(key_id: str, house: TheHouse, keeper: TheKeeper, overlap_days: Ov
         return made(house, tx, keeper.id, rotated(house, tx, keeper.id, key_id, overlap_days))
 
 
-@router.delete("/{key_id}", status_code=204)
+@router.delete("/{key_id}", status_code=204, responses=nothing("KEY_NOT_FOUND", says="It opens nothing any more"))
 def revoke_key(key_id: str, house: TheHouse, keeper: TheKeeper) -> None:
     """Let a key open nothing from now on, in every process. Also the one you ask with."""
     with house.ledger.write() as tx:

@@ -15,6 +15,8 @@ from api.live import websocket
 from api.live.hub import Hub
 from api.live.stream import LiveStream
 from api.problems import answer
+from api.shapes.answers import answers, streams
+from api.shapes.operating import Announced
 from foundation.errors import Failure
 from foundation.progress import EVERYONE, Event
 from ledger import audit, tenants
@@ -50,9 +52,13 @@ async def listen(socket: WebSocket) -> None:
 @router.get(
     "/live",
     response_class=StreamingResponse,
-    responses={200: {"description": "server-sent events, until you go", "content": {"text/event-stream": {}}}},
-)
-async def stream(
+    responses=streams(
+        "text/event-stream",
+        "LIVE_ORIGIN_FORBIDDEN", "LIVE_CHANNEL_UNKNOWN", "LIVE_CROWDED", "JOB_NOT_FOUND",
+        says="Server-sent events, until you go",
+    ),
+)  # fmt: skip
+async def stream_events(
     request: Request,
     tenant: TheTenant,
     hub: Annotated[Hub, Depends(hub_of)],
@@ -82,7 +88,7 @@ class Announcement(BaseModel):
     key: str | None = Field(None, max_length=64, description="id of one key of that tenant, which alone hears it on its user channel")
 
 
-@router.post("/announcements", status_code=202)
+@router.post("/announcements", status_code=202, responses=answers(Announced, status=202, says="It is told"))
 def announce(asked: Announcement, house: TheHouse, admin: TheAdmin) -> dict[str, Any]:
     """Tell everybody who listens, on `tenant` and `topic:announcements`. It is not kept for later. Needs X-Admin-Token."""
     with house.ledger.write() as tx:

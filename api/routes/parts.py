@@ -41,7 +41,16 @@ _BODY = {
 }
 
 
-_UPLOADED = answers(Upload, "UPLOAD_INVALID", "BODY_TOO_LARGE", "STORAGE_FULL", status=201, says="At least one file was taken")
+_UPLOADED = answers(
+    Upload,
+    "UPLOAD_INVALID",
+    "BODY_TOO_LARGE",
+    "BODY_TOO_SLOW",
+    "STORAGE_FULL",
+    "QUOTA_EXCEEDED",
+    status=201,
+    says="At least one file was taken",
+)
 _UPLOADED[422] = _UPLOADED.get(422, {}) | {
     "model": Upload,
     "description": "Every file was refused: the reasons are where the parts would be",

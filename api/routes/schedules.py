@@ -62,7 +62,9 @@ def delete_schedule(schedule_id: str, house: TheHouse, tenant: TheTenant) -> Non
         rows.remove(tx, tenant.id, schedule_id)
 
 
-_RUN = answers(Job, "SCHEDULE_NOT_FOUND", "KIND_UNKNOWN", "WEBHOOK_URL_FORBIDDEN", status=202, says="The job", headers=LOCATION)
+_RUN = answers(
+    Job, "SCHEDULE_NOT_FOUND", "KIND_UNKNOWN", "WEBHOOK_URL_FORBIDDEN", "QUOTA_EXCEEDED", status=202, says="The job", headers=LOCATION
+)
 
 
 @router.post("/{schedule_id}/run", status_code=202, responses=_RUN)

@@ -12,7 +12,9 @@ from api import paging
 from api.auth import TheAdmin
 from api.house import TheHouse
 from api.paging import Cursor, Limit
-from api.routes.keys import KeyRequest, Overlap, listed, made, new, rotated
+from api.routes.keys import MADE, ROTATED, KeyRequest, Overlap, listed, made, new, rotated
+from api.shapes.answers import LOCATION, answers, nothing, refusals
+from api.shapes.tenants import KeyPage, Tenant, TenantPage
 from api.versions import link
 from foundation.errors import Failure
 from ledger import keys, tenants
@@ -46,7 +48,7 @@ class TenantChange(BaseModel):
     quota: Quota | None = None
 
 
-@router.get("")
+@router.get("", responses=answers(TenantPage, "CURSOR_INVALID"))
 def list_tenants(house: TheHouse, _admin: TheAdmin, limit: Limit = 100, cursor: Cursor = None) -> dict[str, Any]:
     """Every tenant, newest first. Needs X-Admin-Token."""
     with house.ledger.read() as tx:
@@ -54,7 +56,7 @@ def list_tenants(house: TheHouse, _admin: TheAdmin, limit: Limit = 100, cursor: 
     return paging.page("tenants", found, limit)
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=answers(Tenant, "TENANT_NAME_TAKEN", status=201, says="It is there", headers=LOCATION))
 def add_tenant(request: TenantRequest, house: TheHouse, _admin: TheAdmin) -> JSONResponse:
     """Add a tenant. It can be asked for with a key: POST /api/v1/tenants/{id}/keys makes its first. Needs X-Admin-Token."""
     with house.ledger.write() as tx:
@@ -62,14 +64,14 @@ def add_tenant(request: TenantRequest, house: TheHouse, _admin: TheAdmin) -> JSO
         return JSONResponse(tenants.get(tx, tenant.id), 201, {"Location": link(f"{router.prefix}/{tenant.id}")})
 
 
-@router.get("/{tenant_id}")
+@router.get("/{tenant_id}", responses=answers(Tenant, "TENANT_NOT_FOUND"))
 def get_tenant(tenant_id: str, house: TheHouse, _admin: TheAdmin) -> dict[str, Any]:
     """A tenant with its quotas and what it uses. Needs X-Admin-Token."""
     with house.ledger.read() as tx:
         return tenants.get(tx, tenant_id)
 
 
-@router.patch("/{tenant_id}")
+@router.patch("/{tenant_id}", responses=answers(Tenant, "TENANT_NOT_FOUND"))
 def change_tenant(tenant_id: str, request: TenantChange, house: TheHouse, admin: TheAdmin) -> dict[str, Any]:
     """Disable or enable a tenant, or set its quotas. Needs X-Admin-Token."""
     if request.disabled and tenant_id == admin.id:
@@ -80,7 +82,7 @@ def change_tenant(tenant_id: str, request: TenantChange, house: TheHouse, admin:
         return tenants.get(tx, tenant_id)
 
 
-@router.get("/{tenant_id}/keys")
+@router.get("/{tenant_id}/keys", responses=answers(KeyPage, "TENANT_NOT_FOUND", "CURSOR_INVALID"))
 def list_tenant_keys(tenant_id: str, house: TheHouse, _admin: TheAdmin, limit: Limit = 100, cursor: Cursor = None) -> dict[str, Any]:
     """Keys of any tenant. Needs X-Admin-Token."""
     with house.ledger.read() as tx:
@@ -88,7 +90,7 @@ def list_tenant_keys(tenant_id: str, house: TheHouse, _admin: TheAdmin, limit: L
     return listed(house, tenant_id, limit, cursor)
 
 
-@router.post("/{tenant_id}/keys", status_code=201)
+@router.post("/{tenant_id}/keys", status_code=201, responses=MADE | refusals("TENANT_NOT_FOUND"))
 def make_tenant_key(tenant_id: str, request: KeyRequest, house: TheHouse, _admin: TheAdmin) -> JSONResponse:
     """Make a key of any tenant. `key` in the answer is shown this once. Needs X-Admin-Token."""
     with house.ledger.write() as tx:
@@ -96,7 +98,7 @@ def make_tenant_key(tenant_id: str, request: KeyRequest, house: TheHouse, _admin
         return made(house, tx, tenant_id, new(house, tx, tenant_id, request))
 
 
-@router.post("/{tenant_id}/keys/{key_id}/rotate", status_code=201)
+@router.post("/{tenant_id}/keys/{key_id}/rotate", status_code=201, responses=ROTATED | refusals("TENANT_NOT_FOUND", "KEY_NOT_FOUND"))
 def rotate_tenant_key(tenant_id: str, key_id: str, house: TheHouse, _admin: TheAdmin, overlap_days: Overlap = None) -> JSONResponse:
     """Make the successor of a key of any tenant. `key` in the answer is shown this once. Needs X-Admin-Token."""
     with house.ledger.write() as tx:
@@ -104,7 +106,9 @@ def rotate_tenant_key(tenant_id: str, key_id: str, house: TheHouse, _admin: TheA
         return made(house, tx, tenant_id, rotated(house, tx, tenant_id, key_id, overlap_days))
 
 
-@router.delete("/{tenant_id}/keys/{key_id}", status_code=204)
+@router.delete(
+    "/{tenant_id}/keys/{key_id}", status_code=204, responses=nothing("TENANT_NOT_FOUND", "KEY_NOT_FOUND", says="It opens nothing any more")
+)
 def revoke_tenant_key(tenant_id: str, key_id: str, house: TheHouse, _admin: TheAdmin) -> None:
     """Let a key of any tenant open nothing from now on. Needs X-Admin-Token."""
     with house.ledger.write() as tx:

@@ -15,6 +15,9 @@ CODES_OF = "x-codes"
 STREAMED = "x-streamed"
 """Marks an answer that no version wraps: it is sent while it is made."""
 
+OPTIONAL = "x-optional"
+"""Marks the header of a key without which a call is answered, too."""
+
 _TEXT = {"type": "string"}
 _BYTES = {"type": "string", "format": "binary"}
 

@@ -1,4 +1,4 @@
-"""Jobs, their items and their webhooks, as answered."""
+"""Jobs and their items, as answered."""
 
 from __future__ import annotations
 
@@ -138,34 +138,6 @@ class Result(Answer):
 
     job: SeenJob
     items: list[Item]
-
-
-class DeliveryTry(Answer):
-    attempt: int
-    at: datetime
-    seconds: float
-    accepted: bool
-    status: int | None = Field(description="HTTP status of the receiver; null: it did not answer")
-    error_code: str | None
-    detail: str | None
-
-
-class Delivery(Answer):
-    """A webhook that is owed."""
-
-    id: str
-    event: str
-    url: str
-    state: Literal["owed", "sending", "waiting", "delivered", "dead"]
-    attempts: int = Field(ge=0)
-    created_at: datetime
-    next_try_at: datetime | None
-    finished_at: datetime | None
-    tries: list[DeliveryTry]
-
-
-class Deliveries(Answer):
-    deliveries: list[Delivery]
 
 
 class SkippedJob(Answer):

@@ -215,8 +215,12 @@ class MigrationPreview(Answer):
     hint: str | None
 
 
-class WebhookSecret(Answer):
-    secret: str = Field(examples=["whsec_..."])
+class Announced(Answer):
+    """What was said to all who listen, or to some."""
+
+    text: str
+    tenant: str | None = Field(description="null: all of them")
+    key: str | None
 
 
 class Liveness(Answer):

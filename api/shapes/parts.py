@@ -15,7 +15,7 @@ from tasks.vocabulary import FeatureVersion, Format
 SHA256 = "^[0-9a-f]{64}$"
 
 
-class UploadedPart(Answer):
+class NamedPart(Answer):
     id: str = Field(examples=["part_01KB2C3D4E5F"])
     name: str
     sha256: str = Field(pattern=SHA256)
@@ -23,7 +23,16 @@ class UploadedPart(Answer):
     bytes: int = Field(ge=0)
 
 
-class RefusedFile(Answer):
+class _FromArchive(Answer):
+    archive: str = Field("", description="name of the archive it came in, if it did")
+    folder: str = Field("", description="where in the archive it was")
+
+
+class UploadedPart(NamedPart, _FromArchive):
+    pass
+
+
+class RefusedFile(_FromArchive):
     name: str
     error: Reason
 
@@ -34,7 +43,7 @@ class Upload(Answer):
     parts: list[UploadedPart | RefusedFile]
 
 
-class ListedPart(UploadedPart):
+class ListedPart(NamedPart):
     labels: dict[str, str]
     created_at: datetime
 

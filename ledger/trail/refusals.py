@@ -14,10 +14,18 @@ from ledger import audit
 from ledger.rows import jobs, keys, parts, schedules
 from ledger.session import Ledger, Tx
 from ledger.trail.chain import HOUSE
+from ledger.webhook_rows import deliveries, endpoints
 
 _WINDOW_SECONDS = 60.0
 _LINES = 20  # in a window, whoever asks; the rest is counted
-_FOREIGN: dict[str, Table] = {"JOB_NOT_FOUND": jobs, "PART_NOT_FOUND": parts, "SCHEDULE_NOT_FOUND": schedules}
+_FOREIGN: dict[str, Table] = {
+    "JOB_NOT_FOUND": jobs,
+    "PART_NOT_FOUND": parts,
+    "SCHEDULE_NOT_FOUND": schedules,
+    "WEBHOOK_NOT_FOUND": endpoints,
+    "DELIVERY_NOT_FOUND": deliveries,
+    "KEY_NOT_FOUND": keys,
+}
 _OF_THE_HOUSE = ("API_KEY_UNKNOWN", "ADMIN_TOKEN_UNKNOWN", "ADMIN_TOKEN_MISSING")  # the rest is the matter of the tenant whose key it is
 _NOBODY_YET = ("API_KEY_MISSING", "ADMIN_TOKEN_UNSET")  # a visitor, and a server that has no such door
 

@@ -31,18 +31,20 @@ REFUSED = {
 }
 
 # Routes without a key.
-OPEN = {"GET /health/live", "GET /health/ready", "GET /metrics"}
+OPEN = {"GET /health/live", "GET /health/ready", "GET /metrics", "GET /versions"}
 
 # What a parameter of a path names: a key of `World.mine` and `World.unknown`. Queues are everybody's.
-PATH = {name: name for name in ("part_id", "job_id", "schedule_id", "key_id", "tenant_id", "sha256", "name")}
+PATH = {name: name for name in ("part_id", "job_id", "schedule_id", "key_id", "tenant_id", "webhook_id", "delivery_id", "sha256", "name")}
 SHARED = {"name"}
 
 # Parameters of queries: what each names, or None when it names nothing; first as it is in one route, then as in all.
 QUERY: dict[str, str | None] = {
     "GET /vectors/migrate/preview job": "migration_id", "job": "similarity_id", "first": "first", "second": "second",
+    "channels": "channel", "subject": "part_id",
     **dict.fromkeys(
         ("limit", "cursor", "name", "format", "size", "state", "kind", "from", "to", "sample", "keep_changed", "label", "threshold",
-         "reviewed", "mark", "dry_run", "overlap_days")
+         "reviewed", "mark", "dry_run", "overlap_days",
+         "last_event_id", "actor", "action", "outcome", "request_id", "since", "until", "days", "chain")
     ),
 }  # fmt: skip
 
@@ -56,6 +58,13 @@ BODIES: dict[str, Callable[[Ids], dict[str, Any]]] = {
     "PUT /reviews": lambda ids: {"json": {"reviews": [{"first": ids["first"], "second": ids["second"], "mark": "rejected"}]}},
     "POST /schedules": lambda ids: {"json": {"name": "new", "cron": "0 0 1 1 *", "job": {"kind": "prewarm", "input": {}}}},
     "PATCH /schedules/{schedule_id}": lambda ids: {"json": {"enabled": False}},
+    "POST /webhooks": lambda ids: {"json": {"url": "https://example.com/another"}},
+    "PATCH /webhooks/{webhook_id}": lambda ids: {"json": {"description": "changed"}},
+    "POST /webhooks/{webhook_id}/enable": lambda ids: {"json": {"redeliver": True}},
+    "POST /webhooks/{webhook_id}/rotate": lambda ids: {"json": {"overlap_hours": 1}},
+    "POST /webhooks/{webhook_id}/redeliver": lambda ids: {"json": {"since": "2020-01-01T00:00:00Z"}},
+    "POST /webhooks/secret/rotate": lambda ids: {"json": {}},
+    "POST /announcements": lambda ids: {"json": {"text": "hello"}},
     "POST /queues/{name}/pause": lambda ids: {"json": {}},
     "PATCH /health/features/cache/apply": lambda ids: {"params": {"dry_run": "true"}},
     "POST /health/features/cache/prewarm": lambda ids: {"json": {}},
@@ -68,8 +77,8 @@ BODIES: dict[str, Callable[[Ids], dict[str, Any]]] = {
 # Where the owner of everything gets a 404 all the same, and why: no worker runs beside the matrix.
 OWN_404 = {"GET /parts/{part_id}/preview.png": "PREVIEW_NOT_FOUND", "GET /parts/{part_id}/preview.svg": "PREVIEW_NOT_FOUND"}
 
-# Streams that do not end: only their head is looked at.
-ENDLESS: set[str] = set()
+# Streams that do not end: only their head and what comes first are looked at.
+ENDLESS = {"GET /live"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +108,15 @@ def routes(document: Mapping[str, Any]) -> Iterator[Route]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             given = operation.get("parameters", [])
-            security = operation.get("security")
-            scopes = [scope for way in security or () for each in way.values() for scope in each]
+            ways = operation.get("security", [])  # each is one set of what is to be shown; the first is the least
             verb = method.upper()
             yield Route(
                 verb,
                 path,
                 f"{verb} {re.sub(r'^/api/v[0-9]+', '', path)}",
                 tuple(one["name"] for one in given if one["in"] == "query"),
-                "" if security is None else scopes[0] if scopes else "read" if verb == "GET" else "submit",
-                any(one["in"] == "header" and one["name"].lower() == "x-admin-token" for one in given),
+                ways[0]["ApiKey"][0] if ways else "",
+                bool(ways) and "AdminToken" in ways[0],
                 "requestBody" in operation,
             )
 
@@ -143,8 +151,9 @@ class World:
         path = re.sub(r"{(\w+)}", lambda match: ids[PATH[match[1]]], route.path)
         client = httpx2.Client(base_url=self.stack.url, trust_env=False, timeout=60) if route.name in ENDLESS else self.client
         with client.stream(route.method, path, headers=headers | more.pop("headers", {}), **how, **more) as answer:
-            if route.name not in ENDLESS or answer.status_code >= 400:
-                answer.read()
+            if route.name in ENDLESS and answer.is_success:
+                return httpx2.Response(answer.status_code, headers=answer.headers, content=next(answer.iter_raw()))
+            answer.read()
         return answer
 
     def __post_init__(self) -> None:
@@ -168,8 +177,9 @@ class World:
         self.mine["key_id"] = spare["id"]
         self._belongings()
         self.unknown = {name: re.sub("[0-9]", "x", id) if name != "name" else id for name, id in self.mine.items()}
-        self.unknown["sha256"] = "0" * 64
-        self.canaries = {value for name, value in self.mine.items() if name not in SHARED | {"other_id"}} | {"canary mine", "canary.stl"}
+        self.unknown |= {"sha256": "0" * 64, "channel": f"job:{self.unknown['job_id']}"}
+        self.canaries = {value for name, value in self.mine.items() if name not in SHARED | {"other_id"}}
+        self.canaries |= {"canary mine", "canary.stl", "canary.example", *self.secrets}
 
     def _belongings(self) -> None:
         """One of everything a tenant can have."""
@@ -186,6 +196,10 @@ class World:
         self._mine("reviews", {"reviews": [{"first": two["id"], "second": three["id"], "mark": "ignored", "note": "canary mine"}]}, "PUT")
         schedule = {"name": "canary mine", "cron": "0 0 1 1 *", "job": {"kind": "prewarm", "input": {}}}
         self.mine["schedule_id"] = self._mine("schedules", schedule)["id"]
+        self.mine["channel"] = f"job:{self.mine['job_id']}"
+        webhook = self._mine("webhooks", {"url": "https://canary.example/mine", "description": "canary mine"})
+        self.mine |= {"webhook_id": webhook["id"], "delivery_id": self._mine(f"webhooks/{webhook['id']}/test", {})["id"]}
+        self.secrets = {webhook["secret"], self.client.get("/api/v1/webhooks/secret", headers=mine).json()["secret"]}
         url = self.stack.environment["CADMILL_DATABASE_URL"] or f"sqlite:///{self.stack.directory / 'cadmill.db'}"
         ledger = Ledger(url, Settings().database)
         with ledger.write() as tx:

@@ -9,7 +9,7 @@ from typing import Any
 from click.testing import Result
 from typer.testing import CliRunner
 
-from api.cli.client import ApiError
+from api.cli.connection import ApiError
 from api.cli.main import app
 from foundation import caller
 from foundation.clock import Clock
