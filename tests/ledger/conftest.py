@@ -11,7 +11,6 @@ from foundation.clock import SYSTEM, Clock
 from ledger import jobs, tenants
 from ledger.chunking import ChunkSize
 from ledger.jobs import Claimed, NewItem, NewJob
-from ledger.migrate import migrate
 from ledger.session import Ledger
 from ledger.settling import Outcome, Settled
 from ledger.tenants import Tenant
@@ -87,7 +86,6 @@ class Desk:
 def desk(new_ledger: Callable[..., Ledger]) -> Desk:
     hand = HandClock()
     ledger = new_ledger(hand.clock())
-    migrate(ledger)
     with ledger.write() as tx:
         tenant = tenants.add(tx, "acme")
     return Desk(ledger, tenant, hand)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from alembic import command
 from sqlalchemy import select, text
@@ -30,8 +28,8 @@ _ROWS = (
 )
 
 
-def test_plain_secrets_are_sealed_and_deliveries_keep_their_tries(new_ledger: Callable[..., Ledger]) -> None:
-    ledger = new_ledger()
+def test_plain_secrets_are_sealed_and_deliveries_keep_their_tries(empty_ledger: Ledger) -> None:
+    ledger = empty_ledger
     with ledger.write() as tx:
         command.upgrade(configuration(tx.connection), "0009")
         for statement in _ROWS:

@@ -52,12 +52,12 @@ def test_an_unknown_kind_of_database_is_told_at_once() -> None:
         Ledger("mysql://localhost/x", Settings().database)
 
 
-def test_any_number_may_migrate_at_once(new_database: Callable[[str], str], tmp_path: Path) -> None:
+def test_any_number_may_migrate_at_once(empty_database: Callable[[str], str], tmp_path: Path) -> None:
     for dialect in ("sqlite", "postgresql"):
         program = (
             "import sys; from foundation.settings import Settings; from ledger.session import Ledger; from ledger.migrate import migrate; "
             "migrate(Ledger(sys.argv[1], Settings().database))"
         )
-        url = new_database(dialect)
+        url = empty_database(dialect)
         processes = [subprocess.Popen([sys.executable, "-c", program, url], cwd=ROOT) for _ in range(3)]
         assert [process.wait(60) for process in processes] == [0, 0, 0]

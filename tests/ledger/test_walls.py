@@ -40,7 +40,6 @@ def test_every_table_names_its_tenant_is_held_by_one_that_does_or_says_why_not()
 def filled(postgresql_database: Callable[[], str]) -> Iterator[tuple[Ledger, str, str]]:
     """A ledger on PostgreSQL with two tenants, each with rows in every table that is walled off."""
     ledger = Ledger(postgresql_database(), Settings().database)
-    migrate.migrate(ledger)
     ids = [_fill(ledger, name) for name in ("one", "two")]
     yield ledger, ids[0], ids[1]
     ledger.close()
@@ -134,8 +133,8 @@ def test_our_own_processes_and_what_is_asked_as_house_see_everybody(filled: tupl
     assert _count(ledger, "parts") == 2, "the role ends with its transaction"
 
 
-def test_a_role_that_is_no_administrator_puts_the_wall_up_or_says_what_is_missing(postgresql_database: Callable[[], str]) -> None:
-    url = make_url(postgresql_database())
+def test_a_role_that_is_no_administrator_puts_the_wall_up_or_says_what_is_missing(empty_database: Callable[[str], str]) -> None:
+    url = make_url(empty_database("postgresql"))
     admin = create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
     plain = f"plain_{url.database}"
     with admin.connect() as connection:

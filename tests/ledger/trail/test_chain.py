@@ -196,11 +196,8 @@ def test_the_database_refuses_any_change_of_the_trail(ledger: Ledger, table: str
 @pytest.fixture
 def old(new_ledger: Callable[..., Ledger]) -> tuple[Ledger, HandClock]:
     """A chain of 30 lines, ten of them a day."""
-    from ledger.migrate import migrate
-
     hand = HandClock()
     ledger = new_ledger(hand.clock())
-    migrate(ledger)
     for _ in range(3):
         tell(ledger, times=10)
         hand.time += 86_400

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from alembic import command
 from sqlalchemy import text
 
@@ -15,8 +13,8 @@ from tests.ledger.trail.test_chain import tell
 _OLD = "tenant_id, at, actor, action, subject, detail"
 
 
-def test_lines_from_before_are_chained_as_they_stand(new_ledger: Callable[..., Ledger]) -> None:
-    ledger = new_ledger()
+def test_lines_from_before_are_chained_as_they_stand(empty_ledger: Ledger) -> None:
+    ledger = empty_ledger
     with ledger.write() as tx:
         command.upgrade(configuration(tx.connection), "0009")
         for number in range(30):
