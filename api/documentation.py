@@ -13,12 +13,12 @@ from importlib.metadata import version as release
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from pydantic.json_schema import models_json_schema
 
 from api import problems, versions
+from api.pages import rendering
 from api.shapes.answers import CODES_OF, OPTIONAL, STREAMED
 from api.versions import Feature, Table, Version
 from foundation.errors import CODES
@@ -165,13 +165,10 @@ def install(app: FastAPI, table: Table) -> None:
         return Response(json.dumps(of(versions.asked().version)), media_type=MEDIA_TYPE)  # a document of its own: in no envelope
 
     @app.get("/docs", include_in_schema=False)
-    def get_docs(request: Request) -> HTMLResponse:
+    def get_docs(request: Request) -> Response:
         shown = table.named(request.query_params.get("version", table.current.name))
-        page = get_swagger_ui_html(openapi_url=f"{versions.PREFIX}/{shown.name}/openapi.json", title=f"cadmill {shown.name}")
-        links = " · ".join(f'<a href="/docs?version={one.name}">{one.name} ({one.status})</a>' for one in table)
-        return HTMLResponse(
-            bytes(page.body).decode().replace("<body>", f'<body><p style="margin: 1em; font-family: sans-serif">{links}</p>')
-        )
+        address = f"{versions.PREFIX}/{shown.name}/openapi.json"
+        return rendering.render(request, app.state.house, "docs.html", shown=shown, versions=table, document=address)
 
 
 def _operations(paths: Document) -> Iterator[Document]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from api.rendering import Versioned
 from api.versions import VERSIONS, Feature, Status, Table, Version, asked, link
 from foundation.errors import Failure
 from foundation.settings import Settings
-from ledger import tenants
+from ledger import keys, tenants
 from ledger.migrate import migrate
 
 ONE, TWO = VERSIONS
@@ -40,7 +41,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, str
     here = build(settings.model_copy(update={"storage": storage}))
     migrate(here.ledger)
     with here.ledger.write() as tx:
-        key = tenants.add_key(tx, tenants.add(tx, "t").id)
+        key = keys.add(tx, here.sealing.pepper(keys.PEPPER), tenants.add(tx, "t").id).text
     yield here, key
     here.ledger.close()
 
@@ -219,11 +220,22 @@ def test_documents_are_there_for_each_version_and_for_both_and_not_in_production
     two = client.get("/api/v2/openapi.json").json()
     assert two["paths"]["/api/v2/jobs"]["post"]["operationId"] == "submit_job"
     assert client.get("/api/openapi.json", headers={"X-API-Version": "1"}).json()["info"]["title"] == "cadmill v1"
-    for version in ("v1", "v2"):
-        assert f"/api/{version}/openapi.json" in client.get("/docs", params={"version": version}).text
     assert client.get("/docs", params={"version": "v7"}).status_code == 400
     closed = new_client(process={"production": True})
     assert {closed.get(path).status_code for path in ("/docs", "/openapi.json", "/api/v1/openapi.json", "/api/v2/openapi.json")} == {404}
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_the_page_that_shows_a_document_asks_no_other_host(new_client: NewClient, version: str) -> None:
+    client = new_client()
+    page = client.get("/docs", params={"version": version})
+    assert page.headers["content-security-policy"].startswith("default-src 'self';")
+    assert f'data-document="/api/{version}/openapi.json"' in page.text
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(addresses) == 6
+    assert {client.get(address).status_code for address in addresses if address.startswith("/") and address[1] != "/"} == {200}
+    assert "//" not in "".join(addresses)
+    assert "validatorUrl: null" in client.get(next(one for one in addresses if "/docs.js" in one)).text
 
 
 def test_no_route_names_a_version_itself(new_client: NewClient) -> None:

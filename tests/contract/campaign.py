@@ -34,10 +34,13 @@ def run(stack: Stack, ids: Ids, version: str, *options: str, seconds: float = 60
     argv = [
         str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(_HERE / "schemathesis.toml"),
         "run", str(place), "--url", stack.url, "-H", f"X-API-Key: {stack.key}", "-H", f"X-Admin-Token: {TOKEN}",
-        "--continue-on-failure", "--no-shrink", "--generation-database", "none", "--request-timeout", "30", "--warnings", "off", *options,
+        "--continue-on-failure", "--no-shrink", "--generation-database", "none", "--request-timeout", "30", "--warnings", "off",
+        "--exclude-operation-id", "stream_events",  # which never ends
+        *options,
     ]  # fmt: skip
     environment = os.environ | {
         "SCHEMATHESIS_HOOKS": "tests.contract.hooks", "CONTRACT_IDS": json.dumps(ids), "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1",
     }  # fmt: skip
     done = subprocess.run(argv, cwd=stack.directory, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
+    assert stack.http.get("/api/v1/keys/self").is_success, "the key is good no more, so what came after that tested nothing"
     return Run(done.returncode == 0, done.stdout + done.stderr)

@@ -35,13 +35,16 @@ def _closed(schema: Any) -> Any:
     return told
 
 
+_NAMED = ("job_id", "part_id", "schedule_id", "sha256", "webhook_id", "delivery_id", "tenant_id")
+
+
 def _addresses(document: dict[str, Any], ids: Ids) -> list[tuple[str, dict[str, Any], dict[str, str]]]:
     """Every GET of a document with values that are there, once for each job and part."""
     found = []
     for path, methods in document["paths"].items():
-        if "get" not in methods:
+        if "get" not in methods or path.endswith("/live"):  # which goes on until the caller goes; or has an address that is not there
             continue
-        named = [name for name in ("job_id", "part_id", "schedule_id", "sha256") if f"{{{name}}}" in path]
+        named = [name for name in _NAMED if f"{{{name}}}" in path]
         for values in [{name: value} for name in named for value in ids[name]] or [{}]:
             query = {"from": "v4", "to": "v2"} if path.endswith("/preview") else {}
             found.append((path.format(**values), methods["get"], query))
