@@ -95,12 +95,16 @@ _META: Document = {
 }
 
 
-def document(app: FastAPI, version: Version) -> Document:
-    """What a client of one version may rely on."""
+def documents(app: FastAPI, table: Iterable[Version]) -> dict[str, Document]:
+    """By version what a client of it may rely on. To read the routes takes a second, so they are read once for all versions."""
+    of_routes = get_openapi(title="", version=release("cadmill"), routes=app.routes, separate_input_output_schemas=False)
+    return {version.name: _document(copy.deepcopy(of_routes), version) for version in table}
+
+
+def _document(told: Document, version: Version) -> Document:
     base = f"{versions.PREFIX}/{version.name}"
     about = _ABOUT.format(base=base, answers=_ENVELOPED if version.has(Feature.ENVELOPE) else _BARE)
-    head: Document = {"title": f"cadmill {version.name}", "version": release("cadmill"), "description": about}
-    told = get_openapi(**head, routes=app.routes, separate_input_output_schemas=False)
+    told["info"] |= {"title": f"cadmill {version.name}", "description": about}
     schemas = told["components"]["schemas"]
     schemas["Problem"] = problems.SHAPE
     _discriminate_jobs(schemas)
@@ -125,13 +129,13 @@ def document(app: FastAPI, version: Version) -> Document:
     return told
 
 
-def both(documents: Iterable[tuple[Version, Document]]) -> Document:
+def both(made: dict[str, Document]) -> Document:
     """One document with the addresses of every version; ids of operations end with the version."""
     whole: Document = {}
-    for version, one in documents:
+    for name, one in made.items():
         one = copy.deepcopy(one)
         for operation in _operations(one["paths"]):
-            operation["operationId"] += f"_{version.name}"
+            operation["operationId"] += f"_{name}"
         if not whole:
             whole = one | {"info": one["info"] | {"title": "cadmill"}}
             continue
@@ -144,15 +148,14 @@ def install(app: FastAPI, table: Table) -> None:
     """The addresses of the documents: `/openapi.json`, one below each version, and `/docs` to read and try them."""
     made: dict[str, Document] = {}
 
-    def of(version: Version) -> Document:
-        if version.name not in made:
-            made[version.name] = document(app, version)
-        return made[version.name]
+    def of(name: str) -> Document:
+        if not made:
+            made.update(documents(app, table))
+        return made[name]
 
     def whole() -> Document:
-        if "" not in made:
-            made[""] = both((version, of(version)) for version in table)
-        return made[""]
+        of(table.current.name)
+        return both(made)
 
     app.openapi = whole  # type: ignore[method-assign]  # as FastAPI would have it done
 
@@ -162,7 +165,7 @@ def install(app: FastAPI, table: Table) -> None:
 
     @app.get(f"{versions.PREFIX}/openapi.json", include_in_schema=False)
     def get_document() -> Response:
-        return Response(json.dumps(of(versions.asked().version)), media_type=MEDIA_TYPE)  # a document of its own: in no envelope
+        return Response(json.dumps(of(versions.asked().version.name)), media_type=MEDIA_TYPE)  # a document of its own: in no envelope
 
     @app.get("/docs", include_in_schema=False)
     def get_docs(request: Request) -> Response:

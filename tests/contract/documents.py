@@ -35,7 +35,7 @@ def made() -> dict[str, dict[str, Any]]:
         os.environ["CADMILL_STORAGE_DIRECTORY"] = folder
         house = build(settings())
         app = create(house)
-        found = {version.name: documentation.document(app, version) for version in VERSIONS}
+        found = documentation.documents(app, VERSIONS)
         house.ledger.close()
     return found
 

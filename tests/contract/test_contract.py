@@ -15,10 +15,10 @@ from tests.stack import Stack
 Full = tuple[Stack, Ids]
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
-def test_no_call_of_any_operation_ends_in_a_5xx_or_outside_of_the_document(full: Full, version: str) -> None:
+@pytest.mark.parametrize(("version", "examples"), [("v1", "1"), ("v2", "2")])
+def test_no_call_of_any_operation_ends_in_a_5xx_or_outside_of_the_document(full: Full, version: str, examples: str) -> None:
     stack, ids = full
-    done = run(stack, ids, version, "--phases", "fuzzing", "--max-examples", "2", "--seed", "7")
+    done = run(stack, ids, version, "--phases", "fuzzing", "--max-examples", examples, "--seed", "7")
     assert done.ok, done.text[-6000:]
     assert "Tested: " in done.summary()
 
@@ -35,6 +35,7 @@ def _closed(schema: Any) -> Any:
     return told
 
 
+_ENDLESS = "stream_events"
 _NAMED = ("job_id", "part_id", "schedule_id", "sha256", "webhook_id", "delivery_id", "tenant_id")
 
 
@@ -42,7 +43,7 @@ def _addresses(document: dict[str, Any], ids: Ids) -> list[tuple[str, dict[str, 
     """Every GET of a document with values that are there, once for each job and part."""
     found = []
     for path, methods in document["paths"].items():
-        if "get" not in methods or path.endswith("/live"):  # which goes on until the caller goes; or has an address that is not there
+        if "get" not in methods or methods["get"]["operationId"] == _ENDLESS:
             continue
         named = [name for name in _NAMED if f"{{{name}}}" in path]
         for values in [{name: value} for name in named for value in ids[name]] or [{}]:
@@ -65,13 +66,13 @@ def test_what_is_there_is_answered_as_documented_and_without_a_field_that_is_not
         assert kind in response["content"], f"{path}: {kind}"
         if answer.is_success:
             found.add(operation["operationId"])
-        if "json" in kind and kind != "application/jsonl":
+        if kind in ("application/json", "application/problem+json"):
             schema = {**response["content"][kind]["schema"], "components": {"schemas": schemas}}
             validator = Draft202012Validator(schema, format_checker=FormatChecker())
             faults = [f"{fault.json_path}: {fault.message[:300]}" for fault in validator.iter_errors(answer.json())]
             assert not faults, f"{path}: {faults[:3]}"
     every = {methods["get"]["operationId"] for methods in document["paths"].values() if "get" in methods}
-    assert every - found == {"list_duplicates", "get_duplicates_table", "get_duplicates_page"} - found
+    assert every - found - {_ENDLESS} == {"list_duplicates", "get_duplicates_table", "get_duplicates_page"} - found
     assert {"get_job", "get_result", "list_items", "list_pairs", "list_clusters", "get_part", "list_deliveries", "get_preview_png"} <= found
 
 
