@@ -391,11 +391,5 @@ class Failure(Exception):
     def public(self) -> dict[str, Any]:
         """The form in which an item, a job or an answer carries the failure."""
         row = self.row
-        return {
-            "code": self.code,
-            "stage": row.stage.value,
-            "message": self.message,
-            "remedy": row.remedy,
-            "retryable": row.retryable,
-            "context": self.context,
-        }
+        told = {"code": self.code, "stage": row.stage.value, "message": self.message, "remedy": row.remedy}
+        return told | {"retryable": row.retryable, "context": self.context}
