@@ -147,8 +147,7 @@ CODES: dict[str, Code] = _rows(
     Code("PART_NOT_FOUND", Source.INPUT, _W, Stage.REQUEST, 404, False,
          "No part with this id belongs to you.", "List your parts with GET /api/v1/parts."),
     Code("PREVIEW_NOT_FOUND", Source.INPUT, _I, Stage.REQUEST, 404, False,
-         "There is no preview of this part.",
-         "Run an extraction job for the part with \"previews\": true. Some files cannot be drawn."),
+         "There is no preview of this part.", "Run an extraction job for the part with \"previews\": true. Some files cannot be drawn."),
     Code("REVIEW_NOT_FOUND", Source.INPUT, _I, Stage.REQUEST, 404, False,
          "You have not marked this pair.", "List your marks with GET /api/v1/reviews."),
     Code("QUEUE_NOT_FOUND", Source.INPUT, _W, Stage.REQUEST, 404, False,
@@ -240,8 +239,7 @@ CODES: dict[str, Code] = _rows(
          "The archive holds more than is unpacked here, or another archive.",
          "Send its files in several archives, or as they are; the limit named in the context can be raised (CADMILL_UPLOAD_*)."),
     Code("ARCHIVE_UNSAFE_PATH", Source.SECURITY, _W, Stage.UPLOAD, 422, False,
-         "The file wants to go out of its archive, or is none: a link or a device.",
-         "Pack the files themselves, by relative names."),
+         "The file wants to go out of its archive, or is none: a link or a device.", "Pack the files themselves, by relative names."),
     Code("ARCHIVE_ENCRYPTED", Source.INPUT, _W, Stage.UPLOAD, 422, False,
          "The file is encrypted in its archive.", "Pack it without a password."),
     Code("ARCHIVE_CORRUPT", Source.INPUT, _W, Stage.UPLOAD, 422, False,
@@ -393,11 +391,5 @@ class Failure(Exception):
     def public(self) -> dict[str, Any]:
         """The form in which an item, a job or an answer carries the failure."""
         row = self.row
-        return {
-            "code": self.code,
-            "stage": row.stage.value,
-            "message": self.message,
-            "remedy": row.remedy,
-            "retryable": row.retryable,
-            "context": self.context,
-        }
+        told = {"code": self.code, "stage": row.stage.value, "message": self.message, "remedy": row.remedy}
+        return told | {"retryable": row.retryable, "context": self.context}

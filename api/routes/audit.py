@@ -17,15 +17,19 @@ from api.policy import Credentials, Scope, admit, admit_operator
 from api.shapes.answers import OPTIONAL, answers, streams
 from api.shapes.audit import AuditPage, AuditReport, AuditVerdict
 from api.tables import line
+from ledger import tenants
 from ledger.trail import anchors, proving, reading
+from ledger.trail.chain import HOUSE
 from ledger.trail.reading import Wanted
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 
 _DAY = 86_400.0
 _ALL = "all"
-_LINES = streams("application/x-ndjson", says="A line for each line of the chains, and one at the start and at the end of each")
-_ROWS = streams("text/csv", says="A row for each line")
+_LINES = streams(
+    "application/x-ndjson", "TENANT_NOT_FOUND", says="A line for each line of the chains, and one at the start and at the end of each"
+)
+_ROWS = streams("text/csv", "TENANT_NOT_FOUND", says="A row for each line")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,16 @@ def chain_of(
         Query(max_length=64, description="empty: your own; with X-Admin-Token the id of any tenant, `store` for the house, or `all`"),
     ] = None,
 ) -> Asked:
-    """The chain of a key with the scope admin; any chain with the admin token beside it."""
+    """The chain of a key with the scope admin; any chain with the admin token beside it.
+
+    Raises TENANT_NOT_FOUND rather than prove that a chain nobody has is whole."""
     if chain is None:
         return Asked(admit(house, Credentials(key), Scope.ADMIN).id)
     token = x_admin_token and x_admin_token.encode("latin-1")
     admit_operator(house, Credentials(key, token or None))
+    if chain not in (_ALL, HOUSE):
+        with house.ledger.read() as tx:
+            tenants.get(tx, chain)
     return Asked(None if chain == _ALL else chain)
 
 
@@ -72,7 +81,7 @@ def wanted_of(
 Wants = Annotated[Wanted, Depends(wanted_of)]
 
 
-@router.get("", responses=answers(AuditPage, "CURSOR_INVALID", "SECRET_MISMATCH"))
+@router.get("", responses=answers(AuditPage, "TENANT_NOT_FOUND", "CURSOR_INVALID", "SECRET_MISMATCH"))
 def search_audit(house: TheHouse, wanted: Wants, limit: Limit = 100, cursor: Cursor = None) -> dict[str, Any]:
     """Lines of the trail, the newest first: who did what to what, from where, how it went. Needs a key with the scope admin."""
     before = paging.decode_number(cursor, -1)
@@ -81,7 +90,7 @@ def search_audit(house: TheHouse, wanted: Wants, limit: Limit = 100, cursor: Cur
     return paging.page("lines", lines, limit, wanted.order)
 
 
-@router.get("/verify", responses=answers(AuditVerdict, "ANCHORS_UNREADABLE"))
+@router.get("/verify", responses=answers(AuditVerdict, "TENANT_NOT_FOUND", "ANCHORS_UNREADABLE"))
 def verify_audit(house: TheHouse, asked: TheChain) -> dict[str, Any]:
     """Walk the chain and say whether every line is there, unchanged and in its place; compare it with what was anchored outside.
 
@@ -90,7 +99,7 @@ def verify_audit(house: TheHouse, asked: TheChain) -> dict[str, Any]:
     return proving.prove(house.ledger, None if asked.chain is None else [asked.chain], known).told()
 
 
-@router.get("/report", responses=answers(AuditReport))
+@router.get("/report", responses=answers(AuditReport, "TENANT_NOT_FOUND"))
 def report_audit(
     house: TheHouse, asked: TheChain, days: Annotated[float, Query(gt=0, le=3660, description="how far back")] = 7
 ) -> dict[str, Any]:

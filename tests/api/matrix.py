@@ -149,8 +149,7 @@ class World:
         how["params"] = query | how.get("params", {}) | more.pop("params", {})
         headers = ({"X-API-Key": self.keys[key]} if self.keys.get(key) else {}) | ({"X-Admin-Token": token} if token else {})
         path = re.sub(r"{(\w+)}", lambda match: ids[PATH[match[1]]], route.path)
-        client = httpx2.Client(base_url=self.stack.url, trust_env=False, timeout=60) if route.name in ENDLESS else self.client
-        with client.stream(route.method, path, headers=headers | more.pop("headers", {}), **how, **more) as answer:
+        with self.client.stream(route.method, path, headers=headers | more.pop("headers", {}), **how, **more) as answer:
             if route.name in ENDLESS and answer.is_success:
                 return httpx2.Response(answer.status_code, headers=answer.headers, content=next(answer.iter_raw()))
             answer.read()

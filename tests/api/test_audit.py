@@ -73,6 +73,9 @@ def test_refusals_are_told_to_whoever_runs_the_server(stack: Stack) -> None:
         ("refused.admin_token_unknown", "POST /api/v1/queues/{name}/pause", "refused"), ("refused.foreign", foreign, "refused"),
     ]  # fmt: skip
     assert {one["chain"] for one in lines(stack, OPERATOR, chain="all", limit=1000)} > {"store"}
+    for way in ("", "/verify", "/report", "/export.jsonl", "/export.csv"):
+        unknown = stack.http.get(f"{HERE}{way}", params={"chain": "ten_mistyped"}, headers=OPERATOR)
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "TENANT_NOT_FOUND"), way
 
 
 def test_no_secret_of_a_whole_life_is_in_a_row(stack: Stack) -> None:
