@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,8 @@ def postgresql() -> Iterator[str]:
         # processes die in tests, machines do not: what was committed is in the system's hands, and that is enough here
         _on(server.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
         yield server.get_uri()
+        # what it holds is thrown away: no checkpoint of it
+        os.kill(server.get_pid(), signal.SIGQUIT)
         server.cleanup()
 
 

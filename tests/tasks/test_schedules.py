@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,12 +18,11 @@ from foundation.errors import Failure
 from foundation.settings import ScheduleSettings, Settings
 from ledger import rows, tenants
 from ledger import schedules as ledger_schedules
-from ledger.migrate import migrate
 from ledger.session import Ledger
 from tasks import schedules
 from tasks.ring import Doorbell, Ring
 from tasks.schedules import ScheduleChange, ScheduleRequest
-from tests.stack import ROOT
+from tests.processes import all_ended_well, forked
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=ZoneInfo("UTC")).timestamp()
@@ -74,7 +72,6 @@ class House:
 def house(new_ledger: Callable[..., Ledger]) -> House:
     now = [NOON]
     ledger = new_ledger(Clock(now=lambda: now[0]))
-    migrate(ledger)
     with ledger.write() as tx:
         tenant = tenants.add(tx, "acme")
     return House(ledger, tenant.id, now)
@@ -184,43 +181,20 @@ def test_names_are_a_tenants_own_and_their_number_is_bounded(house: House) -> No
         house.add("e")
 
 
-_TICKER = """
-import sys, time
-from foundation.clock import Clock
-from foundation.settings import Settings
-from ledger.session import Ledger
-from tasks import schedules
-from tests.tasks.test_schedules import Silent
-begun, noon = time.monotonic(), float(sys.argv[2])
-ledger = Ledger(sys.argv[1], Settings().database, Clock(now=lambda: noon + 60 * (time.monotonic() - begun)))  # a minute a second
-ledger.engine.connect().close()
-print("ready", flush=True)
-sys.stdin.readline()
-begun = time.monotonic()
-while time.monotonic() - begun < 3.2:
-    schedules.submit_due(ledger, Silent(), Settings())
-"""
+def tick_on(address: str, begun: float) -> None:
+    """Tick as often as it goes for a second, by a clock that tells four minutes a second."""
+    # the clock stops at the fourth minute: on a slow disk slots would come faster than they are submitted, for ever
+    ledger = Ledger(address, Settings().database, Clock(now=lambda: NOON + 4 * MINUTE * min(1.0, time.monotonic() - begun)))
+    while time.monotonic() - begun < 1:
+        schedules.submit_due(ledger, Silent(), Settings())
 
 
 def test_five_processes_that_tick_at_once_submit_each_slot_once(house: House, database_url: str) -> None:
     """Two beats and three APIs, without the lease that would let only one of them act."""
     mine = [house.add(name, catch_up="all") for name in "abc"]
-    argv = [sys.executable, "-c", _TICKER, database_url, str(NOON)]
-    processes = [subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(5)]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        assert [process.wait(90) for process in processes] == [0] * 5
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
-    house.tick(NOON + 3 * MINUTE)
+    with forked(house.ledger, 5, tick_on, database_url, time.monotonic() + 0.5) as processes:
+        assert all_ended_well(processes)
+    house.tick(NOON + 4 * MINUTE)
     with house.ledger.read() as tx:
         tied = list(tx.execute(select(rows.schedule_slots.c.job_id)).scalars())
     for one in mine:

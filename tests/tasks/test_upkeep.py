@@ -15,7 +15,6 @@ from foundation.settings import ProcessSettings, QueueSettings, RedisSettings, S
 from ledger import changes, jobs, tenants
 from ledger.chunking import ChunkSize
 from ledger.files import FileStore
-from ledger.migrate import migrate
 from ledger.session import Ledger
 from tasks import ring, upkeep
 from tasks.catalogue import all_queues
@@ -53,7 +52,6 @@ class Keeper:
 @pytest.fixture
 def keeper(new_ledger: Callable[..., Ledger], own_redis: RedisServer) -> Iterator[Keeper]:
     ledger = new_ledger()
-    migrate(ledger)
     with ledger.write() as tx:
         tenant = tenants.add(tx, "acme")
     settings = Settings(queue=QueueSettings(ring_grace_seconds=0, ring_window=8), process=ProcessSettings(name="keeper"))
