@@ -23,7 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from foundation import keyspace
 from foundation.progress import Event, Publisher
 from foundation.settings import DatabaseSettings, RedisSettings
-from ledger import tenants
+from ledger import keys
 from ledger.session import Ledger
 from tests.stack import RedisServer, running
 
@@ -116,7 +116,7 @@ def measure(connections: int, slow: int, events: int, rate: float, processes: in
             with running(Path(place) / "stack", redis.url, "", "api", **limits) as stack:
                 ledger = Ledger(f"sqlite:///{stack.directory / 'cadmill.db'}", DatabaseSettings())
                 with ledger.read() as tx:
-                    tenant = tenants.of_key(tx, stack.key)
+                    tenant = keys.of_key(tx, stack.sealing.pepper(keys.PEPPER), stack.key)
                 ledger.close()
                 url, over = stack.url.replace("http", "ws", 1) + "/api/v1/live", fork.Event()
                 answers: Any = fork.Queue()

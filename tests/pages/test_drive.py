@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -239,10 +238,8 @@ def test_a_revoked_key_ends_the_session_in_the_middle_of_a_page(browser: Any, st
     visitor.sign_in(key)
     visitor.page.wait_for_selector("#upload")
     visitor.page.goto("/queues")  # which asks again by itself
-    database = sqlite3.connect(stack.directory / "cadmill.db", timeout=10)
-    with database:
-        database.execute("UPDATE keys SET revoked_at = 1 WHERE id = ?", [key.split("_")[1]])
-    database.close()
+    with stack.as_tenant("somebody to be shut out", key) as somebody:
+        assert somebody.http.delete(f"/api/v1/keys/{key.split('_')[1]}").status_code == 204
     visitor.page.wait_for_url("**/sign-in?*")
     assert "API key" in visitor.page.inner_text(".problem")
     visitor.context.close()
