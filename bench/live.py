@@ -41,7 +41,7 @@ class Heard:
 
 async def _one(url: str, key: str, events: int, ready: asyncio.Semaphore, late: list[float]) -> bool:
     async with connect(
-        url, additional_headers={"X-API-Key": key}, proxy=None, compression=None, open_timeout=240, ping_interval=None
+        url, additional_headers={"X-API-Key": key}, proxy=None, compression=None, open_timeout=600, ping_interval=None
     ) as client:
         await client.send(json.dumps({"type": "subscribe", "channels": ["tenant"]}))
         seen: list[int] = []
@@ -89,7 +89,7 @@ async def _asleep(url: str, key: str, connections: int, ready: Any, over: Any) -
             compression=None,
             max_queue=1,
             ping_interval=None,
-            open_timeout=240,
+            open_timeout=600,
         )
         await client.send(json.dumps({"type": "subscribe", "channels": ["tenant"]}))
         await client.recv()
@@ -129,7 +129,7 @@ def measure(connections: int, slow: int, events: int, rate: float, processes: in
                 for client in clients:
                     client.start()
                 for each in ready:
-                    assert each.wait(300), "clients did not connect"
+                    assert each.wait(900), "clients did not connect"
                 publisher = Publisher(keyspace.client(RedisSettings(url=redis.url)), 10_000)
                 begun = time.monotonic()
                 padding = "x" * bytes_each

@@ -141,7 +141,7 @@ class Stack:
     # processes
 
     def setup(self) -> None:
-        subprocess.run([sys.executable, "-m", "api.setup"], cwd=ROOT, env=self.environment, check=True, timeout=60)
+        subprocess.run([sys.executable, "-m", "api.setup"], cwd=ROOT, env=self.environment, check=True, timeout=3 * PATIENCE)
 
     def start(self, *names: str) -> Stack:
         """Start processes by name (api, compute, courier, beat; none named: all of them) and wait until the API answers."""
