@@ -23,7 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from foundation import keyspace
 from foundation.progress import Event, Publisher
 from foundation.settings import DatabaseSettings, RedisSettings
-from ledger import tenants
+from ledger import keys
 from ledger.session import Ledger
 from tests.stack import RedisServer, running
 
@@ -41,7 +41,7 @@ class Heard:
 
 async def _one(url: str, key: str, events: int, ready: asyncio.Semaphore, late: list[float]) -> bool:
     async with connect(
-        url, additional_headers={"X-API-Key": key}, proxy=None, compression=None, open_timeout=240, ping_interval=None
+        url, additional_headers={"X-API-Key": key}, proxy=None, compression=None, open_timeout=600, ping_interval=None
     ) as client:
         await client.send(json.dumps({"type": "subscribe", "channels": ["tenant"]}))
         seen: list[int] = []
@@ -89,7 +89,7 @@ async def _asleep(url: str, key: str, connections: int, ready: Any, over: Any) -
             compression=None,
             max_queue=1,
             ping_interval=None,
-            open_timeout=240,
+            open_timeout=600,
         )
         await client.send(json.dumps({"type": "subscribe", "channels": ["tenant"]}))
         await client.recv()
@@ -116,7 +116,7 @@ def measure(connections: int, slow: int, events: int, rate: float, processes: in
             with running(Path(place) / "stack", redis.url, "", "api", **limits) as stack:
                 ledger = Ledger(f"sqlite:///{stack.directory / 'cadmill.db'}", DatabaseSettings())
                 with ledger.read() as tx:
-                    tenant = tenants.of_key(tx, stack.key)
+                    tenant = keys.of_key(tx, stack.sealing.pepper(keys.PEPPER), stack.key)
                 ledger.close()
                 url, over = stack.url.replace("http", "ws", 1) + "/api/v1/live", fork.Event()
                 answers: Any = fork.Queue()
@@ -129,7 +129,7 @@ def measure(connections: int, slow: int, events: int, rate: float, processes: in
                 for client in clients:
                     client.start()
                 for each in ready:
-                    assert each.wait(300), "clients did not connect"
+                    assert each.wait(900), "clients did not connect"
                 publisher = Publisher(keyspace.client(RedisSettings(url=redis.url)), 10_000)
                 begun = time.monotonic()
                 padding = "x" * bytes_each

@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 from google.protobuf.message import Message
 
 from api.house import House
+from api.live.hub import Hub
 from api.policy import Credentials, Scope, admit
 from ledger.tenants import Tenant
 
@@ -36,6 +37,7 @@ class Call:
     """What a handler knows of its call. `send` answers one message of a stream, and waits while the client does not read."""
 
     house: House
+    hub: Hub
     credentials: Credentials
     scope: Scope
     tenant: Tenant

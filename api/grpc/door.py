@@ -18,6 +18,7 @@ from api.grpc.cadmill.v1 import cadmill_pb2 as pb
 from api.grpc.call import Call, apart
 from api.grpc.methods import METHODS, Short, Stream
 from api.house import House
+from api.live.hub import Hub
 from api.policy import Credentials, admit
 from foundation import caller
 from foundation.errors import Failure
@@ -30,8 +31,8 @@ SERVICE = pb.DESCRIPTOR.services_by_name["Cadmill"]
 class Door:
     """Turns the table of methods into what grpc serves. Messages are parsed here, so that a malformed one fails as all else does."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, house: House, hub: Hub) -> None:
+        self._house, self._hub = house, hub
         self._running: set[asyncio.Task[Any]] = set()
         self._of_tenant: Counter[str] = Counter()
         self._stopping = False
@@ -96,7 +97,7 @@ class Door:
             credentials = Credentials(metadata.get("x-api-key"))
             tenant = await apart(admit, self._house, credentials, method.scope)
             with self._counted(tenant):
-                call = Call(self._house, credentials, method.scope, tenant, metadata, request_id, context.write)
+                call = Call(self._house, self._hub, credentials, method.scope, tenant, metadata, request_id, context.write)
                 if isinstance(method, Short):
                     return await apart(method.answer, call, parse(*given))
                 return await method.answer(call, parse(*given))

@@ -10,7 +10,7 @@ from typing import Any
 from api.grpc import messages
 from api.grpc.cadmill.v1 import cadmill_pb2 as pb
 from api.grpc.call import Call
-from api.grpc.watch import Patience, changed
+from api.grpc.watch import News
 from api.uploads import LABELS_MAX, IncomingFile, Received
 from foundation.clock import Clock
 from foundation.errors import Failure
@@ -58,7 +58,8 @@ class _Run:
         self._jobs: dict[str, dict[int, _File]] = {}  # by job, what has not ended: the file by the index of its item
         self._pending: dict[str, int] = {}
         self._no_more = False
-        self._news = asyncio.Event()
+        self._news = asyncio.Event()  # another whole file, or no more of them
+        self._events = News(call.hub, call.tenant)
 
     # in
 
@@ -111,16 +112,22 @@ class _Run:
     # out
 
     async def tell(self) -> None:
-        patience = Patience()
+        try:
+            await self._events.listen()
+            await self._tell()
+        finally:
+            self._events.close()
+
+    async def _tell(self) -> None:
         while not self._no_more or self._whole or self._jobs:
             self._news.clear()
             if self._whole:
                 await self._accept()
-                patience.renew()
+                self._events.renew()
             if await self._collect():
-                patience.renew()
+                self._events.renew()
             if not self._whole:
-                await self._wait(patience)
+                await self._wait()
             await self._call.readmit()
 
     async def _accept(self) -> None:
@@ -179,11 +186,11 @@ class _Run:
         await self._call.send(answer)
         self._room.release()
 
-    async def _wait(self, patience: Patience) -> None:
+    async def _wait(self) -> None:
         """Until there is another whole file, or perhaps a result."""
         waits: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._news.wait())}
         if self._jobs:
-            waits.add(asyncio.ensure_future(changed(self._call.house, self._call.tenant.id, self._jobs.keys(), patience.seconds())))
+            waits.add(asyncio.ensure_future(self._events.changed(self._jobs.keys())))
         try:
             await asyncio.wait(waits, timeout=2.0, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -16,6 +16,7 @@ from api.grpc.call import apart
 from api.grpc.certificates import Certificates
 from api.grpc.door import SERVICE, Door
 from api.house import House
+from api.live.hub import Hub
 from foundation.errors import Failure
 from foundation.settings import GrpcSettings
 from foundation.telemetry import logger
@@ -50,7 +51,8 @@ class Server:
     def __init__(self, house: House) -> None:
         limits = house.settings.grpc
         self._house = house
-        self._door = Door(house)
+        self._hub = Hub(house)
+        self._door = Door(house, self._hub)
         self._server = grpc.aio.server(options=options(limits), maximum_concurrent_rpcs=limits.max_calls)
         self._server.add_generic_rpc_handlers((self._door.handlers(),))
         self._health = health.aio.HealthServicer()
@@ -77,6 +79,7 @@ class Server:
         except RuntimeError as error:
             raise Failure("PORT_TAKEN", {"address": address}) from error
         await self._look()
+        await self._hub.start()
         await self._server.start()
         self._looking = asyncio.create_task(self._keep_looking())
         return int(port)
@@ -90,6 +93,7 @@ class Server:
         await asyncio.wait([ending], timeout=self._house.settings.grpc.grace_seconds)
         self._door.end_all()
         await ending
+        await self._hub.stop()
 
     async def _keep_looking(self) -> None:
         while True:

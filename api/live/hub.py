@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from anyio import CapacityLimiter
@@ -317,15 +317,3 @@ def _place(after: str) -> tuple[int, int]:
         return order(after)
     except ValueError as error:
         raise Failure("REQUEST_INVALID", {"fields": {"last_event_id": "is not one that an event had"}}) from error
-
-
-async def follow(hub: Hub, tenant: Tenant, channels: Iterable[str], after: str | None = None, door: str = "grpc") -> AsyncIterator[Message]:
-    """Everything a listener is told, until it ends; for doors that have no protocol of their own. Raises what `subscribe` raises."""
-    feed = hub.open(tenant, door)
-    try:
-        await hub.subscribe(feed, channels, after)
-        while feed.ended is None:
-            for told in await feed.take():
-                yield told
-    finally:
-        hub.close(feed)

@@ -10,7 +10,7 @@ import pytest
 from foundation import caller, progress
 from foundation.errors import Failure
 from foundation.progress import Event
-from ledger import changes, jobs, outbox, queues, tenants
+from ledger import changes, delivery_views, jobs, outbox, queues, tenants
 from ledger.chunking import ChunkSize
 from ledger.jobs import NewItem, NewJob
 from ledger.outbox import Try
@@ -77,7 +77,7 @@ def test_every_event_has_the_fields_of_the_table(ledger: Ledger, told: list[Even
     with ledger.write() as tx:
         queues.pause(tx, tenant, "extraction", "me", "because")
         queues.resume(tx, tenant, "extraction", "me")
-        (owed,) = [each["id"] for each in outbox.of_job(tx, tenant, job_id)]
+        (owed,) = [each["id"] for each in delivery_views.of_job(tx, tenant, job_id)]
         delivery = outbox.claim(tx, owed, 60)
         assert delivery is not None
         outbox.settle(tx, delivery, Try(tx.now, 0.1, False, 500, "RECEIVER_REFUSED", ""), tx.now + 5)

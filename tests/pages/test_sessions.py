@@ -160,6 +160,7 @@ def test_nobody_sees_or_changes_what_is_anothers(client: httpx2.Client, stack: S
         form = {"token": token(client, "/")}
         foreign = [
             client.get(f"/parts/{part['id']}"), client.get(f"/parts/{part['id']}/preview.png"), client.get(f"/jobs/{job['id']}"),
+            client.get(f"/jobs/{job['id']}/events"),
             client.get(f"/jobs/{job['id']}/result.csv"), client.get(f"/parts/{part['id']}/similar?job={job['id']}"),
             *(client.post(f"/jobs/{job['id']}/{verb}", data=form) for verb in ("cancel", "pause", "resume", "retry")),
             *(client.post(f"/parts/{part['id']}/{verb}", data=form) for verb in ("delete", "similar")),
@@ -171,6 +172,13 @@ def test_nobody_sees_or_changes_what_is_anothers(client: httpx2.Client, stack: S
         assert hide.sub("", foreign[0].text) == hide.sub("", unknown.text), "a foreign id answers like an unknown one"
         assert "cylinder.stl" not in client.get("/parts").text
         assert other.job(job["id"])["state"] == "succeeded"
+
+
+def test_who_looks_at_me_is_told_of_the_key_and_of_what_is_used(client: httpx2.Client, stack: Stack) -> None:
+    text = client.get("/me").text
+    assert stack.key.split("_")[1] in text
+    assert "read, submit, admin" in text
+    assert "jobs in flight" in text
 
 
 def test_names_of_strangers_are_text_and_nothing_else(client: httpx2.Client, stack: Stack) -> None:

@@ -13,7 +13,7 @@ from api.pages.rendering import go, local, render
 from api.pages.session import TheReader
 from api.policy import Credentials, Scope, admit
 from foundation.errors import Failure
-from ledger import parts
+from ledger import keys, quotas
 
 router = APIRouter(include_in_schema=False)
 
@@ -78,6 +78,7 @@ def choose_theme(
 @router.get("/me")
 def show_me(request: Request, house: TheHouse, tenant: TheReader) -> Response:
     with house.ledger.read() as tx:
-        count = parts.count(tx, tenant.id)
+        used = quotas.usage(tx, tenant.id)
+        key = keys.get(tx, tenant.id, tenant.key_id, house.settings.key.hint_days)
     hours = house.settings.api.session_hours
-    return render(request, house, "me.html", parts_count=count, hours=hours, feature_version=house.settings.features.version)
+    return render(request, house, "me.html", used=used, key=key, hours=hours, feature_version=house.settings.features.version)

@@ -13,6 +13,7 @@ from api.pages.cards import cards
 from api.pages.rendering import address, go, render
 from api.pages.session import TheReader, TheSender
 from api.routes import jobs as jobs_routes
+from api.routes import live as live_routes
 from api.shapes.jobs import ItemState, JobState
 from ledger import changes, failures, job_views, waiting
 from ledger.tenants import Tenant
@@ -57,9 +58,16 @@ def show_jobs(
 def show_job(
     request: Request, job_id: str, house: TheHouse, tenant: TheReader, state: ItemState | Literal[""] = "", cursor: Place = None
 ) -> Response:
-    """A job and its items; what changes is asked for each second until it has ended."""
+    """A job and its items; what changes is asked for until it has ended, as `page.js` says."""
     template = "_job.html" if "hx-request" in request.headers else "job.html"
     return render(request, house, template, **_told(house, tenant, job_id, state, cursor))
+
+
+@router.get("/{job_id}/events")
+async def tell(request: Request, job_id: str, tenant: TheReader) -> Response:
+    """Server-sent events of a job, for its page: each says that there is something new to ask for."""
+    hub, after = live_routes.hub_of(request), request.headers.get("last-event-id")
+    return await live_routes.stream(request, tenant, hub, f"job:{job_id}", after)
 
 
 def _told(house: House, tenant: Tenant, job_id: str, state: str, cursor: str | None) -> dict[str, Any]:

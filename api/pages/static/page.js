@@ -42,6 +42,26 @@ document.addEventListener("htmx:after:swap", () => {
   if (words) say(words);
 });
 
+// -- a job while it runs: asked for when its events say that it changed, and each second while none can be heard
+const running = () => $("#job[hx-get]");
+if (running()) {
+  const source = new EventSource(`${location.pathname}/events`);
+  let due = 0;
+  const changed = () => {
+    due ||= setTimeout(() => {
+      due = 0;
+      if (running()) htmx.trigger("#job", "changed");
+    }, 400); // many events are one look, and the last is never missed
+  };
+  for (const type of ["snapshot", "job.state", "job.progress", "items.failed", "gap"]) source.addEventListener(type, changed);
+  const looking = setInterval(() => {
+    if (!running()) {
+      source.close();
+      clearInterval(looking);
+    } else if (source.readyState !== EventSource.OPEN) changed();
+  }, 1000);
+}
+
 // -- keys
 const help = $("#help");
 $("[data-help]")?.addEventListener("click", () => help.showModal());

@@ -15,7 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 from foundation import keyspace
 from foundation.progress import Event, Publisher
 from foundation.settings import DatabaseSettings, RedisSettings
-from ledger import tenants
+from ledger import keys, tenants
 from ledger.session import Ledger
 from tests.stack import Stack, running
 
@@ -91,8 +91,9 @@ def ledger(stacks: tuple[Stack, Stack]) -> Iterator[Ledger]:
 def tenant(stacks: tuple[Stack, Stack], ledger: Ledger, request: pytest.FixtureRequest) -> Iterator[tuple[Stack, tenants.Tenant]]:
     """A tenant of the test's own."""
     with ledger.write() as tx:
-        key = tenants.add_key(tx, tenants.add(tx, request.node.name).id)
-        me = tenants.of_key(tx, key)
+        pepper = stacks[0].sealing.pepper(keys.PEPPER)
+        key = keys.add(tx, pepper, tenants.add(tx, request.node.name).id).text
+        me = keys.of_key(tx, pepper, key)
     with stacks[0].as_tenant(me.name, key) as mine:
         yield mine, me
 
