@@ -70,6 +70,7 @@ def variables() -> dict[str, Any]:
         "CADMILL_WEBHOOK_MARGIN_SECONDS": MARGIN,
         "CADMILL_WEBHOOK_SCHEDULE_SECONDS": json.dumps(SCHEDULE),
         "CADMILL_QUEUE_RETRY_TOKENS": 10_000_000,
+        "CADMILL_WEBHOOK_AT_ONCE": 16,  # all endpoints are on one host: every thread of both couriers may call there
         "CADMILL_QUEUE_TICK_SECONDS": 0.25,
         "CADMILL_QUEUE_RING_GRACE_SECONDS": 0.5,
         "CADMILL_QUEUE_RING_STUCK_SECONDS": 2,
