@@ -28,13 +28,14 @@ from api.house import House, build
 from api.setup import prepare
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
-from foundation.settings import GrpcSettings, LimitSettings, ProcessSettings, Settings, StorageSettings
+from foundation.settings import GrpcSettings, LimitSettings, ProcessSettings, RedisSettings, Settings, StorageSettings
 from tasks.celery import app as celery_app
 from tasks.ring import Doorbell
 from tests.stack import Stack, running, wait_until
 
 PATIENCE = 60.0
 FILE_LIMIT = 300_000
+NO_REDIS = "redis://127.0.0.1:9/0"
 ADMIN_TOKEN = "the token of whoever runs this"
 
 
@@ -141,13 +142,19 @@ def _migrated() -> str:
 
 @contextlib.contextmanager
 def serving(
-    folder: Path, clock: Clock = SYSTEM, production: bool = False, rates: dict[str, str] | None = None, **limits: Any
+    folder: Path,
+    clock: Clock = SYSTEM,
+    production: bool = False,
+    redis_url: str = NO_REDIS,
+    rates: dict[str, str] | None = None,
+    **limits: Any,
 ) -> Iterator[Served]:
-    """A gRPC server of its own, on an empty SQLite, without workers and without Redis. `rates`: its rate limits."""
+    """A gRPC server of its own, on an empty SQLite, without workers; `rates` are its rate limits."""
     settings = Settings(
         storage=StorageSettings(directory=folder),
         grpc=GrpcSettings(grace_seconds=0.2, **limits),
         process=ProcessSettings(production=production, secret=SecretStr("s" * 32 if production else "")),
+        redis=RedisSettings(url=redis_url),
         limit=LimitSettings(**(rates or {})),
     )
     shutil.copytree(_migrated(), folder, dirs_exist_ok=True)

@@ -175,9 +175,12 @@ def trailing(call: Any) -> dict[str, str]:
     return dict(call.trailing_metadata())
 
 
-def test_who_asks_too_much_is_told_how_long_to_wait(tmp_path: Path) -> None:
+def test_who_asks_too_much_is_told_how_long_to_wait(tmp_path: Path, redis_url: str) -> None:
     """A submission costs five units, and this key has seven an hour."""
-    with serving(tmp_path, rates={"user": "token-bucket 7/3600"}) as served, grpc.insecure_channel(served.address) as channel:
+    with (
+        serving(tmp_path, redis_url=redis_url, rates={"user": "token-bucket 7/3600"}) as served,
+        grpc.insecure_channel(served.address) as channel,
+    ):
         client, asking = CadmillStub(channel), (("x-api-key", served.key),)
         asked = pb.SubmitRequest(kind="extraction")
         asked.input.update({"parts": ["part_nobody"]})
