@@ -215,8 +215,8 @@ def _extraction() -> pb.SubmitRequest:
 
 
 def test_guesses_find_nothing(client: Any, other: Metadata, job: str) -> None:
-    """A hundred ids near a real one."""
-    for number in range(100):
+    """Ids near a real one."""
+    for number in range(30):
         guess = job[:-3] + f"{number:03d}"
         if guess != job:
             assert refused(lambda guess=guess: ask(client, "Get", guess, other))[0] is grpc.StatusCode.NOT_FOUND  # type: ignore[misc]
