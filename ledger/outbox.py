@@ -236,9 +236,8 @@ def follow(tx: Tx, delivery: Delivery) -> list[str]:
 
 
 def move(tx: Tx, endpoint_id: str, url: str) -> None:
-    """What is owed to an endpoint goes to another address."""
-    here = (deliveries.c.endpoint_id == endpoint_id, _OPEN)
-    tx.execute(update(deliveries).where(*here).values(url=url, receiver=receiver_of(url)))
+    """What is owed to an endpoint, or will be sent again, goes to another host: it counts there."""
+    tx.execute(update(deliveries).where(deliveries.c.endpoint_id == endpoint_id).values(receiver=receiver_of(url)))
 
 
 def mark(tx: Tx, delivery_ids: Sequence[str]) -> list[str]:
