@@ -28,7 +28,7 @@ def test_messages_to_a_hostile_receiver_arrive_in_order_while_a_courier_is_kille
     stack, evidence = new_stack("api", "compute", **webhooks.variables())
     ledger = Ledger(evidence.ledger.engine.url.render_as_string(hide_password=False), DatabaseSettings())
     try:
-        verdict = webhooks.run(stack, ledger, jobs=4, kills=1, seed=3, patience=120)
+        verdict = webhooks.run(stack, ledger, jobs=4, kills=1, seed=3, patience=120, couriers=1)
     finally:
         ledger.close()
     assert not verdict.bad, verdict
