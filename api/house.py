@@ -42,9 +42,9 @@ class House:
     uses: Uses = field(default_factory=Uses)
 
 
-def build(settings: Settings) -> House:
-    """Raises CONFIG_INVALID."""
-    production.check(settings, api=True)
+def build(settings: Settings, operator: bool = True) -> House:
+    """`operator`: it answers whoever runs the server, too, so that in production it must have their token. Raises CONFIG_INVALID."""
+    production.check(settings, api=operator)
     # A request may wait for Redis much less long than a worker may.
     celery_app.conf.broker_transport_options = celery_app.conf.broker_transport_options | {"socket_timeout": settings.redis.publish_seconds}
     ledger, progress = open_ledger(settings), Publisher(keyspace.client(settings.redis), settings.live.keep)

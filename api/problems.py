@@ -51,9 +51,14 @@ def problem(failure: Failure) -> dict[str, Any]:
     }
 
 
+def retry_after(failure: Failure) -> str:
+    """Seconds after which to ask again; empty: nobody knows."""
+    return str(_RETRY_AFTER.get(failure.code) or failure.context.get("retry_after_seconds") or "")
+
+
 def answer(failure: Failure, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    wait = _RETRY_AFTER.get(failure.code) or failure.context.get("retry_after_seconds")
-    told = dict(headers or {}) | ({"Retry-After": str(wait)} if wait else {})
+    wait = retry_after(failure)
+    told = dict(headers or {}) | ({"Retry-After": wait} if wait else {})
     return JSONResponse(problem(failure), failure.row.status, told, media_type="application/problem+json")
 
 

@@ -175,6 +175,7 @@ class WebhookSettings(Section):
     )
     margin_seconds: float = Field(10.0, gt=0, description="by how much a courier's claim outlives the longest try")
     ring_window: int = Field(100, ge=1, description="deliveries rung but not yet claimed")
+    at_once: int = Field(2, ge=1, description="deliveries in flight to one host, of all tenants: a slow one holds no more threads")
     max_per_tenant: int = Field(20, ge=1, description="most webhook endpoints of a tenant")
     overlap_hours: float = Field(24.0, ge=0, description="how long the old secret of an endpoint signs beside a new one")
     off_after_days: float = Field(5.0, gt=0, description="an endpoint that accepted nothing for so long is switched off")

@@ -58,6 +58,8 @@ def change(tx: Tx, tenant_id: str, endpoint_id: str, values: dict[str, Any]) -> 
     moved = {"failing_since": None} if "url" in values else {}
     if values:
         tx.execute(update(endpoints).where(endpoints.c.id == endpoint_id).values(**values, **moved))
+        if moved:
+            outbox.move(tx, endpoint_id, values["url"])
         _record(tx, tenant_id, "changed", endpoint_id, fields=sorted(values))
 
 

@@ -1,7 +1,8 @@
 """Webhooks owed: written with what they tell of, claimed and settled by the courier, one guarded statement each.
 
 The messages of a job to one receiver (an endpoint, or the callback of the job) are numbered by `seq` and leave in that order: a later
-one is not claimed while an earlier one is neither delivered nor dead.
+one is not claimed while an earlier one is neither delivered nor dead. Only so many are in flight to one host at once, whoever owes
+them: one that answers slowly may not hold every courier. The others wait unrung, and each that ends rings for the next.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Row, exists, func, insert, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Row, exists, func, insert, literal_column, or_, select, text, update
 
 from foundation.clock import iso
 from ledger import telling
@@ -22,6 +24,7 @@ ENDS = tuple(f"job.{state}" for state in ended("jobs"))
 SWITCHED_OFF, TEST = "webhook.switched_off", "webhook.test"
 EVENTS = ("job.accepted", "job.started", *ENDS, "job.retried", SWITCHED_OFF)  # what an endpoint can want
 UNLESS_SAID = (*ENDS, SWITCHED_OFF)  # what it gets if it does not say
+_LOCK = 0x0CAD_0315  # any fixed number: with the hash of a receiver, it is held while what is in flight there is counted
 _OPEN = deliveries.c.state.in_([literal_column("'owed'"), literal_column("'waiting'")])  # written out: the partial indexes answer
 
 
@@ -111,6 +114,7 @@ def _owe(
             seq=seq,
             event=event,
             url=url,
+            receiver=receiver_of(url),
             payload=payload,
             state="dead" if state == "off" else "owed",
             run_after=tx.now,
@@ -120,6 +124,11 @@ def _owe(
         )
     )
     return name, rung
+
+
+def receiver_of(url: str) -> str:
+    """Who counts as one receiver: a host, with all its ports and paths."""
+    return urlsplit(url).hostname or ""
 
 
 def _of(job_id: str, endpoint_id: str | None) -> tuple[ColumnElement[bool], ...]:
@@ -144,15 +153,26 @@ def _may_go() -> tuple[ColumnElement[bool], ...]:
     return ~before, or_(deliveries.c.endpoint_id.is_(None), deliveries.c.event == TEST, on)
 
 
+def _has_room(at_once: int) -> ColumnElement[bool]:
+    """Whether fewer than so many are in flight to its receiver."""
+    other = deliveries.alias()
+    flying = select(func.count()).where(other.c.state == literal_column("'sending'"), other.c.receiver == deliveries.c.receiver)
+    return flying.correlate(deliveries).scalar_subquery() < at_once
+
+
 # -- sending -----------------------------------------------------------------------------------------------------------
 
 
-def claim(tx: Tx, delivery_id: str, lease_seconds: float) -> Delivery | None:
-    """Take a delivery that is due, or None: somebody else has it, it has ended, it is not its turn, or its endpoint is paused."""
+def claim(tx: Tx, delivery_id: str, lease_seconds: float, at_once: int) -> Delivery | None:
+    """Take a delivery that is due, or None: somebody else has it, it has ended, it is not its turn, its endpoint is paused, or
+    `at_once` are in flight to its receiver. Then it waits unrung, and no try is charged."""
+    if tx.connection.dialect.name == "postgresql":  # where two could count at the same time; SQLite has one writer
+        lock = "SELECT pg_advisory_xact_lock(:webhooks, hashtext(receiver)) FROM deliveries WHERE id = :id"
+        tx.connection.execute(text(lock), {"webhooks": _LOCK, "id": delivery_id})
     there = select(endpoints.c.url).where(endpoints.c.id == deliveries.c.endpoint_id).correlate(deliveries).scalar_subquery()
     row = tx.execute(
         update(deliveries)
-        .where(deliveries.c.id == delivery_id, _OPEN, deliveries.c.run_after <= tx.now, *_may_go())
+        .where(deliveries.c.id == delivery_id, _OPEN, deliveries.c.run_after <= tx.now, *_may_go(), _has_room(at_once))
         .values(
             state="sending",
             attempt=deliveries.c.attempt + 1,
@@ -162,6 +182,7 @@ def claim(tx: Tx, delivery_id: str, lease_seconds: float) -> Delivery | None:
         .returning(*deliveries.c)
     ).one_or_none()
     if row is None:
+        tx.execute(update(deliveries).where(deliveries.c.id == delivery_id, _OPEN, ~_has_room(at_once)).values(rung_at=None))
         return None
     return Delivery(
         row.id, row.tenant_id, row.endpoint_id, row.job_id, row.event, row.url, row.payload, row.attempt, row.attempt - row.spent,
@@ -204,11 +225,19 @@ def settle(tx: Tx, delivery: Delivery, outcome: Try, next_try_at: float | None) 
 
 
 def follow(tx: Tx, delivery: Delivery) -> list[str]:
-    """The message that comes next of the same job to the same receiver, if it is due: marked as rung, to be rung after the commit."""
-    if delivery.job_id is None:
-        return []
-    line = select(deliveries.c.id).where(*_of(delivery.job_id, delivery.endpoint_id), _OPEN).order_by(deliveries.c.seq).limit(1)
-    return mark(tx, list(tx.execute(line).scalars()))
+    """What may go now that this one has ended: the next of the same job to the same receiver, else the next to that host. Marked as
+    rung, to be rung after the commit."""
+    if delivery.job_id is not None:
+        line = select(deliveries.c.id).where(*_of(delivery.job_id, delivery.endpoint_id), _OPEN).order_by(deliveries.c.seq).limit(1)
+        if ready := mark(tx, list(tx.execute(line).scalars())):
+            return ready
+    there = (deliveries.c.receiver == receiver_of(delivery.url), _OPEN, deliveries.c.run_after <= tx.now, deliveries.c.rung_at.is_(None))
+    return mark(tx, list(tx.execute(select(deliveries.c.id).where(*there, *_may_go()).order_by(deliveries.c.run_after).limit(1)).scalars()))
+
+
+def move(tx: Tx, endpoint_id: str, url: str) -> None:
+    """What is owed to an endpoint, or will be sent again, goes to another host: it counts there."""
+    tx.execute(update(deliveries).where(deliveries.c.endpoint_id == endpoint_id).values(receiver=receiver_of(url)))
 
 
 def mark(tx: Tx, delivery_ids: Sequence[str]) -> list[str]:
@@ -243,15 +272,15 @@ def bury(tx: Tx, endpoint_id: str | None = None) -> int:
     return int(tx.execute(update(deliveries).where(*here).values(state="dead", rung_at=None, finished_at=tx.now)).rowcount)
 
 
-def ring(tx: Tx, window: int) -> list[str]:
-    """Mark due deliveries that have not been rung as rung, oldest first, so that at most `window` are rung and unclaimed; the caller
-    publishes after the commit."""
+def ring(tx: Tx, window: int, at_once: int) -> list[str]:
+    """Mark due deliveries that have not been rung as rung, oldest first, so that at most `window` are rung and unclaimed, but none to
+    a receiver that has `at_once` in flight; the caller publishes after the commit."""
     room = window - tx.number(select(func.count()).select_from(deliveries).where(_OPEN, deliveries.c.rung_at.is_not(None), *_may_go()))
     if room <= 0:
         return []
     due = (
         select(deliveries.c.id)
-        .where(_OPEN, deliveries.c.run_after <= tx.now, deliveries.c.rung_at.is_(None), *_may_go())
+        .where(_OPEN, deliveries.c.run_after <= tx.now, deliveries.c.rung_at.is_(None), *_may_go(), _has_room(at_once))
         .order_by(deliveries.c.run_after)
         .limit(room)
         .with_for_update(skip_locked=True, of=deliveries)

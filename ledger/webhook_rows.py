@@ -47,6 +47,7 @@ deliveries = Table(
     Column("seq", Integer, nullable=False, server_default="1"),  # its place among the messages of this job to this receiver
     Column("event", String, nullable=False),
     Column("url", String, nullable=False),
+    Column("receiver", String),  # the host of its url; null: owed before there was a bound for each
     Column("payload", Json, nullable=False),
     Column("state", String, nullable=False),
     Column("attempt", Integer, nullable=False, server_default="0"),
@@ -61,6 +62,7 @@ deliveries = Table(
     Index("ix_deliveries_job_id", "job_id"),
     Index("ix_deliveries_page", "endpoint_id", "id"),
     Index("ix_deliveries_open", "endpoint_id", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("ix_deliveries_receiver", "receiver", "run_after", sqlite_where=_OPEN, postgresql_where=_OPEN),
     Index("ix_deliveries_due", "run_after", sqlite_where=_OPEN, postgresql_where=_OPEN),
     Index("ix_deliveries_lease", "lease_until", sqlite_where=_SENDING, postgresql_where=_SENDING),
 )

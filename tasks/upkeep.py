@@ -56,7 +56,7 @@ def _ring_ready(ledger: Ledger, settings: Settings) -> list[Ring]:
     with ledger.write() as tx:
         for queue, step in ready:
             rings += ring.of_chunks(jobs.ring(tx, queue, step, settings.queue.ring_window), queue, step)
-        rings += ring.of_deliveries(outbox.ring(tx, settings.webhook.ring_window))
+        rings += ring.of_deliveries(outbox.ring(tx, settings.webhook.ring_window, settings.webhook.at_once))
     return rings
 
 

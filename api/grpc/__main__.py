@@ -35,7 +35,7 @@ def main() -> None:
     telemetry.start_logging(here.process.log_level)
     telemetry.attach(telemetry.log)
     telemetry.attach(metrics.count)
-    house = build(here)
+    house = build(here, operator=False)
     caretaker = Caretaker(house)
     caretaker.start()
     try:
@@ -44,6 +44,7 @@ def main() -> None:
         caretaker.stop()
     if isinstance(house.doorbell, BackgroundDoorbell):
         house.doorbell.close()
+    house.progress.close()
     house.ledger.close()
 
 

@@ -13,6 +13,7 @@ import grpc
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from api import limits
 from api.grpc import messages, problems
 from api.grpc.cadmill.v1 import cadmill_pb2 as pb
 from api.grpc.call import Call, apart
@@ -20,7 +21,9 @@ from api.grpc.methods import METHODS, Short, Stream
 from api.house import House
 from api.live.hub import Hub
 from api.policy import Credentials, admit
+from api.problems import retry_after
 from foundation import caller
+from foundation.caller import Caller
 from foundation.errors import Failure
 from foundation.telemetry import CallAnswered, emit, logger
 from ledger.tenants import Tenant
@@ -66,41 +69,50 @@ class Door:
     async def _answer(self, name: str, method: Short | Stream, parse: Any, given: Any, context: Any) -> Any:
         clock = self._house.clock
         started, request_id, status = clock.tick(), clock.new_id("req"), grpc.StatusCode.OK
-        context.set_trailing_metadata((("x-request-id", request_id),))
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
-        try:
-            return await self._admitted(method, parse, given, context, request_id)
-        except Failure as failure:
-            status = problems.status(failure.code)
-            await _abort(context, failure, request_id)
-        except asyncio.CancelledError:
-            if not self._stopping:  # the client has gone, or its deadline has passed: nobody listens
-                status = grpc.StatusCode.CANCELLED
-                raise
-            status = problems.status("SERVER_STOPPING")
-            await _abort(context, Failure("SERVER_STOPPING"), request_id)
-        except Exception:  # noqa: BLE001 - the last resort: nothing internal may leave the house
-            logger.exception("call %s of %s failed", request_id, name)
-            status = grpc.StatusCode.INTERNAL
-            await _abort(context, Failure("INTERNAL", {"request_id": request_id}), request_id)
-        finally:
-            self._running.discard(task)
-            emit(CallAnswered(name, status.name, clock.tick() - started))
+        with caller.asking(_address(context.peer()), request_id) as asker:
+            context.set_trailing_metadata(_trailing(asker))
+            try:
+                return await self._admitted(method, parse, given, context, asker)
+            except Failure as failure:
+                status = problems.status(failure.code)
+                await apart(self._note, failure, name)
+                await _abort(context, failure, asker)
+            except asyncio.CancelledError:
+                if not self._stopping:  # the client has gone, or its deadline has passed: nobody listens
+                    status = grpc.StatusCode.CANCELLED
+                    raise
+                status = problems.status("SERVER_STOPPING")
+                await _abort(context, Failure("SERVER_STOPPING"), asker)
+            except Exception:  # noqa: BLE001 - the last resort: nothing internal may leave the house
+                logger.exception("call %s of %s failed", request_id, name)
+                status = grpc.StatusCode.INTERNAL
+                await _abort(context, Failure("INTERNAL", {"request_id": request_id}), asker)
+            finally:
+                self._running.discard(task)
+                emit(CallAnswered(name, status.name, clock.tick() - started))
 
-    async def _admitted(self, method: Short | Stream, parse: Any, given: Any, context: Any, request_id: str) -> Any:
+    async def _admitted(self, method: Short | Stream, parse: Any, given: Any, context: Any, asker: Caller) -> Any:
         metadata: dict[str, Any] = {}
         for key, value in context.invocation_metadata():
             metadata.setdefault(key, value)  # the first of a name counts
-        with caller.asking(_address(context.peer()), request_id):
-            credentials = Credentials(metadata.get("x-api-key"))
-            tenant = await apart(admit, self._house, credentials, method.scope)
-            with self._counted(tenant):
-                call = Call(self._house, self._hub, credentials, method.scope, tenant, metadata, request_id, context.write)
-                if isinstance(method, Short):
-                    return await apart(method.answer, call, parse(*given))
-                return await method.answer(call, parse(*given))
+        credentials = Credentials(metadata.get("x-api-key"))
+        tenant = await apart(admit, self._house, credentials, method.scope)
+        context.set_trailing_metadata(_trailing(asker))
+        with self._counted(tenant):
+            call = Call(self._house, self._hub, credentials, method.scope, tenant, metadata, asker.request_id, context.write)
+            if isinstance(method, Short):
+                return await apart(method.answer, call, parse(*given))
+            return await method.answer(call, parse(*given))
+
+    def _note(self, failure: Failure, name: str) -> None:
+        """Tell the audit trail of a refusal. Where it cannot be written, the caller is refused all the same."""
+        try:
+            self._house.refusals.note(failure, f"gRPC {name}")
+        except Failure as unwritten:
+            logger.error("a refusal (%s) could not be written to the audit trail: %s", failure.code, unwritten)
 
     @contextmanager
     def _counted(self, tenant: Tenant) -> Iterator[None]:
@@ -122,9 +134,17 @@ async def _parsed(asks: type[Message], stream: AsyncIterator[bytes]) -> AsyncIte
         yield messages.parse(asks, raw)
 
 
-async def _abort(context: Any, failure: Failure, request_id: str) -> NoReturn:
-    metadata = (("x-request-id", request_id), (problems.PROBLEM, problems.told(failure)))
-    await context.abort(problems.status(failure.code), failure.message, metadata)
+def _trailing(asker: Caller) -> tuple[tuple[str, str], ...]:
+    """What HTTP tells in the headers of every answer."""
+    told = [(name.decode(), value.decode()) for name, value in limits.headers(asker.limits)]
+    told += [("x-next-rotation-hint", asker.rotation_hint)] if asker.rotation_hint else []
+    return ("x-request-id", asker.request_id), *told
+
+
+async def _abort(context: Any, failure: Failure, asker: Caller) -> NoReturn:
+    wait = retry_after(failure)
+    told = (*((("retry-after", wait),) if wait else ()), (problems.PROBLEM, problems.told(failure)))
+    await context.abort(problems.status(failure.code), failure.message, (*_trailing(asker), *told))
     raise AssertionError("abort raises")
 
 

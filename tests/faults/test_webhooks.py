@@ -28,7 +28,7 @@ def test_messages_to_a_hostile_receiver_arrive_in_order_while_a_courier_is_kille
     stack, evidence = new_stack("api", "compute", **webhooks.variables())
     ledger = Ledger(evidence.ledger.engine.url.render_as_string(hide_password=False), DatabaseSettings())
     try:
-        verdict = webhooks.run(stack, ledger, jobs=4, kills=1, seed=3, patience=120)
+        verdict = webhooks.run(stack, ledger, jobs=4, kills=1, seed=3, patience=120, couriers=1)
     finally:
         ledger.close()
     assert not verdict.bad, verdict
@@ -53,7 +53,7 @@ def test_the_judge_sees_a_gap_a_loss_disorder_a_forgery_and_a_needless_repetitio
     heard: list[Heard] = []
     with ledger.write() as tx:
         for row in tx.execute(deliveries.select().order_by(deliveries.c.seq)).all():
-            sent = outbox.claim(tx, row.id, 60)
+            sent = outbox.claim(tx, row.id, 60, 2)
             assert sent is not None
             outbox.settle(tx, sent, Try(tx.now, 0.1, True, 204, None, ""), None)
             heard.append(Heard(tx.now, "/steady", row.id, job, row.seq, row.event, True, "accept"))

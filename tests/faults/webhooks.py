@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections import Counter
@@ -70,23 +71,24 @@ def variables() -> dict[str, Any]:
         "CADMILL_WEBHOOK_MARGIN_SECONDS": MARGIN,
         "CADMILL_WEBHOOK_SCHEDULE_SECONDS": json.dumps(SCHEDULE),
         "CADMILL_QUEUE_RETRY_TOKENS": 10_000_000,
+        "CADMILL_WEBHOOK_AT_ONCE": 16,  # all endpoints are on one host: every thread of both couriers may call there
         "CADMILL_QUEUE_TICK_SECONDS": 0.25,
         "CADMILL_QUEUE_RING_GRACE_SECONDS": 0.5,
         "CADMILL_QUEUE_RING_STUCK_SECONDS": 2,
     }
 
 
-def run(stack: Stack, ledger: Ledger, jobs: int, kills: int, seed: int, patience: float = 1500.0) -> Verdict:
+def run(stack: Stack, ledger: Ledger, jobs: int, kills: int, seed: int, patience: float = 1500.0, couriers: int = 2) -> Verdict:
     """Send the events of so many jobs through a stack with an API and a compute worker; judge them when all have ended."""
     begun = time.time()
     with HostileReceiver(seed, LIMIT, DEAD_END) as receiver:
         ids = {path: _endpoint(stack, receiver, path) for path in (STEADY, ROTATED, DEAD_END)}
         receiver.secrets[CALLBACK] = stack.http.get("/api/v1/webhooks/secret").json()["secret"]
-        for name in _COURIERS:
+        for name in _COURIERS[:couriers]:
             stack.spawn(name, _argv(stack, name))
         asked = [stack.submit("probe", {"items": 1}, callback_url=receiver.url + CALLBACK)["id"] for _ in range(jobs)]
         stack.http.post(f"/api/v1/webhooks/{ids[ROTATED]}/rotate").raise_for_status()
-        killed = [_kill(stack, ledger, _COURIERS[turn % 2]) for turn in range(kills)]
+        killed = [_kill(stack, ledger, _COURIERS[turn % couriers]) for turn in range(kills)]
         wait_until(lambda: _over(ledger, jobs), patience, 0.5)
         verdict = judge(ledger, receiver.heard, asked, {path: ids.get(path) for path in (*ids, CALLBACK)}, killed)
     verdict.seconds = round(time.time() - begun, 1)
@@ -106,12 +108,23 @@ def _argv(stack: Stack, name: str) -> list[str]:
 
 def _kill(stack: Stack, ledger: Ledger, name: str) -> float:
     """kill -9 as soon as something is being sent; it is back at once. Answers when."""
-    wait_until(lambda: _sending(ledger), 120, 0.01)
+    wait_until(lambda: _held(stack, ledger, name), 120, 0.01)
     at = time.time()
     stack.kill(name)
     stack.spawn(name, _argv(stack, name))
     time.sleep(1.0)
     return at
+
+
+def _held(stack: Stack, ledger: Ledger, name: str) -> bool:
+    """Stop a courier when something is being sent; it stays so if that is still true then, and if it is the only one, it has it."""
+    if not _sending(ledger):
+        return False
+    stack.signal(name, signal.SIGSTOP)
+    if _sending(ledger):
+        return True
+    stack.signal(name, signal.SIGCONT)
+    return False
 
 
 def _sending(ledger: Ledger) -> bool:

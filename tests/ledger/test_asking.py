@@ -95,24 +95,24 @@ def test_a_delivery_is_claimed_by_one_tried_again_and_a_stale_try_refused(desk: 
     with desk.ledger.write() as tx:
         name = outbox.owe(tx, desk.tenant.id, job_id, "https://example.com", "job.failed", {"id": job_id})
     with desk.ledger.write() as tx:
-        first = outbox.claim(tx, name, 30)
+        first = outbox.claim(tx, name, 30, 2)
         assert first is not None
-        assert outbox.claim(tx, name, 30) is None
+        assert outbox.claim(tx, name, 30, 2) is None
     desk.hand.time += 31
     with desk.ledger.write() as tx:
         assert outbox.rescue(tx) == 1
-        second = outbox.claim(tx, name, 30)
+        second = outbox.claim(tx, name, 30, 2)
         assert second is not None
         assert second.attempt == 2
     refused = Try(desk.hand.time, 0.1, False, 500, "RECEIVER_REFUSED", "no")
     with desk.ledger.write() as tx:
         assert not outbox.settle(tx, first, refused, None)
         assert outbox.settle(tx, second, refused, tx.now + 60)
-        assert outbox.claim(tx, name, 30) is None
+        assert outbox.claim(tx, name, 30, 2) is None
     desk.hand.time += 61
     with desk.ledger.write() as tx:
-        assert outbox.ring(tx, 10) == [name]
-        third = outbox.claim(tx, name, 30)
+        assert outbox.ring(tx, 10, 2) == [name]
+        third = outbox.claim(tx, name, 30, 2)
         assert third is not None
         assert outbox.settle(tx, third, Try(tx.now, 0.1, True, 204, None, ""), None)
         (told,) = delivery_views.of_job(tx, desk.tenant.id, job_id)

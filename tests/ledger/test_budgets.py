@@ -37,7 +37,7 @@ def test_a_retry_that_gets_through_ends_the_debt_and_frees_what_waits_for_the_sa
     job_id = desk.add(3)
     with desk.ledger.write() as tx:
         owed = outbox.owe(tx, desk.tenant.id, job_id, "https://example.com", "job.failed", {})
-        sent = outbox.claim(tx, owed, 60)
+        sent = outbox.claim(tx, owed, 60, 2)
         assert sent is not None
         outbox.settle(tx, sent, outbox.Try(tx.now, 1, False, 500, "RECEIVER_REFUSED", ""), tx.now + 5)
         budgets.charge(tx, budgets.delivery(owed), "other", 100, BUDGET)

@@ -32,9 +32,9 @@ def _owed(desk: Desk, endpoint: str | None, state: str | None = None) -> list[An
         return [row for row in tx.execute(query) if state in (None, row.state)]
 
 
-def _claim(desk: Desk, name: str) -> Delivery | None:
+def _claim(desk: Desk, name: str, at_once: int = 100) -> Delivery | None:
     with desk.ledger.write() as tx:
-        return outbox.claim(tx, name, 30)
+        return outbox.claim(tx, name, 30, at_once)
 
 
 def _settle(desk: Desk, sent: Delivery, status: int = 204, again_in: float | None = None) -> list[str]:
@@ -115,10 +115,10 @@ def test_upkeep_rings_heads_of_lines_only_and_no_more_than_its_window(desk: Desk
     with desk.ledger.write() as tx:
         tx.connection.execute(text("UPDATE deliveries SET rung_at = NULL"))
     with desk.ledger.write() as tx:
-        rung = outbox.ring(tx, 2)
+        rung = outbox.ring(tx, 2, 100)
         assert len(rung) == 2
-        assert outbox.ring(tx, 2) == []
-        rung += outbox.ring(tx, 100)
+        assert outbox.ring(tx, 2, 100) == []
+        rung += outbox.ring(tx, 100, 100)
     assert sorted(rung) == sorted(row.id for row in _owed(desk, hook) if row.seq == 1)
 
 
@@ -128,9 +128,9 @@ def test_what_is_owed_to_a_paused_endpoint_waits_and_goes_on_when_it_is_enabled(
     first = _owed(desk, hook)[0].id
     assert _claim(desk, first) is None
     with desk.ledger.write() as tx:
-        assert outbox.ring(tx, 10) == []
+        assert outbox.ring(tx, 10, 100) == []
         assert endpoints.enable(tx, desk.tenant.id, hook, redeliver=False) == 0
-        assert outbox.ring(tx, 10) == [first]
+        assert outbox.ring(tx, 10, 100) == [first]
     assert _send(desk, first)
     with desk.ledger.write() as tx:
         endpoints.pause(tx, desk.tenant.id, hook)
@@ -338,3 +338,37 @@ def test_messages_that_tell_of_no_job_go_by_age_with_their_tries(desk: Desk) -> 
         assert retention.drop_deliveries(tx, tx.now - 1) is None
         assert retention.drop_deliveries(tx, tx.now + 1) == 1
         assert tx.execute(select(tries)).all() == []
+
+
+def test_one_host_has_so_many_in_flight_and_the_others_wait_without_charge_until_one_ends(desk: Desk) -> None:
+    slow, again = _add(desk), _add(desk)  # two endpoints, one host
+    with desk.ledger.write() as tx:
+        elsewhere, _ = endpoints.add(tx, SEALING, desk.tenant.id, NewEndpoint("https://other.example.com/", outbox.EVENTS), 20)
+    for _ in range(2):
+        _run(desk)
+    (one, two), (three, four), (free, _) = ([row.id for row in _owed(desk, hook) if row.seq == 1] for hook in (slow, again, elsewhere))
+    sent = [_claim(desk, name, 2) for name in (one, two)]
+    assert all(sent)
+    assert _claim(desk, three, 2) is None
+    assert _claim(desk, free, 2) is not None, "who is not slow does not wait"
+    with desk.ledger.write() as tx:
+        told = delivery_views.get(tx, desk.tenant.id, three)
+        assert (told["state"], told["attempts"], told["tries"]) == ("owed", 0, [])
+        assert three not in [name for name, _ in outbox.rung(tx, tx.now + 1)], "nobody rings it in vain"
+        assert not {three, four} & set(outbox.ring(tx, 100, 2)), "nor does upkeep while its receiver is full"
+    assert sent[0] is not None
+    assert _settle(desk, sent[0], 500) == [_owed(desk, slow)[1].id], "the next of the job goes first"
+    assert sent[1] is not None
+    with desk.ledger.write() as tx:
+        endpoints.pause(tx, desk.tenant.id, slow)
+    assert _settle(desk, sent[1]) == [three], "then whoever waits longest for that host"
+    assert _claim(desk, three, 2) is not None
+
+
+def test_what_is_owed_counts_for_the_host_that_its_endpoint_has_moved_to(desk: Desk) -> None:
+    hook, there = _add(desk), _add(desk)
+    _run(desk)
+    with desk.ledger.write() as tx:
+        endpoints.change(tx, desk.tenant.id, hook, {"url": "https://Moved.example.com:8443/"})
+    assert {row.receiver for row in _owed(desk, hook)} == {"moved.example.com"}
+    assert [_claim(desk, _owed(desk, name)[0].id, 1) is not None for name in (hook, there)] == [True, True]

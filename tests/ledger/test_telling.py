@@ -78,7 +78,7 @@ def test_every_event_has_the_fields_of_the_table(ledger: Ledger, told: list[Even
         queues.pause(tx, tenant, "extraction", "me", "because")
         queues.resume(tx, tenant, "extraction", "me")
         (owed,) = [each["id"] for each in delivery_views.of_job(tx, tenant, job_id)]
-        delivery = outbox.claim(tx, owed, 60)
+        delivery = outbox.claim(tx, owed, 60, 2)
         assert delivery is not None
         outbox.settle(tx, delivery, Try(tx.now, 0.1, False, 500, "RECEIVER_REFUSED", ""), tx.now + 5)
     seen = {event.type for event in told}

@@ -386,7 +386,7 @@ class LedgerMachine(RuleBasedStateMachine):
         key = self._one((pick & 1 and due) or self.rows.deliveries, pick >> 1)
         legal = self.may("deliveries", key, "sending") and self.rows.deliveries[key].run_after <= self.now and self.may_go(key)
         with self.verb("outbox.claim") as tx:
-            delivery = outbox.claim(tx, *key, LEASE)
+            delivery = outbox.claim(tx, *key, LEASE, 1_000)
         assert (delivery is not None) is legal
         if delivery is not None:
             self.in_flight = [*self.in_flight[-3:], delivery]

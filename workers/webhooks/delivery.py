@@ -22,7 +22,7 @@ def deliver(delivery_id: str, worker: Worker) -> None:
     """Try a delivery that is due. A crash between sending and recording repeats it: at least once, same id."""
     webhook, clock = worker.settings.webhook, worker.clock
     with worker.ledger.write() as tx:
-        owed = outbox.claim(tx, delivery_id, webhook.timeout_seconds + webhook.margin_seconds)
+        owed = outbox.claim(tx, delivery_id, webhook.timeout_seconds + webhook.margin_seconds, webhook.at_once)
         secrets = signing.live(tx, worker.sealing, owed.tenant_id, owed.owner) if owed else ()
     if owed is None:
         return

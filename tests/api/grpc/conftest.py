@@ -19,6 +19,7 @@ from typing import Any
 
 import grpc
 import pytest
+from pydantic import SecretStr
 
 from api.grpc.cadmill.v1 import cadmill_pb2 as pb
 from api.grpc.cadmill.v1.cadmill_pb2_grpc import CadmillStub
@@ -27,13 +28,15 @@ from api.house import House, build
 from api.setup import prepare
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
-from foundation.settings import GrpcSettings, ProcessSettings, Settings, StorageSettings
+from foundation.settings import GrpcSettings, LimitSettings, ProcessSettings, RedisSettings, Settings, StorageSettings
 from tasks.celery import app as celery_app
 from tasks.ring import Doorbell
 from tests.stack import Stack, running, wait_until
 
 PATIENCE = 60.0
 FILE_LIMIT = 300_000
+NO_REDIS = "redis://127.0.0.1:9/0"
+ADMIN_TOKEN = "the token of whoever runs this"
 
 
 def free_port() -> int:
@@ -45,11 +48,26 @@ def free_port() -> int:
 @pytest.fixture(scope="package")
 def door(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Stack]:
     """A stack whose gRPC process answers at `address_of(door)`."""
-    settings = {"CADMILL_GRPC_PORT": free_port(), "CADMILL_UPLOAD_MAX_FILE_BYTES": FILE_LIMIT, "CADMILL_GRPC_MAX_TENANT_CALLS": 20}
-    with running(tmp_path_factory.mktemp("grpc"), redis_url, "", "api", "compute", "courier", "grpc", **settings) as stack:
+    settings = {
+        "ADMIN_TOKEN": ADMIN_TOKEN,
+        "CADMILL_GRPC_PORT": free_port(),
+        "CADMILL_UPLOAD_MAX_FILE_BYTES": FILE_LIMIT,
+        "CADMILL_GRPC_MAX_TENANT_CALLS": 20,
+    }
+    with running(tmp_path_factory.mktemp("grpc"), redis_url, "", "api", "compute", "grpc", **settings) as stack:
         with grpc.insecure_channel(address_of(stack)) as channel:
             grpc.channel_ready_future(channel).result(PATIENCE)
         yield stack
+
+
+def new_key(stack: Stack, tenant: str, *scopes: str, **more: Any) -> dict[str, Any]:
+    """A key of a new tenant, as its operator makes it by HTTP."""
+    operator = {"X-Admin-Token": ADMIN_TOKEN}
+    made = stack.http.post("/api/v1/tenants", json={"name": tenant}, headers=operator)
+    body = {"scopes": list(scopes or ("read", "submit", "admin")), **more}
+    key = stack.http.post(f"/api/v1/tenants/{made.json()['id']}/keys", json=body, headers=operator)
+    assert key.status_code == 201, key.text
+    return {"tenant": made.json()["id"], **key.json()}
 
 
 def until_answering(stack: Stack, name: str = "grpc") -> Stack:
@@ -123,16 +141,25 @@ def _migrated() -> str:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, clock: Clock = SYSTEM, production: bool = False, **limits: Any) -> Iterator[Served]:
-    """A gRPC server of its own, on an empty SQLite, without workers."""
+def serving(
+    folder: Path,
+    clock: Clock = SYSTEM,
+    production: bool = False,
+    redis_url: str = NO_REDIS,
+    rates: dict[str, str] | None = None,
+    **limits: Any,
+) -> Iterator[Served]:
+    """A gRPC server of its own, on an empty SQLite, without workers; `rates` are its rate limits."""
     settings = Settings(
         storage=StorageSettings(directory=folder),
         grpc=GrpcSettings(grace_seconds=0.2, **limits),
-        process=ProcessSettings(production=production),
+        process=ProcessSettings(production=production, secret=SecretStr("s" * 32 if production else "")),
+        redis=RedisSettings(url=redis_url),
+        limit=LimitSettings(**(rates or {})),
     )
     shutil.copytree(_migrated(), folder, dirs_exist_ok=True)
     key = (folder / "key").read_text().strip()
-    house = replace(build(settings), doorbell=Doorbell(celery_app), clock=clock)
+    house = replace(build(settings, operator=False), doorbell=Doorbell(celery_app), clock=clock)
     started: queue.Queue[int | BaseException] = queue.Queue()
     stop = asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []

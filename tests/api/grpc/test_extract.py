@@ -57,11 +57,11 @@ def test_many_files_go_in_and_features_come_out_and_bad_ones_disturb_no_other(cl
 
 def test_files_that_come_together_become_one_job(client: Any, mine: Any) -> None:
     """What arrives while the last ones are written down is the next job: far fewer jobs than files."""
-    files = [CUBE] * 150
+    files = [CUBE] * 60
     answers = told(client.Extract(pieces(files), metadata=mine, timeout=PATIENCE))
     assert all(kinds(each) == ["accepted", "features"] for each in answers.values())
-    assert len(answers) == 150
-    assert len({each[0].accepted.job_id for each in answers.values()}) < 75
+    assert len(answers) == 60
+    assert len({each[0].accepted.job_id for each in answers.values()}) < 30
 
 
 def test_a_file_that_is_too_large_is_refused_alone(client: Any, mine: Any, tmp_path: Path) -> None:
@@ -146,12 +146,12 @@ def test_a_client_that_cancels_half_way_keeps_what_was_accepted_and_leaves_no_by
 
 
 def test_results_wait_for_a_client_that_is_slower_than_they_are(client: Any, mine: Any) -> None:
-    call = client.Extract(pieces([CUBE] * 60), metadata=mine, timeout=PATIENCE)
+    call = client.Extract(pieces([CUBE] * 20), metadata=mine, timeout=PATIENCE)
     first = next(call)
     job = wait_until(lambda: ended(client, first.accepted.job_id, mine), PATIENCE)
     assert job.state == pb.JOB_STATE_SUCCEEDED
     answers = told([first, *call])
-    assert len(answers) == 60
+    assert len(answers) == 20
     assert all(kinds(each) == ["accepted", "features"] for each in answers.values())
 
 

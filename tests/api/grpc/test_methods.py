@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict
+from sqlalchemy import select, update
 
 from api.grpc.cadmill.v1 import cadmill_pb2 as pb
-from tests.api.grpc.conftest import PATIENCE, ended, pieces, refused
+from api.grpc.cadmill.v1.cadmill_pb2_grpc import CadmillStub
+from ledger.rows import audit, keys
+from tests.api.grpc.conftest import PATIENCE, ended, new_key, pieces, refused, serving
 from tests.stack import SAMPLES, Stack, wait_until
 
 
@@ -63,6 +68,7 @@ def test_one_idempotency_key_is_one_job_by_both_doors(client: Any, mine: Any, do
 def test_a_problem_is_the_one_of_http(client: Any, mine: Any, door: Stack) -> None:
     status, message, problem = refused(lambda: client.Get(pb.GetRequest(id="job_nobody"), metadata=mine))
     by_http = door.http.get("/api/v1/jobs/job_nobody").json()
+    by_http["remedy"] = by_http["remedy"].replace("/api/v1/", "/api/v2/")  # who asked by no version is advised of the newest
     assert status is grpc.StatusCode.NOT_FOUND
     assert problem | {"timestamp": ""} == by_http | {"timestamp": ""}
     assert message == by_http["message"]
@@ -129,18 +135,17 @@ def test_a_cancelled_job_ends_its_watch_and_is_cancelled_once(client: Any, mine:
 
 
 def test_a_tenant_has_so_many_calls_at_once_and_no_more(client: Any, door: Stack) -> None:
-    with door.as_tenant("many calls") as other:
-        theirs = (("x-api-key", other.key),)
-        job = probe(client, theirs, 1, run_after={"seconds": int(time.time()) + 3600})
-        watching = [client.Watch(pb.WatchRequest(id=job.id), metadata=theirs, timeout=PATIENCE) for _ in range(20)]
-        for each in watching:
-            next(each)
-        status, _, problem = refused(lambda: client.Get(pb.GetRequest(id=job.id), metadata=theirs))
-        assert (status, problem["code"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CALLS_LIMIT")
-        assert client.List(pb.ListRequest(), metadata=(("x-api-key", door.key),)), "others are not in its way"
-        for each in watching:
-            each.cancel()
-        wait_until(lambda: _is_answered(client, job.id, theirs), 10)
+    theirs = (("x-api-key", new_key(door, "many calls")["key"]),)
+    job = probe(client, theirs, 1, run_after={"seconds": int(time.time()) + 3600})
+    watching = [client.Watch(pb.WatchRequest(id=job.id), metadata=theirs, timeout=PATIENCE) for _ in range(20)]
+    for each in watching:
+        next(each)
+    status, _, problem = refused(lambda: client.Get(pb.GetRequest(id=job.id), metadata=theirs))
+    assert (status, problem["code"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CALLS_LIMIT")
+    assert client.List(pb.ListRequest(), metadata=(("x-api-key", door.key),)), "others are not in its way"
+    for each in watching:
+        each.cancel()
+    wait_until(lambda: _is_answered(client, job.id, theirs), 10)
 
 
 def _is_answered(client: Any, job_id: str, metadata: Any) -> bool:
@@ -162,3 +167,54 @@ def test_calls_are_measured_by_method_and_status(client: Any, mine: Any, door: S
 def test_every_answer_has_the_number_under_which_the_log_knows_it(client: Any, mine: Any) -> None:
     _, call = client.List.with_call(pb.ListRequest(), metadata=mine)
     assert dict(call.trailing_metadata())["x-request-id"].startswith("req_")
+
+
+# what the house tells of each call
+
+
+def trailing(call: Any) -> dict[str, str]:
+    return dict(call.trailing_metadata())
+
+
+def test_who_asks_too_much_is_told_how_long_to_wait(tmp_path: Path, redis_url: str) -> None:
+    """A submission costs five units, and this key has seven an hour."""
+    with (
+        serving(tmp_path, redis_url=redis_url, rates={"user": "token-bucket 7/3600"}) as served,
+        grpc.insecure_channel(served.address) as channel,
+    ):
+        client, asking = CadmillStub(channel), (("x-api-key", served.key),)
+        asked = pb.SubmitRequest(kind="extraction")
+        asked.input.update({"parts": ["part_nobody"]})
+        _, call = client.Submit.with_call(asked, metadata=asking)
+        assert '"user";r=2' in trailing(call)["ratelimit"]
+        with pytest.raises(grpc.RpcError) as caught:
+            client.Submit(asked, metadata=asking)
+        told = trailing(caught.value)
+        problem = json.loads(told["cadmill-problem-bin"])
+        assert (caught.value.code(), problem["code"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
+        assert 1 < int(told["retry-after"]) == problem["context"]["retry_after_seconds"] <= 3600
+        assert client.List(pb.ListRequest(), metadata=asking) is not None, "looking costs one, and there are two left"
+
+
+def test_a_key_that_should_be_rotated_says_so_with_every_answer(tmp_path: Path) -> None:
+    with serving(tmp_path) as served, grpc.insecure_channel(served.address) as channel:
+        client, asking = CadmillStub(channel), (("x-api-key", served.key),)
+        assert "x-next-rotation-hint" not in trailing(client.List.with_call(pb.ListRequest(), metadata=asking)[1])
+        with served.house.ledger.write() as tx:
+            tx.execute(update(keys).values(created_at=tx.now - 400 * 86_400))
+        hint = trailing(client.List.with_call(pb.ListRequest(), metadata=asking)[1])["x-next-rotation-hint"]
+        with pytest.raises(grpc.RpcError) as caught:
+            client.Get(pb.GetRequest(id="job_nobody"), metadata=asking)
+        assert hint == trailing(caught.value)["x-next-rotation-hint"]
+
+
+def test_refusals_are_in_the_audit_trail_and_uses_are_noted(tmp_path: Path) -> None:
+    with serving(tmp_path) as served, grpc.insecure_channel(served.address) as channel:
+        client = CadmillStub(channel)
+        refused(lambda: client.List(pb.ListRequest(), metadata=(("x-api-key", served.key[:-70] + "0" * 70),)))
+        client.List(pb.ListRequest(), metadata=(("x-api-key", served.key),))
+        served.house.uses.write(served.house.ledger)
+        with served.house.ledger.read() as tx:
+            (line,) = tx.execute(select(audit).where(audit.c.action == "refused.api_key_unknown"))
+            assert (line.subject, line.outcome) == ("gRPC List", "refused")
+            assert tx.connection.scalar(select(keys.c.last_used_at)) is not None
