@@ -67,7 +67,7 @@ def show_job(
 async def tell(request: Request, job_id: str, tenant: TheReader) -> Response:
     """Server-sent events of a job, for its page: each says that there is something new to ask for."""
     hub, after = live_routes.hub_of(request), request.headers.get("last-event-id")
-    return await live_routes.stream(request, tenant, hub, f"job:{job_id}", after)
+    return await live_routes.stream_events(request, tenant, hub, f"job:{job_id}", after)
 
 
 def _told(house: House, tenant: Tenant, job_id: str, state: str, cursor: str | None) -> dict[str, Any]:
