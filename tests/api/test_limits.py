@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from math import ceil
@@ -13,7 +11,7 @@ import httpx2
 import pytest
 
 from api.limits import address_of, cost_of
-from tests.stack import ROOT, Stack, running
+from tests.stack import Stack, running
 
 ADMIN_TOKEN = "the token of whoever runs this"
 IP, USER, TENANT, GUESS = 60, 30, 45, 10
@@ -31,14 +29,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[
 @pytest.fixture(scope="module")
 def keys(stack: Stack) -> list[str]:
     """Keys of eight tenants, then four of one."""
-    program = (
-        "from foundation.settings import settings; from ledger import tenants; from ledger.session import open_ledger\n"
-        "with open_ledger(settings()).write() as tx:\n"
-        "    ids = [tenants.add(tx, f'tenant {n}').id for n in range(9)]\n"
-        "    print(*(tenants.add_key(tx, id) for id in ids + 3 * ids[-1:]))"
-    )
-    argv = [sys.executable, "-c", program]
-    return subprocess.run(argv, cwd=ROOT, env=stack.environment, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    return [stack.new_key(f"tenant {n}") for n in range(8)] + [stack.new_key("tenant 8") for _ in range(4)]
 
 
 class Addresses:

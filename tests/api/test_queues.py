@@ -34,7 +34,7 @@ def line(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[S
 def askers(line: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Asker, Asker]]:
     """Two tenants at that stack."""
     ledger = Ledger(line.environment["CADMILL_DATABASE_URL"], DatabaseSettings())
-    with another_tenant(ledger, line.url) as one, another_tenant(ledger, line.url) as other:
+    with another_tenant(ledger, line.directory, line.url) as one, another_tenant(ledger, line.directory, line.url) as other:
         yield one, other
     ledger.close()
 

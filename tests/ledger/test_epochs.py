@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, text
 
 from foundation.clock import SYSTEM
+from foundation.sealing import Sealing
 from ledger import epochs, parts, retention, tenants, vectors
 from ledger.epochs import Epoch, Shelf
 from ledger.files import FileStore
@@ -175,22 +176,22 @@ def test_numbers_become_visible_in_their_order_and_nobody_waits_for_ever(
         assert epochs.count(tx, shelf) == sum(vector is not None for vector in truth.values())
 
 
-def test_vectors_that_were_there_before_numbers_have_the_first(new_ledger: Callable[..., Ledger]) -> None:
+def test_vectors_that_were_there_before_numbers_have_the_first(empty_ledger: Ledger) -> None:
     from alembic import command
 
     from ledger.migrate import configuration
 
-    ledger = new_ledger()
+    ledger, sealing = empty_ledger, Sealing(b"secret of tests")
     with ledger.write() as tx:
-        command.upgrade(configuration(tx.connection), "0005")
-        tenant = tenants.add(tx, "acme")
-        parts.add(tx, tenant.id, [NewPart("p", "x.stl", NAMES[0], 1, "stl")], {})
+        command.upgrade(configuration(tx.connection, sealing), "0005")
+        tx.execute(text("INSERT INTO tenants (id, name, webhook_secret, created_at) VALUES ('ten_1', 'acme', 'whsec_AAAA', 1.0)"))
+        tx.execute(text("INSERT INTO files (sha256, bytes, format, created_at) VALUES (:sha256, 1, 'stl', 1.0)"), {"sha256": NAMES[0]})
         columns = "tenant_id, sha256, feature_version, engine_build, family, vector, result, created_at"
         row = text(f"INSERT INTO vectors ({columns}) VALUES (:tenant, :sha256, 'v3', '1', '3d', :vector, '{{}}', 1.0)")
-        tx.execute(row, {"tenant": tenant.id, "sha256": NAMES[0], "vector": b"\1" * 4})
-        command.upgrade(configuration(tx.connection), "head")
+        tx.execute(row, {"tenant": "ten_1", "sha256": NAMES[0], "vector": b"\1" * 4})
+        command.upgrade(configuration(tx.connection, sealing), "head")
     with ledger.read() as tx:
-        shelf = Shelf(tenant.id, "v3", "1")
+        shelf = Shelf("ten_1", "v3", "1")
         assert epochs.current(tx, shelf) == Epoch(1, 0)
         assert told(tx, shelf, 0) == [(1, NAMES[0], b"\1" * 4)]
         assert tx.connection.scalar(select(vector_changes.c.removed_at)) is None

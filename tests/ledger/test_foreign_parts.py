@@ -20,10 +20,10 @@ def test_a_part_of_another_tenant_is_neither_read_nor_named(desk: Desk) -> None:
         assert [item["name"] for item in job_views.page_items(tx, job_id, 10, -1, None)] == ["ours.dxf", None, None]
 
 
-def test_labels_of_a_part_stand_beside_those_of_its_upload(desk: Desk) -> None:
+def test_labels_of_a_part_stand_beside_those_of_its_upload_which_go_first(desk: Desk) -> None:
     with desk.ledger.write() as tx:
-        new = [NewPart("part_1", "a.dxf", "ab" * 32, 10, "dxf", {"of": "one"}), NewPart("part_2", "b.dxf", "cd" * 32, 10, "dxf")]
+        new = [NewPart("part_1", "a.dxf", "ab" * 32, 10, "dxf", {"of": "one", "at": "1"}), NewPart("part_2", "b.dxf", "cd" * 32, 10, "dxf")]
         parts.add(tx, desk.tenant.id, new, {"of": "all", "run": "7"})
     with desk.ledger.read() as tx:
         labels = [parts.get(tx, desk.tenant.id, part.id)["labels"] for part in new]
-    assert labels == [{"of": "one", "run": "7"}, {"of": "all", "run": "7"}]
+    assert labels == [{"of": "all", "run": "7", "at": "1"}, {"of": "all", "run": "7"}]

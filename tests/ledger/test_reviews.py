@@ -68,6 +68,7 @@ def test_every_mark_is_told_in_the_audit_trail(desk: Desk) -> None:
     put(desk, Review((A, B), "rejected", "Ada", "why"))
     with desk.ledger.write() as tx:
         reviews.remove(tx, desk.tenant.id, (A, B))
+    with desk.ledger.read() as tx:
         told = [
             (row.action, row.detail) for row in tx.execute(select(audit).where(audit.c.action.startswith("review.")).order_by(audit.c.seq))
         ]

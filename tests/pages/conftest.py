@@ -25,7 +25,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[
         yield stack
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # while it is open, no other event loop runs in its thread
 def browser() -> Iterator[Any]:
     """Debian's Chromium through Playwright's library."""
     program = os.environ.get("CADMILL_CHROMIUM") or shutil.which("chromium")

@@ -27,7 +27,7 @@ PUBLIC = WebhookSettings(allow_private=False, timeout_seconds=5.0)
 
 
 def _try(url: str, settings: WebhookSettings, wire: Wire = OPEN, clock: Clock = SYSTEM) -> Attempt:
-    return send(url, BODY, sign(SECRET, "msg_1", datetime.now(UTC), BODY), settings, clock, wire)
+    return send(url, BODY, sign([SECRET], "msg_1", datetime.now(UTC), BODY), settings, clock, wire)
 
 
 def _to_loopback(port: int, dialled: list[str]) -> Callable[[Address, int, float], socket.socket]:
