@@ -12,11 +12,11 @@ from fastapi.routing import APIRoute
 
 from api import documentation, problems, versions
 from api.doors import Doors
+from api.envelope import Versioned
 from api.house import Caretaker, House, build
 from api.live.hub import Hub
 from api.pages import routes as pages
 from api.pages.rendering import Static
-from api.rendering import Versioned
 from api.routes import (
     audit,
     bulk,
@@ -44,7 +44,6 @@ from api.versions import Table
 from foundation import metrics, telemetry
 from foundation.errors import Failure
 from foundation.settings import settings
-from tasks.ring import BackgroundDoorbell
 
 # what stands below `versions.PREFIX`: written once, answered in every version
 _VERSIONED = (
@@ -86,10 +85,7 @@ def create(house: House | None = None, table: Table | None = None) -> FastAPI:
         await hub.stop()
         caretaker.stop()
         await here.limits.close()
-        if isinstance(here.doorbell, BackgroundDoorbell):
-            here.doorbell.close()
-        here.progress.close()
-        here.ledger.close()
+        here.close()
 
     app = FastAPI(title="cadmill", lifespan=life, openapi_url=None, docs_url=None, redoc_url=None, generate_unique_id_function=_named)
     app.state.house = here

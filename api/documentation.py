@@ -182,7 +182,7 @@ def _operation(method: str, operation: Document, versioned: bool, version: Versi
     """An operation with all that holds for every one of its kind."""
     keys = _secure(method, operation)
     responses: Document = operation["responses"]
-    if HTTP_VALIDATION in json.dumps(responses.get("422", {})):
+    if "HTTPValidationError" in json.dumps(responses.get("422", {})):
         del responses["422"]
     for status, codes in _codes(method, operation, keys, versioned).items():
         response = responses.setdefault(status, {})
@@ -206,9 +206,6 @@ def _operation(method: str, operation: Document, versioned: bool, version: Versi
     if version.deprecated_at and versioned:
         operation["deprecated"] = True
     return operation
-
-
-HTTP_VALIDATION = "HTTPValidationError"
 
 
 def _secure(method: str, operation: Document) -> list[str]:

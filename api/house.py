@@ -41,6 +41,13 @@ class House:
     clock: Clock = SYSTEM
     uses: Uses = field(default_factory=Uses)
 
+    def close(self) -> None:
+        """Let go of what this process owns, when nobody asks any more."""
+        if isinstance(self.doorbell, BackgroundDoorbell):
+            self.doorbell.close()
+        self.progress.close()
+        self.ledger.close()
+
 
 def build(settings: Settings, operator: bool = True) -> House:
     """`operator`: it answers whoever runs the server, too, so that in production it must have their token. Raises CONFIG_INVALID."""

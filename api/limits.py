@@ -52,13 +52,11 @@ class Cost:
 
 COSTS = (  # the first row that fits
     Cost("upload files", "/parts", False, 10),
-    Cost("upload a piece of a file", "/uploads", False, 2),
     Cost("submit a job, or change many", "/jobs", False, 5),
     Cost("start a schedule", "/schedules", False, 5),
     Cost("report duplicates", "/duplicates", True, 10),
     Cost("preview a migration", "/vectors/migrate", True, 5),
     Cost("verify or export the audit trail", "/audit/", True, 10),
-    Cost("report errors", "/errors/", True, 5),
     Cost("look", "", True, 1),
     Cost("change something else", "", False, 2),
 )

@@ -1,7 +1,7 @@
 """The versions of the API: one table, and which of them a call asks for.
 
 Routes are written once, without a version. A call names its version in the path (`/api/v2/jobs`) or, at `/api/jobs`, in the header
-`X-API-Version`; without either it gets the current one. `api.rendering` then answers as that version does.
+`X-API-Version`; without either it gets the current one. `api.envelope` then answers as that version does.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import Row, delete, func, insert, select, update
 
@@ -48,7 +47,7 @@ def add(tx: Tx, sealing: Sealing, tenant_id: str, new: NewEndpoint, most: int) -
             created_at=tx.now,
         )
     )
-    _record(tx, tenant_id, "added", name, host=urlsplit(new.url).hostname, events=list(new.events))
+    _record(tx, tenant_id, "added", name, host=outbox.receiver_of(new.url), events=list(new.events))
     return name, signing.make(tx, sealing, tenant_id, name)
 
 
@@ -96,7 +95,7 @@ def remove(tx: Tx, tenant_id: str, endpoint_id: str) -> None:
     row = get(tx, tenant_id, endpoint_id)
     signing.forget(tx, endpoint_id)
     tx.execute(delete(endpoints).where(endpoints.c.id == endpoint_id))
-    _record(tx, tenant_id, "removed", endpoint_id, host=urlsplit(row.url).hostname)
+    _record(tx, tenant_id, "removed", endpoint_id, host=outbox.receiver_of(row.url))
 
 
 def get(tx: Tx, tenant_id: str, endpoint_id: str, lock: bool = False) -> Row[Any]:
@@ -153,7 +152,7 @@ def _switch_off(tx: Tx, row: Row[Any], reason: str) -> list[str]:
     buried = outbox.bury(tx, row.id)
     told = {
         "webhook_id": row.id,
-        "host": urlsplit(row.url).hostname,  # the address itself may hold a secret of another receiver
+        "host": outbox.receiver_of(row.url),  # the address itself may hold a secret of another receiver
         "description": row.description,
         "reason": reason,
         "failing_since": iso(row.failing_since),

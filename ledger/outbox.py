@@ -97,12 +97,11 @@ def _owe(
     tx: Tx, tenant_id: str, job_id: str | None, url: str, event: str, data: dict[str, Any], endpoint: Row[Any] | None
 ) -> tuple[str, bool]:
     name, seq, behind = tx.clock.new_id("msg"), 1, 0
-    payload: dict[str, Any] = {"type": event, "timestamp": iso(tx.now), "data": data}
     endpoint_id = None if endpoint is None else endpoint.id
     if job_id is not None:
         line = select(func.coalesce(func.max(deliveries.c.seq), 0) + 1, func.count().filter(deliveries.c.state.not_in(ended("deliveries"))))
         seq, behind = tx.execute(line.where(*_of(job_id, endpoint_id))).one()
-        payload = {"type": event, "timestamp": iso(tx.now), "seq": seq, "data": data}
+    payload = {"type": event, "timestamp": iso(tx.now), **({} if job_id is None else {"seq": seq}), "data": data}
     state = "enabled" if endpoint is None or event == TEST else endpoint.state
     rung = state == "enabled" and not behind
     tx.execute(

@@ -9,7 +9,7 @@ import base64
 import secrets
 from typing import Any
 
-from sqlalchemy import delete, or_, select, text, update
+from sqlalchemy import ColumnElement, delete, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation.clock import iso
@@ -34,10 +34,14 @@ def make(tx: Tx, sealing: Sealing, tenant_id: str, owner: str) -> str:
     return sealing.open(str(sealed), PURPOSE, owner)
 
 
+def _alive(tx: Tx, owner: str) -> tuple[ColumnElement[bool], ...]:
+    """The secrets of an owner that still sign."""
+    return _rows.owner == owner, or_(_rows.retires_at.is_(None), _rows.retires_at > tx.now)
+
+
 def live(tx: Tx, sealing: Sealing, tenant_id: str, owner: str) -> tuple[str, ...]:
     """The secrets to sign with, the current one first. Raises SECRET_MISMATCH."""
-    alive = select(_rows.sealed).where(_rows.owner == owner, or_(_rows.retires_at.is_(None), _rows.retires_at > tx.now))
-    found = tx.execute(alive.order_by(_rows.retires_at.is_not(None))).scalars().all()
+    found = tx.execute(select(_rows.sealed).where(*_alive(tx, owner)).order_by(_rows.retires_at.is_not(None))).scalars().all()
     if not found:  # a tenant has one as soon as it is needed
         return (make(tx, sealing, tenant_id, owner),)
     return tuple(sealing.open(sealed, PURPOSE, owner) for sealed in found)
@@ -54,9 +58,7 @@ def rotate(tx: Tx, sealing: Sealing, tenant_id: str, owner: str, overlap_seconds
 
 def told(tx: Tx, owner: str) -> list[dict[str, Any]]:
     """Which secrets are live, without them: since when and until when."""
-    alive = select(_rows.created_at, _rows.retires_at).where(
-        _rows.owner == owner, or_(_rows.retires_at.is_(None), _rows.retires_at > tx.now)
-    )
+    alive = select(_rows.created_at, _rows.retires_at).where(*_alive(tx, owner))
     return [{"created_at": iso(row.created_at), "retires_at": iso(row.retires_at)} for row in tx.execute(alive.order_by(_rows.id.desc()))]
 
 

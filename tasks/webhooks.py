@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -154,13 +153,9 @@ def redeliver_range(ledger: Ledger, doorbell: Doorbell, tenant_id: str, endpoint
     with ledger.write() as tx:
         if endpoints.get(tx, tenant_id, endpoint_id).state == "off":
             raise Failure("WEBHOOK_OFF", {"id": endpoint_id})
-        until = tx.now if request.until is None else _seconds(request.until)
-        since = _seconds(request.since)
+        until = tx.now if request.until is None else request.until.timestamp()
+        since = request.since.timestamp()
         begun, more = delivery_views.redeliver_range(tx, tenant_id, endpoint_id, request.states, since, until, MOST_AT_ONCE)
         ready = outbox.mark(tx, begun[:MOST_AT_ONCE])
     doorbell.ring(ring.of_deliveries(ready))
     return {"redelivered": len(begun), "ids": begun, "more": more}
-
-
-def _seconds(moment: datetime) -> float:
-    return moment.timestamp()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.options import DirOption, KeyOption, UrlOption, admin_token_of, client_at
+from api.cli.options import AdminTokenOption, DirOption, KeyOption, UrlOption, admin_token_of, client_at
 
 audit_app = typer.Typer(
     name="audit",
@@ -21,7 +21,6 @@ see that of any tenant, of the house itself (`store`), or of `all`.""",
 )
 
 ChainOption = Annotated[str, typer.Option(help="The id of a tenant, `store` for the house, or `all`; needs the admin token.")]
-AdminTokenOption = Annotated[str, typer.Option("--admin-token", help="For --chain. Default: ADMIN_TOKEN.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print what the API tells, as JSON.")]
 BROKEN = 3
 

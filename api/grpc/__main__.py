@@ -11,7 +11,6 @@ from foundation import metrics, telemetry
 from foundation.errors import Failure
 from foundation.settings import settings
 from foundation.telemetry import logger
-from tasks.ring import BackgroundDoorbell
 
 
 async def _serve(house: House) -> None:
@@ -42,10 +41,7 @@ def main() -> None:
         asyncio.run(_serve(house))
     finally:
         caretaker.stop()
-    if isinstance(house.doorbell, BackgroundDoorbell):
-        house.doorbell.close()
-    house.progress.close()
-    house.ledger.close()
+    house.close()
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from api.grpc.methods import METHODS, Short, Stream
 from api.house import House
 from api.live.hub import Hub
 from api.policy import Credentials, admit
-from api.problems import retry_after
+from api.problems import note, retry_after
 from foundation import caller
 from foundation.caller import Caller
 from foundation.errors import Failure
@@ -78,7 +78,7 @@ class Door:
                 return await self._admitted(method, parse, given, context, asker)
             except Failure as failure:
                 status = problems.status(failure.code)
-                await apart(self._note, failure, name)
+                await apart(note, self._house, failure, f"gRPC {name}")
                 await _abort(context, failure, asker)
             except asyncio.CancelledError:
                 if not self._stopping:  # the client has gone, or its deadline has passed: nobody listens
@@ -106,13 +106,6 @@ class Door:
             if isinstance(method, Short):
                 return await apart(method.answer, call, parse(*given))
             return await method.answer(call, parse(*given))
-
-    def _note(self, failure: Failure, name: str) -> None:
-        """Tell the audit trail of a refusal. Where it cannot be written, the caller is refused all the same."""
-        try:
-            self._house.refusals.note(failure, f"gRPC {name}")
-        except Failure as unwritten:
-            logger.error("a refusal (%s) could not be written to the audit trail: %s", failure.code, unwritten)
 
     @contextmanager
     def _counted(self, tenant: Tenant) -> Iterator[None]:

@@ -17,6 +17,7 @@ from api.policy import Credentials, Scope, admit, admit_operator
 from api.shapes.answers import OPTIONAL, answers, streams
 from api.shapes.audit import AuditPage, AuditReport, AuditVerdict
 from api.tables import line
+from foundation import canonical
 from ledger import tenants
 from ledger.trail import anchors, proving, reading
 from ledger.trail.chain import HOUSE
@@ -127,4 +128,4 @@ _COLUMNS = ("chain", "number", "at", "actor", "action", "subject", "outcome", "o
 
 
 def _cell(value: Any) -> Any:
-    return reading.as_text(value) if isinstance(value, dict) else value
+    return canonical.text(value) if isinstance(value, dict) else value

@@ -138,10 +138,6 @@ def found(ledger: Ledger, wanted: Wanted) -> Iterator[dict[str, Any]]:
         last = int(lines[-1][wanted.order])
 
 
-def as_text(detail: dict[str, Any]) -> str:
-    return canonical.text(detail)
-
-
 def view(tx: Tx, row: Row[Any]) -> dict[str, Any]:
     """A line as people and clients see it, its details opened."""
     plain = ("number", "actor", "action", "subject", "outcome", "origin", "request_id", "hash")

@@ -17,9 +17,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.app import create
+from api.envelope import Versioned
 from api.house import House, build
 from api.pages import routes as pages
-from api.rendering import Versioned
 from api.versions import VERSIONS, Feature, Status, Table, Version, asked, link
 from foundation.errors import Failure
 from foundation.settings import Settings

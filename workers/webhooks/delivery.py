@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from foundation.telemetry import DeliveryTried, RetryDelayed, emit
 from ledger import budgets, endpoints, outbox, signing
@@ -54,6 +53,6 @@ def _account(tx: Tx, owed: Delivery, attempt: Attempt, wait: float | None, worke
             budgets.refund(tx, owed.waits_for, budgets.COST, budget)
     elif wait is not None:
         cost = budgets.COST_OF_TIMEOUT if attempt.seconds >= worker.settings.webhook.timeout_seconds else budgets.COST
-        debt = budgets.charge(tx, budgets.delivery(owed.id), f"receiver {urlsplit(owed.url).hostname}", cost, budget)
+        debt = budgets.charge(tx, budgets.delivery(owed.id), f"receiver {outbox.receiver_of(owed.url)}", cost, budget)
         if debt > wait:
             emit(RetryDelayed("receiver", debt))
