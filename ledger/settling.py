@@ -86,11 +86,16 @@ def close(tx: Tx, job: Row[Any]) -> Settled:
 
 def announce(tx: Tx, job: Row[Any]) -> Settled:
     """Tell of the end of a job: in the audit trail, by its callback if it has one, and to the endpoints that want it."""
-    counts = {"succeeded": job.succeeded, "failed": job.failed, "cancelled": job.cancelled}
-    outcome = audit.FAILED if job.state == "failed" else audit.DONE
-    audit.record(tx, job.tenant_id, "ledger", f"job.{job.state}", job.id, outcome=outcome, **counts)
+    record_end(tx, job, "ledger")
     telling.job(tx, job)
     return Settled(job.state, outbox.tell(tx, job.tenant_id, f"job.{job.state}", lambda: view(job), job.id, job.callback_url))
+
+
+def record_end(tx: Tx, job: Row[Any], actor: str, **more: Any) -> None:
+    """The line of the trail that tells of the end of a job."""
+    counts = {"succeeded": job.succeeded, "failed": job.failed, "cancelled": job.cancelled}
+    outcome = audit.FAILED if job.state == "failed" else audit.DONE
+    audit.record(tx, job.tenant_id, actor, f"job.{job.state}", job.id, outcome=outcome, **more, **counts)
 
 
 def tell(tx: Tx, tenant_id: str, job_id: str, event: str) -> tuple[str, ...]:

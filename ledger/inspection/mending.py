@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, delete, exists, func, insert, not_, select, update
 
 from foundation.errors import Failure
-from ledger import audit, jobs, outbox, places, repair, settling
+from ledger import jobs, outbox, places, repair, settling
 from ledger.inspection.findings import Finding, Patience
 from ledger.inspection.jobs import LIVE_CHUNK
 from ledger.job_views import view
@@ -126,9 +126,7 @@ def send_again(tx: Tx, _job: Row[Any], finding: Finding, _patience: Patience) ->
 
 
 def tell_end(tx: Tx, job: Row[Any], _finding: Finding, _patience: Patience) -> bool:
-    counts = {"succeeded": job.succeeded, "failed": job.failed, "cancelled": job.cancelled}
-    outcome = audit.FAILED if job.state == "failed" else audit.DONE
-    audit.record(tx, job.tenant_id, "doctor", f"job.{job.state}", job.id, outcome=outcome, late=True, **counts)
+    settling.record_end(tx, job, "doctor", late=True)
     return True
 
 
