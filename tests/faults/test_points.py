@@ -31,6 +31,11 @@ WRITES = {
     "replace": "files", "rename": "files", "link": "files",
 }  # fmt: skip
 """Methods that make a write final, with what they write to. Of `replace`, `rename` and `link` those of `os` are meant."""
+EXCUSED = {
+    "workers/index/snapshot.py:save": "a copy that is made anew without being missed; test_degradation.py dies in it",
+    "foundation/sealing.py:_kept": "the first start of an installation, before anything is accepted; test_sealing.py dies in it",
+    "workers/worker.py:_tell_of_engine": "live news, which may be lost (foundation/progress.py); test_progress.py takes its Redis away",
+}
 
 
 def sources(*folders: str) -> Iterator[tuple[Path, ast.Module]]:
@@ -60,7 +65,8 @@ def test_every_place_that_makes_a_write_final_is_a_point() -> None:
         if "cli" not in path.parts and "versions" not in path.parts
         for name in writes(tree)
     }
-    found -= {"workers/index/snapshot.py:save"}  # a copy that is made anew without being missed; test_degradation.py dies in it
+    assert EXCUSED.keys() <= found, "excused, and not there any more"
+    found -= EXCUSED.keys()
     announced = {point.place for point in POINTS}
     assert found <= announced, f"places without a point: {sorted(found - announced)}"
     assert announced - found == {"tasks/ring.py:BackgroundDoorbell.ring"}, "a point where nothing is written (this one is before an answer)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,21 @@ def test_processes_that_start_at_once_share_one_secret_that_nobody_else_may_read
     assert len(told) == 1
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["secret"]
     assert (tmp_path / "new" / "secret").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("dies_in", "kept"), [("fsync", False), ("link", False), ("unlink", True)])
+def test_a_start_that_died_while_it_made_the_secret_is_made_good_by_the_next(tmp_path: Path, dies_in: str, kept: bool) -> None:
+    program = (
+        "import os, signal, sys; from pathlib import Path; from foundation import sealing; from foundation.settings import *\n"
+        "setattr(os, sys.argv[2], lambda *given: os.kill(os.getpid(), signal.SIGKILL))\n"
+        "sealing.of(Settings(storage=StorageSettings(directory=Path(sys.argv[1]))))"
+    )
+    died = subprocess.run([sys.executable, "-c", program, str(tmp_path), dies_in], cwd=ROOT, timeout=60, check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert (tmp_path / "secret").exists() == kept
+    here = Settings(storage=StorageSettings(directory=tmp_path))
+    assert sealing.of(here).pepper("x") == sealing.of(here).pepper("x")
+    assert len((tmp_path / "secret").read_text().strip()) == 64
 
 
 def test_a_given_secret_leaves_no_file(tmp_path: Path) -> None:
