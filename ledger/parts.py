@@ -140,7 +140,8 @@ def in_bites(tx: Tx, values: Sequence[Any], query: Callable[[Sequence[Any]], Any
 
 def sizes(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, int]:
     """Bytes of those of the named parts that are the tenant's."""
-    return {row.id: row.bytes for row in in_bites(tx, part_ids, lambda bite: _mine(tenant_id).where(parts.c.id.in_(bite)))}
+    query = _mine(tenant_id).with_only_columns(parts.c.id, files.c.bytes)
+    return dict(tuple(row) for row in in_bites(tx, part_ids, lambda bite: query.where(parts.c.id.in_(bite))))
 
 
 def copies(tx: Tx, tenant_id: str) -> dict[str, list[str]]:
