@@ -90,8 +90,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             _told(link, "orig"),
             _told(link, "reason"),
             link.__cause__,
-            # what was being handled when it was raised is something else, but for a class that is made to wrap
-            link.__context__ if wrapper and not link.__suppress_context__ else None,
+            # what was being handled when it was raised is something else, but for a class that is made to wrap (even where it hides that)
+            link.__context__ if wrapper else None,
             *(members if isinstance(members, tuple) else ()),
         ]
         waiting += [one for one in reversed(within) if isinstance(one, BaseException)]
@@ -127,6 +127,8 @@ def _numbered(link: BaseException, names: list[str]) -> str | None:
         return numbered.HTTP.get(status) or numbered.HTTP[status // 100]
     if "socket.gaierror" in names:
         return numbered.ADDRESS_INFO.get(_errno(link), "CONNECTION_FAILED")
+    if "grpc.RpcError" in names:
+        return numbered.GRPC.get(_called(link), "UPSTREAM_REFUSED")
     return None
 
 
@@ -150,10 +152,10 @@ def _classed(link: BaseException, names: list[str], provider: Provider | None) -
     if names[0].partition(".")[0] in rules.MODULES:
         return rules.MODULES[names[0].partition(".")[0]], False
     for name in names[built_in:]:
-        if name in of_provider:
-            return of_provider[name], False
         if name == "builtins.OSError" and _errno(link) in numbered.ERRNO:
             return numbered.ERRNO[_errno(link)], False
+        if name in of_provider:
+            return of_provider[name], False
     for name in names[built_in:]:
         if name in rules.CLASSES:
             return rules.CLASSES[name], False
@@ -215,6 +217,14 @@ def _status(link: BaseException) -> int:
         if type(status) is int and 300 <= status <= 599:
             return status
     return 0
+
+
+def _called(link: BaseException) -> str:
+    """The name of the status of a gRPC call that failed."""
+    try:
+        return str(link.code().name)  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001 - the same
+        return ""
 
 
 def _waits(link: BaseException) -> int:

@@ -60,7 +60,7 @@ CLASSES = _named(
         "requests.exceptions.ConnectTimeout urllib3.exceptions.ConnectTimeoutError",
         "READ_TIMEOUT": "builtins.TimeoutError httpx2.TimeoutException httpcore2.TimeoutException requests.exceptions.Timeout "
         "urllib3.exceptions.TimeoutError concurrent.futures._base.TimeoutError celery.exceptions.TimeoutError "
-        "multiprocessing.context.TimeoutError queue.Empty",
+        "multiprocessing.context.TimeoutError queue.Empty _queue.Empty",
         "CONNECTION_FAILED": "builtins.ConnectionError ssl.SSLEOFError ssl.SSLZeroReturnError ssl.SSLSyscallError "
         "http.client.NotConnected websockets.exceptions.ConnectionClosed",
         "TLS_FAILED": "ssl.SSLError ssl.CertificateError",
@@ -76,7 +76,7 @@ CLASSES = _named(
         "builtins.NotADirectoryError shutil.Error",
         "ARCHIVE_CORRUPT": "zipfile.BadZipFile zipfile.LargeZipFile tarfile.TarError gzip.BadGzipFile lzma.LZMAError _lzma.LZMAError",
         "DATA_INVALID": "builtins.UnicodeError builtins.EOFError json.decoder.JSONDecodeError struct.error zlib.error binascii.Error "
-        "_pickle.UnpicklingError pickle.UnpicklingError xml.etree.ElementTree.ParseError xml.parsers.expat.ExpatError _csv.Error "
+        "_pickle.UnpicklingError pickle.UnpicklingError xml.etree.ElementTree.ParseError xml.parsers.expat.ExpatError _csv.Error configparser.Error "
         "tomllib.TOMLDecodeError pydantic_core._pydantic_core.ValidationError msgspec.DecodeError google.protobuf.message.DecodeError "
         "kombu.exceptions.DecodeError kombu.exceptions.ContentDisallowed cryptography.exceptions.InvalidSignature "
         "email.errors.MessageError",
@@ -144,6 +144,7 @@ WORDS: dict[str, tuple[tuple[re.Pattern[str], str], ...]] = {
         (re.compile(r".*bad_alloc", re.DOTALL), "MEMORY_ERROR"),
         (re.compile(r"Error in .*\bfaiss\b", re.DOTALL), "INDEX_FAILED"),
     ),
+    "builtins.OSError": ((re.compile(r"Invalid data stream"), "ARCHIVE_CORRUPT"),),  # bz2
     "builtins.NotImplementedError": ((re.compile(r"(?:That )?compression (?:method|type)"), "ARCHIVE_CORRUPT"),),
 }  # fmt: skip
 """Classes that mean this or that, by how their words begin."""
@@ -161,7 +162,8 @@ CLASSES_OF: dict[Provider, dict[str, str]] = {
             "CAD_LIMIT": "builtins.RecursionError",
             "CAD_KERNEL_MISSING": "builtins.ImportError",
             # what the reading libraries were seen to raise for damaged files
-            "FILE_CORRUPT": "builtins.ValueError builtins.LookupError builtins.EOFError builtins.StopIteration struct.error zlib.error",
+            "FILE_CORRUPT": "builtins.ValueError builtins.LookupError builtins.EOFError builtins.StopIteration struct.error zlib.error "
+            "builtins.OSError",
         }
     ),
 }
@@ -169,7 +171,7 @@ CLASSES_OF: dict[Provider, dict[str, str]] = {
 
 MEANS: dict[Provider, dict[str, str]] = {
     Provider.DATABASE: _named({"DATABASE_UNAVAILABLE": _AWAY, "DATABASE_REFUSED": "TLS_FAILED UPSTREAM_REFUSED"}),
-    Provider.BROKER: _named({"BROKER_UNAVAILABLE": _AWAY, "BROKER_REFUSED": "TLS_FAILED UPSTREAM_REFUSED"}),
+    Provider.BROKER: _named({"BROKER_UNAVAILABLE": f"{_AWAY} STORAGE_FAILED", "BROKER_REFUSED": "TLS_FAILED UPSTREAM_REFUSED"}),
     Provider.RECEIVER: _named(
         {
             "RECEIVER_UNREACHABLE": "CONNECTION_FAILED CONNECTION_TIMEOUT READ_TIMEOUT NAME_UNRESOLVED TLS_FAILED",
