@@ -76,8 +76,9 @@ CLASSES = _named(
         "builtins.NotADirectoryError shutil.Error",
         "ARCHIVE_CORRUPT": "zipfile.BadZipFile zipfile.LargeZipFile tarfile.TarError gzip.BadGzipFile lzma.LZMAError _lzma.LZMAError",
         "DATA_INVALID": "builtins.UnicodeError builtins.EOFError json.decoder.JSONDecodeError struct.error zlib.error binascii.Error "
-        "_pickle.UnpicklingError pickle.UnpicklingError xml.etree.ElementTree.ParseError xml.parsers.expat.ExpatError _csv.Error configparser.Error "
-        "tomllib.TOMLDecodeError pydantic_core._pydantic_core.ValidationError msgspec.DecodeError google.protobuf.message.DecodeError "
+        "_pickle.UnpicklingError pickle.UnpicklingError xml.etree.ElementTree.ParseError xml.parsers.expat.ExpatError _csv.Error "
+        "configparser.Error tomllib.TOMLDecodeError pydantic_core._pydantic_core.ValidationError msgspec.DecodeError "
+        "google.protobuf.message.DecodeError "
         "kombu.exceptions.DecodeError kombu.exceptions.ContentDisallowed cryptography.exceptions.InvalidSignature "
         "email.errors.MessageError",
         "SECRET_MISMATCH": "cryptography.exceptions.InvalidTag",

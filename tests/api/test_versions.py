@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -314,3 +315,21 @@ def test_a_websocket_has_a_version_too(small: TestClient) -> None:
     with pytest.raises(WebSocketDisconnect) as refused, small.websocket_connect("/api/v9/live"):
         pass
     assert (refused.value.code, refused.value.reason) == (1008, "VERSION_UNKNOWN")
+
+
+def test_what_a_library_threw_is_told_by_code_and_cause_and_by_nothing_it_says(
+    new_client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space", "/srv/hunter2")
+
+    client = new_client()
+    monkeypatch.setattr("api.routes.jobs.job_views.page", full)
+    plain, wrapped = client.get("/api/v1/jobs"), client.get("/api/v2/jobs")
+    (enveloped,) = wrapped.json()["errors"]
+    for answer, told in ((plain, plain.json()), (wrapped, enveloped)):
+        assert (answer.status_code, told["code"], told["context"]["reason"], told["context"]["errno"]) == (
+            507, "STORAGE_FULL", "OSError", "ENOSPC",
+        )  # fmt: skip
+        assert told["context"]["request_id"] == answer.headers["x-request-id"]
+        assert "hunter2" not in answer.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
 import re
 import socket
 from collections.abc import Iterator
@@ -216,3 +217,18 @@ def test_a_chain_that_ends_nowhere_has_an_end_here() -> None:
         outer.__cause__ = last
         last = outer
     assert failure_of(last).code == "INTERNAL"
+
+
+def fail_in_a_child() -> None:
+    """What a process of a pool does."""
+    try:
+        raise OSError(28, "no space", "/srv/hunter2")
+    except OSError as error:
+        raise failure_of(error, Provider.STORAGE) from error
+
+
+def test_code_and_cause_survive_the_way_out_of_a_process() -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        with pytest.raises(Failure) as caught:
+            pool.apply(fail_in_a_child)
+    assert (caught.value.code, caught.value.context) == ("STORAGE_FULL", {"reason": "OSError", "errno": "ENOSPC"})

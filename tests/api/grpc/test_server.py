@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import errno
 import os
 import re
 import signal
@@ -135,6 +136,18 @@ def test_a_defect_is_told_by_its_number_and_nothing_of_it_leaks(
     assert "secret" not in words + str(problem)
     assert problem["context"]["request_id"] in caplog.text
     assert "/srv/secret/place" in caplog.text
+
+
+def test_what_a_library_threw_is_told_by_code_and_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "no space", "/srv/hunter2")
+
+    monkeypatch.setattr(methods.job_views, "page", full)
+    with serving(tmp_path) as served, grpc.insecure_channel(served.address) as channel:
+        status, words, problem = refused(lambda: CadmillStub(channel).List(pb.ListRequest(), metadata=(("x-api-key", served.key),)))
+    assert (status, problem["code"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL")
+    assert (problem["context"]["reason"], problem["context"]["errno"]) == ("OSError", "ENOSPC")
+    assert "hunter2" not in words + str(problem)
 
 
 # TLS
