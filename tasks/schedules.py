@@ -201,7 +201,7 @@ def _submit(ledger: Ledger, doorbell: Doorbell, settings: Settings, schedule: Sc
     except SlotTaken:
         raise
     except Failure as failure:
-        if failure.row.retryable:  # the database is away: the slot is still there when it is back
+        if failure.row.temporary:  # the database is away or full: the slot is still there when it is not
             raise
         _refuse(ledger, schedule, following, failure)
     except Exception as defect:  # noqa: BLE001 - the last resort: a defect of ours costs this slot, not all schedules
