@@ -22,7 +22,8 @@ from api.envelope import Versioned
 from api.house import House, build
 from api.pages import routes as pages
 from api.versions import VERSIONS, Feature, Status, Table, Version, asked, link
-from foundation.errors import Failure
+from foundation import codes
+from foundation.errors import CODES, Failure
 from foundation.settings import Settings
 from ledger import keys, tenants
 from ledger.migrate import migrate
@@ -333,3 +334,18 @@ def test_what_a_library_threw_is_told_by_code_and_cause_and_by_nothing_it_says(
         )  # fmt: skip
         assert told["context"]["request_id"] == answer.headers["x-request-id"]
         assert "hunter2" not in answer.text
+
+
+def test_the_codes_are_told_with_addresses_of_the_version_and_found_by_old_names(
+    new_client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = new_client()
+    whole = client.get("/api/v1/errors/codes").json()
+    assert {one["code"]: (one["status"], one["retryable"], one["recovery"]) for one in whole["codes"]} == {
+        row.name: (row.status, row.retryable, row.recovery) for row in CODES.values()
+    }
+    assert whole["renamed"] == codes.RENAMED
+    monkeypatch.setitem(codes.RENAMED, "PART_LOST", "PART_NOT_FOUND")
+    (one,) = client.get("/api/v2/errors/codes", params={"code": "PART_LOST"}).json()["data"]["codes"]
+    assert (one["code"], one["remedy"]) == ("PART_NOT_FOUND", "List your parts with GET /api/v2/parts.")
+    assert client.get("/api/v1/errors/codes", params={"code": "NOTHING"}).json()["codes"] == []

@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
@@ -198,6 +198,7 @@ _ERRORS = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=300)
 @given(_ERRORS, st.one_of(st.none(), st.sampled_from(list(Provider)), st.text(max_size=5)))
 def test_whatever_is_raised_gets_a_code_and_nothing_it_says_is_passed_on(error: BaseException, provider: str | None) -> None:
     failure = failure_of(error, provider)
