@@ -86,10 +86,12 @@ _GRPC = {
     504: "DEADLINE_EXCEEDED",
     507: "RESOURCE_EXHAUSTED",
 }
-_GRPC_OF_CODE = {
+GRPC_OF_CODE = {
     "IDEMPOTENCY_KEY_IN_FLIGHT": "ABORTED",  # ask again, the same
     "COMMIT_UNKNOWN": "UNKNOWN",  # never UNAVAILABLE: clients repeat that by themselves, and the job may be there
     "UNKNOWN": "UNKNOWN",
+    # nor what asking again does not mend
+    **dict.fromkeys(("CAD_KERNEL_MISSING", "NAME_UNRESOLVED", "TLS_FAILED", "UPSTREAM_REFUSED"), "FAILED_PRECONDITION"),
 }
 """The codes whose gRPC status is not the one of their HTTP status."""
 
@@ -119,7 +121,7 @@ class Code:
     @property
     def grpc(self) -> str:
         """The name of the gRPC status."""
-        return _GRPC_OF_CODE.get(self.name) or _GRPC[self.status]
+        return GRPC_OF_CODE.get(self.name) or _GRPC[self.status]
 
 
 def row(

@@ -47,6 +47,8 @@ def test_a_row_agrees_with_itself(row: codes.Code) -> None:
         assert not row.retryable, "the same again succeeds, so nobody has to change it"
     if row.retryable and row.status >= 500:
         assert row.grpc in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN", "INTERNAL"), "or gRPC clients give up"
+    if row.grpc == "UNAVAILABLE":
+        assert row.retryable, "gRPC clients repeat that by themselves"
     if row.source in (Source.INPUT, Source.SECURITY):
         assert row.status < 500 or row.name in {"JOB_DEADLINE_PASSED"}
 
