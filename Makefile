@@ -95,8 +95,9 @@ webhooks: setup ## 1000 messages to a hostile receiver while couriers are killed
 limits: setup ## four API processes at their rate limit while Redis dies and returns; ARGS="--seconds 60"
 	@$(BIN)/python -m tests.faults.limits $(ARGS)
 
-docs: setup ## draw docs/states.md, write the OpenAPI documents docs/openapi-v*.json and what v1 promises
+docs: setup ## draw docs/states.md, write docs/errors.md, the OpenAPI documents docs/openapi-v*.json and what v1 promises
 	@$(BIN)/python -m tests.models.drawing
+	@$(BIN)/python -m tests.foundation.code_page
 	@$(BIN)/python -m tests.contract.documents
 
 PROTO := api/grpc/cadmill/v1/cadmill.proto

@@ -57,6 +57,7 @@ _TAGS = {
     "tenants": "Who may use this server, how much of it, and what is used.",
     "audit": "Who did what: search, proof, report, export.",
     "health": "Whether it works, and how well.",
+    "errors": "What can go wrong, by code.",
     "versions": "The versions of this API.",
     "chaos": "Faults on purpose, for stacks whose work does not matter.",
 }
@@ -235,7 +236,7 @@ def _codes(method: str, operation: Document, keys: list[str], versioned: bool) -
     common += ["REQUEST_INVALID"] if "parameters" in operation or body else []
     common += ["BODY_TOO_LARGE", "BODY_TOO_SLOW"] if _JSON in body else []
     common += ["RATE_LIMITED"] if versioned else []
-    common += ["DATABASE_UNAVAILABLE", "INTERNAL"] + (["COMMIT_UNKNOWN"] if method != "get" else []) if keys else []
+    common += ["DATABASE_UNAVAILABLE", "INTERNAL", "UNKNOWN"] + (["COMMIT_UNKNOWN"] if method != "get" else []) if keys else []
     for code in common:
         found.setdefault(str(CODES[code].status), []).append(code)
     return found

@@ -15,6 +15,7 @@ from api.problems import answer_to, route_of
 from foundation import caller
 from foundation.clock import Clock
 from foundation.errors import Failure
+from foundation.mapping import Provider, failure_of
 from foundation.settings import UploadSettings
 from foundation.telemetry import RequestAnswered, emit, logger
 
@@ -73,6 +74,6 @@ class Doors:
                 if status:
                     raise
                 logger.error("request %s failed", request_id, exc_info=defect)
-                await answer_to(Request(scope), Failure("INTERNAL", {"request_id": request_id}))(scope, receive, watched_send)
+                await answer_to(Request(scope), failure_of(defect, Provider.API, request_id=request_id))(scope, receive, watched_send)
             finally:
                 emit(RequestAnswered(route_of(scope), scope["method"], status, self._clock.tick() - started))

@@ -140,7 +140,7 @@ class IncomingFile:
                     raise Failure("ARCHIVE_LIMIT", {"limit_nesting": 0})
                 received.add(_kept(incoming, name, origin, clock))
         except Failure as failure:
-            if failure.code == "STORAGE_FULL":
+            if failure.row.status >= 500:  # the server's own: the next file would fare no better
                 raise
             received.refuse(name, failure, origin)
 

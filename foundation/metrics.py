@@ -56,6 +56,7 @@ _LIMITED = Counter("cadmill_rate_limits", "Rate limits asked, by tier, by what t
     "tier", "outcome", "counted_by",
 ])  # fmt: skip
 _ALONE = Counter("cadmill_limiter_outages", "Times a process had to count for itself, because Redis was gone, or could stop", ["event"])
+_MAPPED = Counter("cadmill_errors_mapped", "Exceptions that were given a code; UNKNOWN: by no rule", ["provider", "code"])
 _REQUESTS = Histogram("cadmill_http_seconds", "HTTP requests", ["method", "route", "status"])
 _CALLS = Histogram("cadmill_grpc_seconds", "gRPC calls", ["method", "status"])
 
@@ -141,6 +142,8 @@ def count(event: Event) -> None:
             _ALONE.labels("began").inc()
         case telemetry.LimiterBack():
             _ALONE.labels("ended").inc()
+        case telemetry.ErrorMapped(provider=provider, code=code):
+            _MAPPED.labels(provider, code).inc()
         case telemetry.RequestAnswered():
             _REQUESTS.labels(event.method, event.route, str(event.status)).observe(event.seconds)
         case telemetry.CallAnswered():

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from foundation.errors import Failure
+from foundation.mapping import Provider, failure_of
 from foundation.settings import Settings
 
 _FORM, _NONCE = "s1.", 12  # the form is told, so that another one can follow
@@ -60,7 +61,7 @@ def _derived(secret: bytes, purpose: str) -> bytes:
 
 
 def of(settings: Settings) -> Sealing:
-    """The sealing of this installation; the file of its secret is made if there is none. Raises STORAGE_FULL."""
+    """The sealing of this installation; the file of its secret is made if there is none. Raises STORAGE_FULL, STORAGE_FAILED."""
     given = settings.process.secret.get_secret_value()
     return Sealing(given.encode() if given else _kept(settings.storage.directory / "secret"))
 
@@ -80,5 +81,5 @@ def _kept(file: Path) -> bytes:
             os.link(part, file)
         os.unlink(part)
     except OSError as error:
-        raise Failure("STORAGE_FULL", {"reason": error.strerror or type(error).__name__}) from error
+        raise failure_of(error, Provider.STORAGE) from error
     return file.read_bytes().strip()

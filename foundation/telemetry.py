@@ -292,6 +292,15 @@ class CallAnswered(Event):
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorMapped(Event):
+    """An exception was given a code. UNKNOWN: no rule knows its class, so one should be written."""
+
+    provider: str
+    code: str
+    kind: str  # the class of the exception, in full
+
+
 Sink = Callable[[Event], None]
 _sinks: list[Sink] = []
 
@@ -324,13 +333,16 @@ _QUIET = (
     LiveRead,
     LiveOpened,
     LiveClosed,
+    ErrorMapped,
 )
 
 
 def log(event: Event) -> None:
     """The log sink: one line an event."""
     level = (
-        logging.DEBUG
+        logging.WARNING
+        if isinstance(event, ErrorMapped) and event.code == "UNKNOWN"
+        else logging.DEBUG
         if isinstance(event, _QUIET)
         else logging.WARNING
         if isinstance(event, RingFailed | CommitStale | CommitDoubted | EngineDegraded | LiveDropped | LimiterAlone)

@@ -8,7 +8,7 @@ from sqlalchemy import Row, bindparam, insert, select, update
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit, jobs, line, places, quotas, settling, telling
+from ledger import audit, jobs, line, places, quotas, recorded, settling, telling
 from ledger.chunking import ChunkSize, cut
 from ledger.rows import chunks, items
 from ledger.rows import jobs as job_rows
@@ -78,7 +78,7 @@ def retry(tx: Tx, tenant_id: str, job_id: str, size: ChunkSize, code: str | None
     if job.state not in ("failed", "partial") or job.rolled_back_at is not None:
         raise Failure("JOB_NOT_RETRYABLE", {"state": job.state, "rolled_back_at": iso(job.rolled_back_at)})
     failed = select(items.c.index, items.c.bytes).where(items.c.job_id == job_id, items.c.state == "failed").order_by(items.c.index)
-    again = tx.execute(failed if code is None else failed.where(items.c.error["code"].as_string() == code)).all()
+    again = tx.execute(failed if code is None else failed.where(recorded.has_code(items.c.error, code))).all()
     if not again:
         raise Failure("JOB_NOT_RETRYABLE", {"state": job.state, "items_with_code": 0})
     quotas.start_job(tx, tenant_id)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, distinct, func, select
 
 from foundation.clock import iso
-from ledger import job_views
+from ledger import job_views, recorded
 from ledger.rows import items, jobs
 from ledger.session import Tx
 
@@ -17,7 +17,7 @@ _LOOKED_AT = ("running", "partial", "failed", "cancelled")
 
 def by_code(tx: Tx, tenant_id: str, since: float) -> list[dict[str, Any]]:
     """Codes of items that failed after a time, the most frequent first: how many items, in how many jobs, and the newest."""
-    code = items.c.error["code"].as_string()
+    code = recorded.code(items.c.error)
     counted = (func.count(), func.count(distinct(items.c.job_id)), func.max(items.c.finished_at), func.max(items.c.job_id))
     query = select(code, *counted).join(jobs, jobs.c.id == items.c.job_id).where(*_failed(tenant_id), items.c.finished_at > since)
     return [
@@ -28,7 +28,7 @@ def by_code(tx: Tx, tenant_id: str, since: float) -> list[dict[str, Any]]:
 
 def jobs_with(tx: Tx, tenant_id: str, limit: int, after: str | None, code: str) -> list[dict[str, Any]]:
     """Jobs of a tenant with an item that failed with this code, newest first, starting behind the job id `after`."""
-    here = (items.c.job_id == jobs.c.id, items.c.state == "failed", items.c.error["code"].as_string() == code)
+    here = (items.c.job_id == jobs.c.id, items.c.state == "failed", recorded.has_code(items.c.error, code))
     query = select(jobs).where(jobs.c.tenant_id == tenant_id, jobs.c.pruned_at.is_(None), jobs.c.state.in_(_LOOKED_AT))
     query = query.where(select(items.c.job_id).where(*here).exists())
     query = query.where(jobs.c.id < after) if after else query

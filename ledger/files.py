@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import tempfile
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from foundation.errors import Failure
+from foundation.mapping import Provider, failure_of
 
 _HEAD = 4096  # bytes kept for recognising the format
 _ABANDONED_SECONDS = 24 * 3600.0
@@ -32,7 +32,7 @@ class Incoming:
         self.head = b""
 
     def write(self, data: bytes | memoryview) -> None:
-        """Raises FILE_TOO_LARGE as soon as the limit is passed, STORAGE_FULL."""
+        """Raises FILE_TOO_LARGE as soon as the limit is passed, STORAGE_FULL, STORAGE_FAILED."""
         self.bytes += len(data)
         if self.bytes > self._max_bytes:
             raise Failure("FILE_TOO_LARGE", {"limit_bytes": self._max_bytes})
@@ -42,22 +42,22 @@ class Incoming:
         try:
             self._file.write(data)
         except OSError as error:
-            raise full(error) from error
+            raise failure_of(error, Provider.STORAGE) from error
 
     @property
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
     def read_back(self) -> BinaryIO:
-        """What was written so far, opened to be read. Raises STORAGE_FULL."""
+        """What was written so far, opened to be read. Raises STORAGE_FULL, STORAGE_FAILED."""
         try:
             self._file.flush()
         except OSError as error:
-            raise full(error) from error
+            raise failure_of(error, Provider.STORAGE) from error
         return self._path.open("rb")
 
     def keep(self) -> str:
-        """Make the file durable under its hash, which is returned. Raises STORAGE_FULL."""
+        """Make the file durable under its hash, which is returned. Raises STORAGE_FULL, STORAGE_FAILED."""
         target = self._store.path(self.sha256)
         try:
             self._file.flush()
@@ -67,7 +67,7 @@ class Incoming:
                 os.replace(self._path, target)
                 _sync_folder(target.parent)
         except OSError as error:
-            raise full(error) from error
+            raise failure_of(error, Provider.STORAGE) from error
         self._close()
         return self.sha256
 
@@ -171,7 +171,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def full(error: OSError) -> OSError | Failure:
-    return Failure("STORAGE_FULL") if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else error

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from foundation.errors import Failure
-from ledger import job_views
+from ledger import job_views, recorded
 from ledger.parts import in_bites
 from ledger.rows import items, jobs
 from ledger.session import Ledger, Tx
@@ -116,7 +116,7 @@ def _told_before(tx: Tx, job_id: str, hits: Sequence[Hit], first: dict[str, int]
 
 def failures(tx: Tx, job_id: str) -> dict[str, int]:
     """How many items of a job failed, by code."""
-    code = items.c.error["code"].as_string()
+    code = recorded.code(items.c.error)
     query = select(code, func.count()).where(items.c.job_id == job_id, items.c.state == "failed").group_by(code)
     return {str(name): int(count) for name, count in tx.execute(query)}
 

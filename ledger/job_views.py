@@ -9,7 +9,7 @@ from sqlalchemy import Row, exists, select
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import queues
+from ledger import queues, recorded
 from ledger.rows import items, jobs, parts
 from ledger.session import Tx
 from ledger.telling import counts_of
@@ -37,7 +37,7 @@ def view(job: Row[Any]) -> dict[str, Any]:
         "results_pruned_at": iso(job.results_pruned_at),
         "rolled_back_at": iso(job.rolled_back_at),
         "summary": job.summary,
-        "error": job.error,
+        "error": recorded.told(job.error),
     }
 
 
@@ -89,7 +89,7 @@ def find(
     for name, value in labels.items():
         query = query.where(jobs.c.labels[name].as_string() == value)
     if code is not None:
-        failed = (items.c.job_id == jobs.c.id, items.c.state == "failed", items.c.error["code"].as_string() == code)
+        failed = (items.c.job_id == jobs.c.id, items.c.state == "failed", recorded.has_code(items.c.error, code))
         query = query.where(exists().where(*failed))
     query = query.where(jobs.c.finished_at > finished_after) if finished_after is not None else query
     query = query.where(jobs.c.finished_at < finished_before) if finished_before is not None else query
@@ -116,7 +116,7 @@ def page_items(tx: Tx, job_id: str, limit: int, after: int, state: str | None, p
             "name": row.name,
             "state": row.state,
             "attempts": row.attempts,
-            "error": row.error,
+            "error": recorded.told(row.error),
             "result": row.result,
             "finished_at": iso(row.finished_at),
         }

@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ledger.files import FileStore, full
+from foundation.mapping import Provider, failure_of
+from ledger.files import FileStore
 
 PNG_SIZES = (128, 512)
 SVG = "svg"
@@ -34,14 +35,14 @@ def there(store: FileStore, sha256: str, build: str) -> bool:
 
 
 def keep(store: FileStore, sha256: str, build: str, pictures: Mapping[str, bytes]) -> None:
-    """Keep pictures by kind; each is there whole or not at all. Raises STORAGE_FULL."""
+    """Keep pictures by kind; each is there whole or not at all. Raises STORAGE_FULL, STORAGE_FAILED."""
     for kind, data in pictures.items():
         target = path(store, sha256, build, kind)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _replace(store.incoming, target, data)
         except OSError as error:
-            raise full(error) from error
+            raise failure_of(error, Provider.STORAGE) from error
 
 
 def _replace(folder: Path, target: Path, data: bytes) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from foundation import caller, progress, sealing
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
+from foundation.mapping import Provider, failure_of
 from foundation.settings import DatabaseSettings, QuotaSettings, Settings
 from foundation.telemetry import CommitDoubted, emit
 from ledger import commits, walls
@@ -91,7 +92,8 @@ class Ledger:
         """A transaction that commits at the end of the block, or leaves no trace.
 
         A commit that is told failed is asked for before anything is said (`commits.py`): if it was done, the block ends as any other.
-        Raises DATABASE_UNAVAILABLE (nothing was written), COMMIT_UNKNOWN (no answer within `busy_seconds`).
+        Raises DATABASE_UNAVAILABLE, DATABASE_REFUSED, DATABASE_DAMAGED, STORAGE_FULL (nothing was written), COMMIT_UNKNOWN (no answer
+        within `busy_seconds`).
         """
         with _translated(), self.engine.connect() as connection:
             connection = connection.execution_options(**_WRITES)
@@ -148,12 +150,11 @@ class Ledger:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
-        raise Failure("DATABASE_UNAVAILABLE", {"reason": type(getattr(error, "orig", error)).__name__}) from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise Failure("DATABASE_UNAVAILABLE", {"reason": "connection lost"}) from error
-        raise
+    except (DBAPIError, PoolTimeout) as error:
+        failure = failure_of(error, Provider.DATABASE)
+        if failure.row.temporary or isinstance(error, OperationalError | InterfaceError):
+            raise failure from error
+        raise  # what a guard or a wall refuses tells more than a code to whoever tries it, and is a defect of ours for all others
 
 
 def _engine(address: str, database: DatabaseSettings) -> Engine:

@@ -82,7 +82,7 @@ def _find(
 
 def _skipped(job_id: str, failure: Failure) -> dict[str, str]:
     """Raises the failure again where it is not the job's own: a database that is away must not look like a changed job."""
-    if failure.row.retryable:
+    if failure.row.retryable or failure.row.status >= 500:
         raise failure
     return {"id": job_id, "code": failure.code}
 

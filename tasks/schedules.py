@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from foundation.clock import iso
 from foundation.errors import Failure
+from foundation.mapping import failure_of
 from foundation.settings import Settings
 from foundation.telemetry import SlotSettled, emit, logger
 from ledger import schedules
@@ -200,12 +201,12 @@ def _submit(ledger: Ledger, doorbell: Doorbell, settings: Settings, schedule: Sc
     except SlotTaken:
         raise
     except Failure as failure:
-        if failure.row.retryable:  # the database is away: the slot is still there when it is back
+        if failure.row.temporary:  # the database is away or full: the slot is still there when it is not
             raise
         _refuse(ledger, schedule, following, failure)
     except Exception as defect:  # noqa: BLE001 - the last resort: a defect of ours costs this slot, not all schedules
         logger.exception("a slot of %s could not be submitted", schedule.id)
-        _refuse(ledger, schedule, following, Failure("INTERNAL", {"reason": type(defect).__name__}))
+        _refuse(ledger, schedule, following, failure_of(defect))
 
 
 def _refuse(ledger: Ledger, schedule: Schedule, following: float | None, failure: Failure) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from billiard import current_process
 
 from foundation.errors import Failure
+from foundation.mapping import Provider, failure_of
 from foundation.telemetry import ChunkHandedBack, ChunkSettled, CommitStale, RetryDelayed, RingDropped, WorkAbandoned, emit, logger
 from ledger import audit, budgets, heat, jobs, line, starting, superseded, vectors
 from ledger.budgets import Budget
@@ -57,7 +58,7 @@ def run(chunk_id: str, worker: Worker) -> None:
         raise
     except Exception as error:  # noqa: BLE001 - the last resort: a defect of ours costs this chunk and nothing else
         logger.exception("a handler failed on %s", claimed.chunk_id)
-        settled, way = _settle(work, Failure("ENGINE_DEFECT", {"reason": type(error).__name__}))
+        settled, way = _settle(work, failure_of(error, Provider.ENGINE))
     if settled is None:
         _discard(work)
         return
@@ -166,7 +167,7 @@ def _budget(worker: Worker) -> Budget:
 
 
 def _commit(work: Work, verb: Callable[[Tx], Settled | None]) -> Settled | None:
-    """One transaction for outcomes, vectors, counters, audit and outbox. A database that is away is waited for.
+    """One transaction for outcomes, vectors, counters, audit and outbox. A database that is away or full is waited for.
 
     Where it is not known whether a try was written, the next one that finds the chunk gone reads what this attempt has left."""
     worker, claimed, doubted = work.worker, work.claimed, False
@@ -183,7 +184,7 @@ def _commit(work: Work, verb: Callable[[Tx], Settled | None]) -> Settled | None:
                     settled = jobs.recorded(tx, claimed)
                 return settled
         except Failure as failure:
-            if last or failure.code not in ("DATABASE_UNAVAILABLE", "COMMIT_UNKNOWN"):
+            if last or not failure.row.temporary:
                 raise
             doubted = doubted or failure.code == "COMMIT_UNKNOWN"
             logger.warning("cannot commit %s yet: %s", claimed.chunk_id, failure)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from foundation.errors import Failure
+from foundation.mapping import Provider, failure_of
 from foundation.telemetry import logger
 from ledger.jobs import Claimed, ClaimedItem
 from ledger.settling import Outcome
@@ -50,7 +51,7 @@ class Work:
                 self._fail(item, failure)
             except Exception as error:  # noqa: BLE001 - a defect of ours costs this item and nothing else
                 logger.exception("item %s of %s failed", item.index, self.claimed.chunk_id)
-                self._fail(item, Failure("ENGINE_DEFECT", {"reason": type(error).__name__}))
+                self._fail(item, failure_of(error, Provider.ENGINE))
 
     def still_ours(self) -> None:
         """Raises `Overtaken` if the chunk is no longer ours."""

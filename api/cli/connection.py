@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx2
 
 from foundation.clock import SYSTEM, Clock
-from foundation.errors import CODES
+from foundation.errors import CODES, current
 
 Json = dict[str, Any]
 Answer = TypeVar("Answer")
@@ -144,7 +144,8 @@ def _told(response: httpx2.Response) -> ApiError:
 
 def _remedy(code: str) -> str:
     """What to do about a code; the server may be newer than this table."""
-    return CODES[code].remedy if code in CODES else ""
+    row = CODES.get(current(code))
+    return row.remedy if row else ""
 
 
 def step_of(name: str) -> str:

@@ -42,6 +42,31 @@ def queues(
 
 
 @app.command()
+def codes(code: Annotated[str, typer.Argument(help="Only this one; an old name will do.", metavar="[CODE]")] = "") -> None:
+    """List what can go wrong, by code, or say what a code means. Asks no server.
+
+    \b
+      cadmill codes
+      cadmill codes ENGINE_TIMEOUT
+    """
+    from api.cli import show
+    from foundation.codes import CODES, current
+
+    if not code:
+        rows = [[row.name, row.status, "yes" if row.retryable else "no", row.recovery.value, row.sentence] for row in CODES.values()]
+        show.table("Codes", ["code", "HTTP", "retry", "recovery", "what was wrong"], rows)
+        return
+    row = CODES.get(current(code.upper()))
+    if row is None:
+        raise typer.BadParameter(f"there is no code {show.clean(code)}; `cadmill codes` lists them")
+    show.line(f"{row.name}: {row.sentence}\n{row.remedy}")
+    show.line(
+        f"HTTP {row.status}, gRPC {row.grpc}; source {row.source.value}, severity {row.severity.value}, stage {row.stage.value}; "
+        f"retryable {'yes' if row.retryable else 'no'}, temporary {'yes' if row.temporary else 'no'}, recovery {row.recovery.value}"
+    )
+
+
+@app.command()
 def quarantine(
     release: Annotated[str | None, typer.Option(help="Let the file with this SHA-256 be read again.", metavar="SHA256")] = None,
     url: UrlOption = "",

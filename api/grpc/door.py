@@ -25,6 +25,7 @@ from api.problems import note, retry_after
 from foundation import caller
 from foundation.caller import Caller
 from foundation.errors import Failure
+from foundation.mapping import Provider, failure_of
 from foundation.telemetry import CallAnswered, emit, logger
 from ledger.tenants import Tenant
 
@@ -86,10 +87,11 @@ class Door:
                     raise
                 status = problems.status("SERVER_STOPPING")
                 await _abort(context, Failure("SERVER_STOPPING"), asker)
-            except Exception:  # noqa: BLE001 - the last resort: nothing internal may leave the house
+            except Exception as defect:  # noqa: BLE001 - the last resort: nothing internal may leave the house
                 logger.exception("call %s of %s failed", request_id, name)
-                status = grpc.StatusCode.INTERNAL
-                await _abort(context, Failure("INTERNAL", {"request_id": request_id}), asker)
+                told = failure_of(defect, Provider.API, request_id=request_id)
+                status = problems.status(told.code)
+                await _abort(context, told, asker)
             finally:
                 self._running.discard(task)
                 emit(CallAnswered(name, status.name, clock.tick() - started))

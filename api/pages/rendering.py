@@ -20,7 +20,7 @@ from starlette.types import Scope
 from api.house import House
 from api.pages import session
 from foundation.clock import SYSTEM
-from foundation.errors import CODES, Failure, Stage
+from foundation.errors import CODES, Failure, Stage, current
 
 _HERE = Path(__file__).parent
 HEADERS = {
@@ -102,7 +102,7 @@ def failed(request: Request, failure: Failure) -> Response:
 
 def reason(code: str) -> dict[str, str] | None:
     """Why somebody has to sign in (again), by the code that sent them."""
-    row = CODES.get(code)
+    row = CODES.get(current(code))
     return None if row is None or row.stage is not Stage.AUTH else {"message": row.sentence, "remedy": row.remedy}
 
 

@@ -44,7 +44,7 @@ QUERY: dict[str, str | None] = {
     **dict.fromkeys(
         ("limit", "cursor", "name", "format", "size", "state", "kind", "from", "to", "sample", "keep_changed", "label", "threshold",
          "reviewed", "mark", "dry_run", "overlap_days",
-         "last_event_id", "actor", "action", "outcome", "request_id", "since", "until", "days", "chain")
+         "last_event_id", "actor", "action", "outcome", "request_id", "since", "until", "days", "chain", "code")
     ),
 }  # fmt: skip
 

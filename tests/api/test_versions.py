@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ from api.envelope import Versioned
 from api.house import House, build
 from api.pages import routes as pages
 from api.versions import VERSIONS, Feature, Status, Table, Version, asked, link
-from foundation.errors import Failure
+from foundation import codes
+from foundation.errors import CODES, Failure
 from foundation.settings import Settings
 from ledger import keys, tenants
 from ledger.migrate import migrate
@@ -314,3 +316,36 @@ def test_a_websocket_has_a_version_too(small: TestClient) -> None:
     with pytest.raises(WebSocketDisconnect) as refused, small.websocket_connect("/api/v9/live"):
         pass
     assert (refused.value.code, refused.value.reason) == (1008, "VERSION_UNKNOWN")
+
+
+def test_what_a_library_threw_is_told_by_code_and_cause_and_by_nothing_it_says(
+    new_client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space", "/srv/hunter2")
+
+    client = new_client()
+    monkeypatch.setattr("api.routes.jobs.job_views.page", full)
+    plain, wrapped = client.get("/api/v1/jobs"), client.get("/api/v2/jobs")
+    (enveloped,) = wrapped.json()["errors"]
+    for answer, told in ((plain, plain.json()), (wrapped, enveloped)):
+        assert (answer.status_code, told["code"], told["context"]["reason"], told["context"]["errno"]) == (
+            507, "STORAGE_FULL", "OSError", "ENOSPC",
+        )  # fmt: skip
+        assert told["context"]["request_id"] == answer.headers["x-request-id"]
+        assert "hunter2" not in answer.text
+
+
+def test_the_codes_are_told_with_addresses_of_the_version_and_found_by_old_names(
+    new_client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = new_client()
+    whole = client.get("/api/v1/errors/codes").json()
+    assert {one["code"]: (one["status"], one["retryable"], one["recovery"]) for one in whole["codes"]} == {
+        row.name: (row.status, row.retryable, row.recovery) for row in CODES.values()
+    }
+    assert whole["renamed"] == codes.RENAMED
+    monkeypatch.setitem(codes.RENAMED, "PART_LOST", "PART_NOT_FOUND")
+    (one,) = client.get("/api/v2/errors/codes", params={"code": "PART_LOST"}).json()["data"]["codes"]
+    assert (one["code"], one["remedy"]) == ("PART_NOT_FOUND", "List your parts with GET /api/v2/parts.")
+    assert client.get("/api/v1/errors/codes", params={"code": "NOTHING"}).json()["codes"] == []

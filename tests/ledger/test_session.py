@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from sqlalchemy import text
 
@@ -55,3 +57,32 @@ def test_any_number_may_migrate_at_once(empty_ledger: Ledger) -> None:
     address = empty_ledger.engine.url.render_as_string(hide_password=False)
     with forked(empty_ledger, 3, bring_up, address) as processes:
         assert all_ended_well(processes)
+
+
+def test_a_full_database_is_told_as_such_and_leaves_no_trace(new_database: Callable[[str], str]) -> None:
+    ledger = Ledger(new_database("sqlite"), Settings().database)
+    with pytest.raises(Failure) as caught, ledger.write() as tx:
+        tx.connection.execute(text(f"PRAGMA max_page_count = {tx.connection.scalar(text('PRAGMA page_count')) + 2}"))
+        leases.acquire(tx, "n", "nobody", 1)
+        tx.connection.execute(text("UPDATE leases SET owner = hex(zeroblob(1000000))"))
+    assert (caught.value.code, caught.value.row.retryable, caught.value.row.temporary) == ("STORAGE_FULL", False, True)
+    with ledger.read() as tx:
+        assert tx.connection.scalar(text("SELECT count(*) FROM leases WHERE name = 'n'")) == 0
+    ledger.close()
+
+
+def test_a_database_that_nobody_has_migrated_is_not_told_as_one_that_is_away(empty_database: Callable[[str], str]) -> None:
+    ledger = Ledger(empty_database("sqlite"), Settings().database)
+    with pytest.raises(Failure, match="DATABASE_REFUSED"), ledger.read() as tx:
+        tx.connection.execute(text("SELECT * FROM jobs"))
+    ledger.close()
+
+
+def test_who_waits_in_vain_for_another_writer_is_told_to_ask_again(new_database: Callable[[str], str]) -> None:
+    address = new_database("sqlite")
+    one, other = (Ledger(address, Settings().database.model_copy(update={"busy_seconds": 0.05})) for _ in range(2))
+    with one.write(), pytest.raises(Failure) as caught, other.write():
+        pass
+    assert (caught.value.code, caught.value.row.retryable) == ("DATABASE_UNAVAILABLE", True)
+    one.close()
+    other.close()

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from celery import Celery
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.engine import RootTransaction
 
 from foundation import keyspace
@@ -15,15 +16,17 @@ from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
 from foundation.sealing import Sealing
 from foundation.settings import RedisSettings, Settings
-from ledger import commits, jobs, line, rows, tenants, webhook_rows
+from ledger import commits, heat, jobs, line, rows, tenants, webhook_rows
 from ledger.chunking import ChunkSize
 from ledger.files import FileStore
 from ledger.session import Ledger, Tx
 from tasks import ring
+from tasks.catalogue import catalogue
 from tasks.ring import Doorbell
 from tests.faults import points
 from tests.faults.points import Armoury, Mode
 from tests.stack import RedisServer
+from workers import run as running
 from workers.cache.store import VectorCache
 from workers.cad.sandbox import nursery
 from workers.handlers import HANDLERS
@@ -167,3 +170,47 @@ def test_a_claim_not_done_and_told_failed_leaves_the_chunk_to_the_next_ring(work
         run(chunk_id, worker)
     run(chunk_id, worker)
     check_done_once(worker, chunk_id)
+
+
+def test_a_database_that_is_full_is_waited_for_and_nothing_is_done_twice(
+    worker: Worker, chunk_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, tries = heat.count_hits, list[bool]()
+
+    def full_at_first(tx: Tx, hits: set[tuple[str, str, str, str]]) -> None:
+        tries.append(len(tries) < 2)
+        if tries[-1]:
+            raise Failure("STORAGE_FULL")
+        count(tx, hits)
+
+    monkeypatch.setattr(heat, "count_hits", full_at_first)
+    run(chunk_id, worker)
+    assert tries == [True, True, False]
+    check_done_once(worker, chunk_id)
+
+
+def test_a_handler_that_finds_redis_away_is_tried_again_and_one_that_is_wrong_is_not(
+    worker: Worker, chunk_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_work: Work) -> None:
+        raise redis.ConnectionError("Error 111 connecting to user:hunter2@127.0.0.1")
+
+    def wrong(_work: Work) -> None:
+        raise KeyError("hunter2")
+
+    monkeypatch.setattr(running, "catalogue", lambda: {"probe": catalogue()["extraction"]})  # the probe is not in it here
+    monkeypatch.setitem(HANDLERS, "probe", away)
+    run(chunk_id, worker)
+    with worker.ledger.write() as tx:
+        chunk = tx.execute(select(rows.chunks).where(rows.chunks.c.id == chunk_id)).one()
+        assert (chunk.state, chunk.error["code"], chunk.error["context"]) == (
+            "waiting",
+            "BROKER_UNAVAILABLE",
+            {"reason": "ConnectionError"},
+        )
+        tx.execute(update(rows.chunks).where(rows.chunks.c.id == chunk_id).values(state="queued", run_after=None))
+    monkeypatch.setitem(HANDLERS, "probe", wrong)
+    run(chunk_id, worker)
+    with worker.ledger.read() as tx:
+        errors = tx.execute(select(rows.items.c.error).where(rows.items.c.job_id == chunk_id.partition(".")[0])).scalars().all()
+    assert [(error["code"], error["context"]) for error in errors] == [("ENGINE_DEFECT", {"reason": "KeyError"})] * 2

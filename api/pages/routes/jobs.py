@@ -15,6 +15,7 @@ from api.pages.session import TheReader, TheSender
 from api.routes import jobs as jobs_routes
 from api.routes import live as live_routes
 from api.shapes.jobs import ItemState, JobState
+from foundation.errors import current
 from ledger import changes, failures, job_views, waiting
 from ledger.tenants import Tenant
 from tasks import ring, submit
@@ -45,6 +46,7 @@ def show_jobs(
     with house.ledger.read() as tx:
         after = paging.decode(cursor)
         if code:
+            code = current(code)
             found = failures.jobs_with(tx, tenant.id, _PAGE + 1, after, code)
         else:
             found = job_views.page(tx, tenant.id, _PAGE + 1, after, state or None, kind or None)

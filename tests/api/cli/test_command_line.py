@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from api.cli.demo import same_drawing
 from api.cli.selection import BATCH_BYTES, BATCH_FILES, Chosen, batches, choose
+from api.problems import problem
+from foundation.errors import CODES
+from foundation.mapping import Provider, failure_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -64,6 +71,40 @@ def test_an_api_that_is_not_there_is_told_with_what_to_do() -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith("API_UNREACHABLE: No cadmill answers at http://127.0.0.1:9.")
     assert "cadmill up" in ended.stderr
+
+
+def test_a_failure_that_the_api_tells_is_one_line_with_code_cause_and_what_to_do() -> None:
+    told = problem(failure_of(OSError(errno.ENOSPC, "no space", "/srv/hunter2"), Provider.STORAGE))
+
+    class Door(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(told).encode()
+            self.send_response(told["status"])
+            self.send_header("content-type", "application/problem+json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Silence."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        ended = cadmill("jobs", "--url", f"http://127.0.0.1:{server.server_port}", "--key", "x")
+        server.shutdown()
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "STORAGE_FULL: There is no room left to store the file. (reason: OSError; errno: ENOSPC) "
+        "Free space on the storage volume, then send the file again.\n"
+    )
+
+
+def test_codes_are_listed_and_told_by_either_name_without_a_server() -> None:
+    listed, one = cadmill("codes"), cadmill("codes", "engine_timeout")
+    assert all(f"\n{name} " in listed.stdout for name in CODES)
+    assert one.stdout.startswith(f"ENGINE_TIMEOUT: {CODES['ENGINE_TIMEOUT'].sentence}\n")
+    assert "gRPC INVALID_ARGUMENT" in one.stdout
+    assert cadmill("codes", "NOTHING").returncode == 2
 
 
 def test_wrong_usage_ends_with_2(tmp_path: Path) -> None:

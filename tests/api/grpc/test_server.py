@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import errno
 import os
 import re
 import signal
@@ -24,10 +25,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from api.grpc import __main__ as process
-from api.grpc import methods, problems, server
+from api.grpc import methods, server
 from api.grpc.cadmill.v1 import cadmill_pb2 as pb
 from api.grpc.cadmill.v1.cadmill_pb2_grpc import CadmillStub
-from foundation.errors import Failure
+from foundation.codes.row import GRPC_OF_CODE
+from foundation.errors import CODES, Failure
 from foundation.settings import Settings
 from tests.api.grpc.conftest import PATIENCE, address_of, ended, free_port, pieces, refused, serving, until_answering
 from tests.stack import ROOT, SAMPLES, Stack, wait_until
@@ -135,6 +137,18 @@ def test_a_defect_is_told_by_its_number_and_nothing_of_it_leaks(
     assert "secret" not in words + str(problem)
     assert problem["context"]["request_id"] in caplog.text
     assert "/srv/secret/place" in caplog.text
+
+
+def test_what_a_library_threw_is_told_by_code_and_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "no space", "/srv/hunter2")
+
+    monkeypatch.setattr(methods.job_views, "page", full)
+    with serving(tmp_path) as served, grpc.insecure_channel(served.address) as channel:
+        status, words, problem = refused(lambda: CadmillStub(channel).List(pb.ListRequest(), metadata=(("x-api-key", served.key),)))
+    assert (status, problem["code"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL")
+    assert (problem["context"]["reason"], problem["context"]["errno"]) == ("OSError", "ENOSPC")
+    assert "hunter2" not in words + str(problem)
 
 
 # TLS
@@ -294,6 +308,10 @@ def test_the_client_of_the_guide_does_what_it_says(door: Stack, tmp_path: Path) 
 
 
 def test_the_table_of_statuses_in_the_guide_is_the_one_that_is_kept() -> None:
-    table = re.findall(r"\| ([\d, ]+) \| ([A-Z_]+)(?= )", (ROOT / "docs" / "grpc.md").read_text())
+    guide = (ROOT / "docs" / "grpc.md").read_text()
+    table = re.findall(r"\| ([\d, ]+) \| ([A-Z_]+)(?= )", guide)
     said = {int(number): status for numbers, status in table for number in numbers.split(",")}
-    assert said == {number: status.name for number, status in problems._OF_HTTP.items()}
+    told = {number: {code.grpc for code in CODES.values() if code.status == number and code.name not in GRPC_OF_CODE} for number in said}
+    assert {number: {status} for number, status in said.items()} == {number: found or {said[number]} for number, found in told.items()}
+    assert {code.status for code in CODES.values()} <= said.keys()
+    assert all(name in guide for name in GRPC_OF_CODE)

@@ -13,6 +13,7 @@ import pytest
 
 from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
+from foundation.mapping import Provider, failure_of
 from tasks.extraction import Box, ExtractionAnswer, UnitsAnswer
 from tasks.vocabulary import FeatureVersion, LengthUnit
 from tests.stack import SAMPLES
@@ -225,3 +226,10 @@ def test_a_frame_tells_its_question_and_its_length() -> None:
     assert struct.unpack("<II", frame[:8]) == (7, len(frame) - 8)
     asked = protocol.framed(8, protocol.Question("ä.dxf", V3, True, UnitsSaid(None, LengthUnit.INCH)))
     assert protocol.question(asked[8:]) == protocol.Question("ä.dxf", V3, True, UnitsSaid(None, LengthUnit.INCH))
+
+
+def test_what_a_library_threw_in_the_child_comes_through_with_its_code_and_its_cause() -> None:
+    thrown = failure_of(struct.error("hunter2"), Provider.READER)
+    with pytest.raises(Failure) as caught:
+        accepted(body(protocol.failed(thrown.code, thrown.context)), ASKED)
+    assert (caught.value.code, caught.value.context) == ("FILE_CORRUPT", {"reason": "error"})
