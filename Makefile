@@ -6,6 +6,8 @@ UV_VERSION := 0.13.9
 export UV_PYTHON_DOWNLOADS := never
 # certificates of the machine, as pip and curl use them: a company may have its own
 export UV_SYSTEM_CERTS := true
+# where bytecode is not kept, each of a stack's processes compiles a thousand modules before it does anything
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults contract cancels poison tampers webhooks limits docs proto clean

@@ -20,6 +20,8 @@ from tests.stack import ROOT, RedisServer, new_folder
 
 DATABASES = ("sqlite", "postgresql")
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it every process of a stack compiles a thousand modules before it answers
+
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
