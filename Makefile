@@ -39,12 +39,13 @@ demo: setup ## the whole line on sample files, from upload to webhook, in about 
 up: setup ## start the stack in ./cadmill-data
 	@$(BIN)/cadmill up
 
-# what hurts processes and waits for them has the machine to itself
-ALONE := tests/faults
+# on two cores: most tests wait for processes half of the time; what hurts processes and waits for them has more room
+PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+ROOMY := tests/faults
 
 test: setup check ## every test, and the checks
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)
-	@$(BIN)/python -m pytest $(ALONE)
+	@$(PYTEST) -n 3 $(ROOMY:%=--ignore=%)
+	@$(PYTEST) -n 2 $(ROOMY)
 
 check: setup ## lint, types, the arrow of imports
 	@$(BIN)/ruff check .
