@@ -40,9 +40,7 @@ def new_stack(tmp_path: Path, own_redis: RedisServer, new_database: Callable[[st
         for log in sorted(stack.directory.glob("*.log")):
             sys.stdout.write(f"--- {log.stem}\n{stack.log(log.stem)}\n")
         evidence.ledger.close()
-        for name in list(stack._running):
-            stack.kill(name)  # there is nothing to lose, and a polite end takes seconds
-        stack.stop()
+        stack.drop()
 
 
 @pytest.fixture
