@@ -73,3 +73,16 @@ def test_a_worker_that_is_killed_takes_its_readers_along(new_stack: NewStack, tm
     stack.kill("compute")
     wait_until(lambda: not Path(f"/proc/{reader}").exists(), 5)
     wait_until(lambda: not list(tmp_path.glob("cadmill-*")), 5)
+
+
+def test_a_worker_that_serves_no_queue_of_files_loads_its_readers_when_a_search_needs_one(new_stack: NewStack) -> None:
+    stack, _ = new_stack("api", "compute", queues=["similarity", "probe"])
+
+    def zygotes() -> list[int]:
+        return [zygote for process in children(stack.pid("compute")) for zygote in children(process)]
+
+    assert stack.wait(stack.submit("probe", {"items": 1})["id"])["state"] == "succeeded"
+    assert zygotes() == []
+    (part,) = stack.upload(SAMPLES / "stl" / "20mm-xyz-cube.stl")
+    assert stack.wait(stack.submit("similarity", {"queries": [part["id"]]})["id"])["state"] == "succeeded"
+    assert len(zygotes()) == 1
