@@ -44,8 +44,8 @@ def test_running_work_stops_in_every_pool_and_a_process_that_does_not_look_is_en
 
 def test_forty_cancels_at_random_moments_are_told_alike_by_everybody(new_stack: NewStack, receiver: Receiver) -> None:
     stack, evidence = new_stack("api", "courier", CADMILL_QUEUE_LEASE_SECONDS=60)
-    pools.start(stack, "prefork", 4)
-    pools.start(stack, "threads", 8)
+    pools.start(stack, "prefork", 2)
+    pools.start(stack, "threads", 4)
     told = cancel_many(stack, evidence, receiver, 40, seed=1)
     assert (told.disagreeing, told.committed_after) == ([], [])
     assert len(told.stopped) >= 10, f"too few were at work when they were cancelled: {told.states}"
