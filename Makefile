@@ -6,6 +6,8 @@ UV_VERSION := 0.13.9
 export UV_PYTHON_DOWNLOADS := never
 # certificates of the machine, as pip and curl use them: a company may have its own
 export UV_SYSTEM_CERTS := true
+# where bytecode is not kept, each of a stack's processes compiles a thousand modules before it does anything
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults contract cancels poison tampers webhooks limits docs proto clean
@@ -37,12 +39,13 @@ demo: setup ## the whole line on sample files, from upload to webhook, in about 
 up: setup ## start the stack in ./cadmill-data
 	@$(BIN)/cadmill up
 
-# what hurts processes and waits for them has the machine to itself
-ALONE := tests/faults
+# on two cores: most tests wait for processes half of the time; what hurts processes and waits for them has more room
+PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+ROOMY := tests/faults
 
 test: setup check ## every test, and the checks
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)
-	@$(BIN)/python -m pytest $(ALONE)
+	@$(PYTEST) -n 3 $(ROOMY:%=--ignore=%)
+	@$(PYTEST) -n 2 $(ROOMY)
 
 check: setup ## lint, types, the arrow of imports
 	@$(BIN)/ruff check .

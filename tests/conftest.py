@@ -8,9 +8,11 @@ import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
+from xdist.scheduler import LoadFileScheduling
 
 from foundation.clock import SYSTEM, Clock
 from foundation.settings import Settings
@@ -19,6 +21,28 @@ from ledger.session import Ledger
 from tests.stack import ROOT, RedisServer, new_folder
 
 DATABASES = ("sqlite", "postgresql")
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it every process of a stack compiles a thousand modules before it answers
+
+# What takes longest begins first, so that nobody has a long file left when all others are done.
+LONGEST = ("tests/test_line.py", "tests/api/", "tests/pages/", "tests/docker/", "tests/contract/", "tests/workers/")
+# Folders whose tests share one stack go to one of pytest's processes as a whole: each other would start it once more.
+SHARED = ("tests/api/grpc/", "tests/api/live/", "tests/pages/", "tests/docker/", "tests/contract/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((place for place, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST)))
+
+
+class _ByStack(LoadFileScheduling):
+    """Hands out files, and folders that share a stack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in SHARED if nodeid.startswith(folder)), super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByStack | None:
+    return _ByStack(config, log) if config.option.dist == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

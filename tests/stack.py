@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,10 @@ class RedisServer:
 class Stack:
     """Processes of cadmill on one directory, one database and one Redis."""
 
-    def __init__(self, directory: Path, redis_url: str, database_url: str = "", concurrency: int = 2, **variables: object) -> None:
+    def __init__(
+        self, directory: Path, redis_url: str, database_url: str = "", concurrency: int = 2, queues: Sequence[str] = (), **variables: object
+    ) -> None:
+        """`queues`: what compute workers serve, all if not told. Those that serve no queue of files load no engine to read them."""
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "metrics").mkdir(exist_ok=True)
@@ -130,10 +133,9 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         probe = ("probe",) if self.environment["CADMILL_PROBE"] == "1" else ()
-        queues = ("extraction", "similarity", "migration", "prewarm", *probe), ("webhooks", "upkeep")
-        shape = Shape(
-            directory, self._listener.fileno(), self.port, concurrency, *queues, None, int(self.environment.get("CADMILL_GRPC_PORT", 0))
-        )
+        compute, courier = tuple(queues) or ("extraction", "similarity", "migration", "prewarm", *probe), ("webhooks", "upkeep")
+        grpc_port = int(self.environment.get("CADMILL_GRPC_PORT", 0))
+        shape = Shape(directory, self._listener.fileno(), self.port, concurrency, compute, courier, None, grpc_port)
         self._table = {process.name: process for process in table(shape)}
         self._http: httpx2.Client | None = None
         self._key = ""  # empty: that of the first tenant
@@ -188,6 +190,12 @@ class Stack:
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a process and all its children."""
         os.killpg(self._running[name].pid, number)
+
+    def drop(self) -> None:
+        """End everything at once: a test that is over has nothing to lose, and a polite end takes seconds."""
+        for name in list(self._running):
+            self.kill(name)
+        self.stop()
 
     def stop(self) -> None:
         """End everything: politely, then for good."""
@@ -309,4 +317,4 @@ def running(directory: Path, redis_url: str, database_url: str = "", *names: str
             print(f"--- {name}\n{stack.log(name)}")
         raise
     finally:
-        stack.stop()
+        stack.drop()

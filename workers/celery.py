@@ -19,7 +19,7 @@ from foundation import production
 from foundation.settings import settings
 from foundation.telemetry import start_logging
 from tasks import inspection, upkeep
-from tasks.catalogue import DELIVER, PRUNE, REPAIR, catalogue
+from tasks.catalogue import DELIVER, PRUNE, REPAIR, catalogue, queue_of, reading_kinds
 from tasks.celery import app
 from workers.leaving import Drain
 from workers.presence import Presence
@@ -83,7 +83,9 @@ def _drain(instance: Any, **_told: Any) -> None:
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def _warm(**_told: Any) -> None:
     """Load the engine in the child before its first chunk, so that no user waits for imports."""
-    this_worker(app).nursery.start()
+    # a worker that serves no queue of files loads its readers when a search first needs one
+    if {queue_of(kind) for kind in reading_kinds()} & set(app.amqp.queues.consume_from):
+        this_worker(app).nursery.start()
     import workers.run  # noqa: F401
 
     _appear(1)

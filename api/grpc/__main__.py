@@ -16,14 +16,18 @@ from foundation.telemetry import logger
 async def _serve(house: House) -> None:
     from api.grpc.server import Server
 
-    told = asyncio.Event()
+    told, hurry = asyncio.Event(), asyncio.Event()
+
+    def tell() -> None:
+        (hurry if told.is_set() else told).set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, tell)
     server = Server(house)
     port = await server.start()
     logger.info("gRPC answers at %s:%s", house.settings.grpc.host, port)
     await told.wait()
-    await server.stop()
+    await server.stop(hurry)
 
 
 def main() -> None:

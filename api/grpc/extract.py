@@ -22,6 +22,7 @@ from tasks.submit import accept, checked
 
 DATA_MOST = 65_536
 _WINDOW = 1000  # files of a call that were begun and not told of yet; more are not read from the wire until some are
+_LOOK_SECONDS = 2.0  # at least so often results are looked for, and the key of the call
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class _Run:
             self._events.close()
 
     async def _tell(self) -> None:
-        while not self._no_more or self._whole or self._jobs:
+        while True:
             self._news.clear()
             if self._whole:
                 await self._accept()
@@ -127,6 +128,8 @@ class _Run:
             if await self._collect():
                 self._events.renew()
             if not self._whole:
+                if self._no_more and not self._jobs:
+                    return
                 await self._wait()
             await self._call.readmit()
 
@@ -192,7 +195,7 @@ class _Run:
         if self._jobs:
             waits.add(asyncio.ensure_future(self._events.changed(self._jobs.keys())))
         try:
-            await asyncio.wait(waits, timeout=2.0, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()

@@ -84,13 +84,15 @@ class Server:
         self._looking = asyncio.create_task(self._keep_looking())
         return int(port)
 
-    async def stop(self) -> None:
-        """Take no new calls, let those in hand go on for the grace time, then end them. Accepted jobs go on."""
+    async def stop(self, hurry: asyncio.Event | None = None) -> None:
+        """Take no new calls, let those in hand go on for the grace time or until `hurry`, then end them. Accepted jobs go on."""
         if self._looking is not None:
             self._looking.cancel()
         await self._health.enter_graceful_shutdown()
         ending = asyncio.ensure_future(self._server.stop(self._house.settings.grpc.grace_seconds + 2.0))
-        await asyncio.wait([ending], timeout=self._house.settings.grpc.grace_seconds)
+        hurried = asyncio.ensure_future((hurry or asyncio.Event()).wait())
+        await asyncio.wait([ending, hurried], timeout=self._house.settings.grpc.grace_seconds, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
         self._door.end_all()
         await ending
         await self._hub.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ NewStack = Callable[..., tuple[Stack, Evidence]]
 
 @pytest.fixture
 def new_stack(tmp_path: Path, own_redis: RedisServer, new_database: Callable[[str], str]) -> Iterator[NewStack]:
-    """Starts named processes on a database of a dialect and a Redis that may be killed; tells how to read its ledger."""
+    """Starts named processes on a database of a dialect and a Redis that may be killed; tells how to read its ledger.
+
+    Compute workers serve probes alone unless `queues` says more."""
     started: list[tuple[Stack, Evidence]] = []
 
-    def new(*names: str, dialect: str = "sqlite", **variables: Any) -> tuple[Stack, Evidence]:
+    def new(*names: str, dialect: str = "sqlite", queues: Sequence[str] = ("probe",), **variables: Any) -> tuple[Stack, Evidence]:
         address = new_database(dialect)
-        stack = Stack(tmp_path / "stack", own_redis.url, address, **variables)
+        stack = Stack(tmp_path / "stack", own_redis.url, address, queues=queues, **variables)
         evidence = Evidence(Ledger(address, DatabaseSettings(busy_seconds=0.3)))
         started.append((stack, evidence))
         prepare(Settings(storage=StorageSettings(directory=stack.directory), database=DatabaseSettings(url=address)))
@@ -38,9 +40,7 @@ def new_stack(tmp_path: Path, own_redis: RedisServer, new_database: Callable[[st
         for log in sorted(stack.directory.glob("*.log")):
             sys.stdout.write(f"--- {log.stem}\n{stack.log(log.stem)}\n")
         evidence.ledger.close()
-        for name in list(stack._running):
-            stack.kill(name)  # there is nothing to lose, and a polite end takes seconds
-        stack.stop()
+        stack.drop()
 
 
 @pytest.fixture

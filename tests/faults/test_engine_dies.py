@@ -34,7 +34,8 @@ def sandboxed(stack: Stack) -> list[int]:
 
 def test_a_file_that_kills_its_reader_ends_alone_and_the_worker_lives(new_stack: NewStack, tmp_path: Path) -> None:
     """Its chunk stays its own while it waits: one of the files takes longer than a lease without a heartbeat."""
-    stack, evidence = new_stack("api", CADMILL_QUEUE_CHUNK_PER_JOB_MIN=1, CADMILL_QUEUE_LEASE_SECONDS=3)  # all files in one chunk
+    one_chunk = {"CADMILL_QUEUE_CHUNK_PER_JOB_MIN": 1, "CADMILL_QUEUE_LEASE_SECONDS": 3}
+    stack, evidence = new_stack("api", queues=["extraction"], **one_chunk)
     start_misbehaving(stack)
     parts = upload(stack, tmp_path, "good one", "nap 4", "segv now", "good three", "garbage now", "good four")
     first = stack.submit("extraction", {"parts": [parts[0], parts[3]], "force": True})["id"]
@@ -51,7 +52,7 @@ def test_a_file_that_kills_its_reader_ends_alone_and_the_worker_lives(new_stack:
 
 
 def test_cancelling_ends_the_reader_of_a_file_that_does_not_end(new_stack: NewStack, tmp_path: Path) -> None:
-    stack, evidence = new_stack("api", CADMILL_QUEUE_LEASE_SECONDS=60)
+    stack, evidence = new_stack("api", queues=["extraction"], CADMILL_QUEUE_LEASE_SECONDS=60)
     start_misbehaving(stack)
     job = stack.submit("extraction", {"parts": upload(stack, tmp_path, "deaf now")})["id"]
     (reader,) = wait_until(lambda: sandboxed(stack))
@@ -64,7 +65,7 @@ def test_cancelling_ends_the_reader_of_a_file_that_does_not_end(new_stack: NewSt
 
 
 def test_a_worker_that_is_killed_takes_its_readers_along(new_stack: NewStack, tmp_path: Path) -> None:
-    stack, _ = new_stack("api", TMPDIR=tmp_path)
+    stack, _ = new_stack("api", queues=["extraction"], TMPDIR=tmp_path)
     start_misbehaving(stack)
     stack.submit("extraction", {"parts": upload(stack, tmp_path, "deaf now")})
     (reader,) = wait_until(lambda: sandboxed(stack))
@@ -72,3 +73,16 @@ def test_a_worker_that_is_killed_takes_its_readers_along(new_stack: NewStack, tm
     stack.kill("compute")
     wait_until(lambda: not Path(f"/proc/{reader}").exists(), 5)
     wait_until(lambda: not list(tmp_path.glob("cadmill-*")), 5)
+
+
+def test_a_worker_that_serves_no_queue_of_files_loads_its_readers_when_a_search_needs_one(new_stack: NewStack) -> None:
+    stack, _ = new_stack("api", "compute", queues=["similarity", "probe"])
+
+    def zygotes() -> list[int]:
+        return [zygote for process in children(stack.pid("compute")) for zygote in children(process)]
+
+    assert stack.wait(stack.submit("probe", {"items": 1})["id"])["state"] == "succeeded"
+    assert zygotes() == []
+    (part,) = stack.upload(SAMPLES / "stl" / "20mm-xyz-cube.stl")
+    assert stack.wait(stack.submit("similarity", {"queries": [part["id"]]})["id"])["state"] == "succeeded"
+    assert len(zygotes()) == 1

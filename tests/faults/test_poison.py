@@ -18,7 +18,7 @@ def cadmill(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_files_that_kill_their_reader_twice_are_not_read_again_until_released(new_stack: NewStack, tmp_path: Path) -> None:
-    stack, evidence = new_stack("api", CADMILL_QUEUE_LEASE_SECONDS=60)
+    stack, evidence = new_stack("api", queues=["extraction"], CADMILL_QUEUE_LEASE_SECONDS=60)
     pools.start(stack, "prefork", 1)
     parts = upload(stack, tmp_path, 4, 24)
     rounds = [ask(stack, evidence, parts, seed, force=True) for seed in range(3)]

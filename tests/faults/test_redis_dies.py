@@ -15,7 +15,8 @@ from tests.faults.evidence import check_each_item_ended_once
 from tests.stack import RedisServer, Stack, wait_until
 
 ITEMS = {"items": 24, "ms": 120}
-WAITS_FOR_NOBODY = 1.0
+WAITS_FOR_REDIS = 6
+"""Seconds that who does wait for a hung Redis waits, at least. A busy machine takes a second for an answer."""
 
 
 def rings_in(server: RedisServer) -> int:
@@ -27,7 +28,7 @@ def rings_in(server: RedisServer) -> int:
 def submit_quickly(stack: Stack) -> str:
     started = time.monotonic()
     job = stack.submit("probe", {"items": 8, "ms": 10})
-    assert time.monotonic() - started < WAITS_FOR_NOBODY
+    assert time.monotonic() - started < WAITS_FOR_REDIS
     return str(job["id"])
 
 
@@ -96,7 +97,7 @@ def _woken(server: RedisServer) -> None:
 def test_submitting_waits_for_no_redis_and_the_job_runs_when_it_is_back(
     new_stack: NewStack, own_redis: RedisServer, hurt: Callable[[RedisServer], None], heal: Callable[[RedisServer], None]
 ) -> None:
-    stack, evidence = new_stack("api", "compute", "courier", "beat")
+    stack, evidence = new_stack("api", "compute", "courier", "beat", CADMILL_REDIS_PUBLISH_SECONDS=WAITS_FOR_REDIS)
     before = submit_quickly(stack)
     stack.wait(before)
     processes = dict(stack._running)

@@ -70,12 +70,16 @@ def new_key(stack: Stack, tenant: str, *scopes: str, **more: Any) -> dict[str, A
     return {"tenant": made.json()["id"], **key.json()}
 
 
+def listens(stack: Stack) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(stack.environment["CADMILL_GRPC_PORT"])), 1):
+        return True
+    return False
+
+
 def until_answering(stack: Stack, name: str = "grpc") -> Stack:
     def answers() -> bool:
         assert stack.alive(name), stack.log(name)
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(stack.environment["CADMILL_GRPC_PORT"])), 1):
-            return True
-        return False
+        return listens(stack)
 
     wait_until(answers, 2 * PATIENCE)
     return stack

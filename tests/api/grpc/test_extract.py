@@ -155,6 +155,14 @@ def test_results_wait_for_a_client_that_is_slower_than_they_are(client: Any, min
     assert all(kinds(each) == ["accepted", "features"] for each in answers.values())
 
 
+def test_a_call_ends_with_its_last_answer_and_waits_for_no_next_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 10 * PATIENCE)
+    with serving(tmp_path) as served, grpc.insecure_channel(served.address) as channel:
+        requests = [pb.ExtractRequest(name="half.stl", data=b"solid half")]
+        call = CadmillStub(channel).Extract(iter(requests), metadata=(("x-api-key", served.key),), timeout=PATIENCE)
+        assert [answer.problem.code for answer in call] == ["UPLOAD_INVALID"]
+
+
 def test_who_sends_and_does_not_read_is_not_read_from_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without workers nothing is told of beyond `accepted`: after a window of files the server takes no more."""
     monkeypatch.setattr(module, "_WINDOW", 5)

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +32,7 @@ from api.grpc.cadmill.v1.cadmill_pb2_grpc import CadmillStub
 from foundation.codes.row import GRPC_OF_CODE
 from foundation.errors import CODES, Failure
 from foundation.settings import Settings
-from tests.api.grpc.conftest import PATIENCE, address_of, ended, free_port, pieces, refused, serving, until_answering
+from tests.api.grpc.conftest import PATIENCE, address_of, free_port, listens, pieces, refused, serving, until_answering
 from tests.stack import ROOT, SAMPLES, Stack, wait_until
 
 SERVICE = "cadmill.v1.Cadmill"
@@ -243,7 +244,7 @@ def test_without_a_port_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> 
 def leaving(door: Stack) -> Iterator[Stack]:
     """A second gRPC process of the stack, which will be told to stop."""
     twin = copy.copy(door)
-    twin.environment = door.environment | {"CADMILL_GRPC_PORT": str(free_port()), "CADMILL_GRPC_GRACE_SECONDS": "5"}
+    twin.environment = door.environment | {"CADMILL_GRPC_PORT": str(free_port()), "CADMILL_GRPC_GRACE_SECONDS": str(PATIENCE)}
     twin.spawn("grpc leaving", [sys.executable, "-m", "api.grpc"])
     yield until_answering(twin, "grpc leaving")
     if twin.alive("grpc leaving"):
@@ -254,33 +255,46 @@ def test_told_to_stop_it_takes_nothing_new_finishes_what_it_can_and_jobs_go_on(l
     with grpc.insecure_channel(address_of(leaving)) as channel:
         theirs = CadmillStub(channel)
         list(theirs.Extract(pieces([CUBE]), metadata=mine, timeout=PATIENCE))  # from now on its features are known
-        asked = pb.SubmitRequest(kind="probe", run_after={"seconds": int(time.time()) + 9})  # later than the grace time
+        asked = pb.SubmitRequest(kind="probe", run_after={"seconds": int(time.time()) + 3600})
         asked.input.update({"items": 2})
         job = theirs.Submit(asked, metadata=mine)
         watching = theirs.Watch(pb.WatchRequest(id=job.id), metadata=mine, timeout=PATIENCE)
         next(watching)
-        asking = pieces([CUBE, CUBE])
-        extracting = theirs.Extract(_then_told_to_stop(asking, leaving), metadata=mine, timeout=PATIENCE)
-        kinds = [answer.WhichOneof("told") for answer in extracting]
+        begun, kinds = threading.Event(), list[str | None]()
+        for answer in theirs.Extract(_told_to_stop_between(leaving, begun), metadata=mine, timeout=PATIENCE):
+            kinds.append(answer.WhichOneof("told"))
+            begun.set()
         assert sorted(kinds) == ["accepted", "accepted", "features", "features"], "a call that can end in time does"
-        begun = time.monotonic()
-        status, _, problem = refused(lambda: list(watching))
-        assert (status, problem["code"]) == (grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")
-        assert time.monotonic() - begun < 10
         with grpc.insecure_channel(address_of(leaving)) as late:
             assert refused(lambda: CadmillStub(late).List(pb.ListRequest(), metadata=mine, timeout=5))[0] is grpc.StatusCode.UNAVAILABLE
+        leaving.signal("grpc leaving", signal.SIGTERM)  # told again: the grace time is over
+        status, _, problem = refused(lambda: list(watching))
+        assert (status, problem["code"]) == (grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")
     wait_until(lambda: not leaving.alive("grpc leaving"), 20)
     assert leaving.ended_with("grpc leaving") == 0, leaving.log("grpc leaving")
     assert "Traceback" not in leaving.log("grpc leaving"), leaving.log("grpc leaving")
-    assert ended(client, job.id, mine).state == pb.JOB_STATE_SUCCEEDED, "the job goes on without whoever took it"
+    assert client.Get(pb.GetRequest(id=job.id), metadata=mine).state == pb.JOB_STATE_QUEUED, "the job is there without whoever took it"
 
 
-def _then_told_to_stop(requests: Iterator[pb.ExtractRequest], stack: Stack) -> Iterator[pb.ExtractRequest]:
-    """The server is told to stop in the middle of what it is sent."""
-    yield next(requests)
+def test_what_has_not_ended_within_the_grace_time_is_ended_and_told_why(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        channel = grpc.insecure_channel(served.address)
+        client, mine = CadmillStub(channel), (("x-api-key", served.key),)
+        extracting = client.Extract(pieces([CUBE]), metadata=mine, timeout=PATIENCE)  # there is nobody to do it
+        watching = client.Watch(pb.WatchRequest(id=next(extracting).accepted.job_id), metadata=mine, timeout=PATIENCE)
+        next(watching)
+    with channel:
+        ends = [refused(lambda call=call: list(call)) for call in (watching, extracting)]
+    assert {(status, problem["code"]) for status, _, problem in ends} == {(grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")}
+
+
+def _told_to_stop_between(stack: Stack, begun: threading.Event) -> Iterator[pb.ExtractRequest]:
+    """A file, and another one when the server was told to stop and takes no more calls."""
+    yield from pieces([CUBE])
+    assert begun.wait(PATIENCE)
     stack.signal("grpc leaving", signal.SIGTERM)
-    time.sleep(0.5)
-    yield from requests
+    wait_until(lambda: not listens(stack))
+    yield from pieces([CUBE])
 
 
 # the guide

@@ -145,20 +145,17 @@ def test_an_answer_of_a_gigabyte_is_cut_at_64_kb_and_counts_as_a_failure(play: P
 def test_an_endless_head_is_cut(play: Play, inner: WebhookSettings, flood: bytes) -> None:
     attempt = _try(play(_after_request(flood, again=5000)), inner)
     assert attempt.error_code == "RECEIVER_REFUSED"
-    assert attempt.seconds < 2
 
 
 def test_endless_headers_are_cut(play: Play, inner: WebhookSettings) -> None:
     attempt = _try(play(_after_request(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n" * 100, again=1000)), inner)
     assert attempt.error_code == "RECEIVER_REFUSED"
-    assert attempt.seconds < 2
 
 
 def test_endless_trailers_are_cut(play: Play, inner: WebhookSettings) -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
     attempt = _try(play(_after_request(head, b"a: b\r\n" * 1000, again=1000)), inner)
     assert attempt.error_code == "RECEIVER_REFUSED"
-    assert attempt.seconds < 2
 
 
 def test_a_410_stays_a_410_when_its_body_never_ends(play: Play, hasty: WebhookSettings) -> None:
