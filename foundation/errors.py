@@ -329,6 +329,13 @@ CODES: dict[str, Code] = _rows(
     Code("CHAOS_UNHEARD", Source.CONFIG, _W, Stage.REQUEST, 409, True,
          "No worker took the fault.", "Start the workers with CADMILL_CHAOS=1, too; one that was just killed needs a moment to come back."),
     # what stands below
+    Code("BREAKER_OPEN", Source.PROVIDER, _E, Stage.REQUEST, 503, True,
+         "What this needs has failed too often a moment ago, so it was not asked again.",
+         "Ask again after the seconds in the context; GET /api/v1/health/resilience tells what is wrong where."),
+    Code("BULKHEAD_FULL", Source.RESOURCE, _W, Stage.REQUEST, 503, True,
+         "As many calls are at what this needs as may be at once.", "Ask again in a moment."),
+    Code("CALLS_TOO_MANY", Source.RESOURCE, _W, Stage.REQUEST, 503, True,
+         "What this needs is asked as often as this process may ask it.", "Ask again after the seconds in the context."),
     Code("DATABASE_UNAVAILABLE", Source.PROVIDER, _C, Stage.STORE, 503, True,
          "The database does not answer.", "Ask again in a moment."),
     Code("COMMIT_UNKNOWN", Source.PROVIDER, _C, Stage.STORE, 503, True,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
-from foundation.resilience.retry import Growth, RetryPolicy
+from foundation.resilience.retry import COST, COST_OF_TIMEOUT, STEPS, Growth, Heard, RetryBudget, RetryPolicy, Step, Tries
+from tests.foundation.hands import Hands
 
 GROWTHS: tuple[Growth, ...] = ("fixed", "linear", "exponential", "fibonacci")
 
@@ -47,3 +51,62 @@ def test_a_policy_ends_after_its_tries(growth: Growth) -> None:
 def test_numbers_that_make_no_policy_are_refused(wrong: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="not a policy"):
         RetryPolicy(*wrong)  # type: ignore[arg-type]
+
+
+policies = st.builds(
+    lambda tries, first, factor, jitter, growth: RetryPolicy(tries, first, first * factor, jitter, growth),
+    st.integers(1, 60),
+    st.floats(1e-3, 1e3),
+    st.floats(1, 1e4),
+    st.floats(0, 1),
+    st.sampled_from(GROWTHS),
+)
+
+
+@hypothesis.settings(max_examples=10_000, deadline=None, database=None)
+@hypothesis.given(policies, st.floats(0, 1), st.floats(0.1, 1e4), st.booleans())
+def test_waits_stay_in_their_bounds_and_every_call_ends(policy: RetryPolicy, dice: float, deadline: float, timeout: bool) -> None:
+    """A call that always fails: its tries, the time it takes and the tokens it costs are bounded in ten thousand cases."""
+    hands = Hands()
+    clock = replace(hands.clock, dice=lambda: dice)
+    budget = RetryBudget(clock, tokens=100.0, trickle=0.001)
+    tries = Tries(policy, clock, hands.now, deadline, budget)
+    began, total, made = hands.now, 0.0, 0
+    while (wait := tries.hear(Heard.FAULT, timeout)) is not None:
+        made += 1
+        full = policy.wait(made, 0.0)
+        assert full is not None
+        assert full * (1 - policy.jitter) * (1 - 1e-9) <= wait <= full <= policy.most_seconds
+        hands.now += wait
+        total += wait
+        tries.hear(Heard.WAITED)
+    assert tries.step is Step.GIVEN_UP
+    assert made <= policy.tries - 1
+    assert made <= (100 + 0.001 * total) / (COST_OF_TIMEOUT if timeout else COST) + 1e-6
+    assert total <= min(deadline, (policy.tries - 1) * policy.most_seconds) * (1 + 1e-9)
+    assert hands.now - began <= deadline * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("growth", GROWTHS)
+def test_waits_never_shrink_and_converge_to_the_longest(growth: Growth) -> None:
+    policy = RetryPolicy(10_000, 1, 60, jitter=0.0, growth=growth)
+    waits = [policy.wait(made, 0.0) or 0.0 for made in range(1, 10_000)]
+    assert waits == sorted(waits)
+    assert waits[-1] == (1 if growth == "fixed" else 60)
+
+
+def test_a_retry_that_succeeds_gives_its_tokens_back() -> None:
+    hands = Hands()
+    budget = RetryBudget(hands.clock)
+    tries = Tries(RetryPolicy(3, 1, 1), hands.clock, hands.now, 60, budget)
+    tries.hear(Heard.FAULT, timeout=True)
+    assert budget.tokens == 500 - COST_OF_TIMEOUT
+    tries.hear(Heard.WAITED)
+    tries.hear(Heard.GOOD)
+    assert budget.tokens == 500
+
+
+def test_a_state_that_has_ended_has_no_way_out() -> None:
+    assert not STEPS[Step.SUCCEEDED]
+    assert not STEPS[Step.GIVEN_UP]
+    assert set(STEPS) == set(Step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+from foundation.resilience.retry import COST, COST_OF_TIMEOUT
 from foundation.telemetry import DeliveryTried, RetryDelayed, emit
 from ledger import budgets, endpoints, outbox, signing
 from ledger.budgets import Budget
@@ -50,9 +51,9 @@ def _account(tx: Tx, owed: Delivery, attempt: Attempt, wait: float | None, worke
     budget = Budget(queue.retry_tokens, queue.retry_trickle)
     if attempt.accepted:
         if owed.waits_for is not None:
-            budgets.refund(tx, owed.waits_for, budgets.COST, budget)
+            budgets.refund(tx, owed.waits_for, COST, budget)
     elif wait is not None:
-        cost = budgets.COST_OF_TIMEOUT if attempt.seconds >= worker.settings.webhook.timeout_seconds else budgets.COST
+        cost = COST_OF_TIMEOUT if attempt.seconds >= worker.settings.webhook.timeout_seconds else COST
         debt = budgets.charge(tx, budgets.delivery(owed.id), f"receiver {outbox.receiver_of(owed.url)}", cost, budget)
         if debt > wait:
             emit(RetryDelayed("receiver", debt))
