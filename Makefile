@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults contract cancels poison tampers webhooks limits docs proto clean
+.PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults contract cancels poison tampers webhooks limits permits docs proto clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -94,6 +94,9 @@ webhooks: setup ## 1000 messages to a hostile receiver while couriers are killed
 
 limits: setup ## four API processes at their rate limit while Redis dies and returns; ARGS="--seconds 60"
 	@$(BIN)/python -m tests.faults.limits $(ARGS)
+
+permits: setup ## 32 threads of 100,000 calls that raise, give up and are interrupted, through every part around a call
+	@$(BIN)/python -m tests.foundation.hammer $(ARGS)
 
 docs: setup ## draw docs/states.md, write the OpenAPI documents docs/openapi-v*.json and what v1 promises
 	@$(BIN)/python -m tests.models.drawing
