@@ -32,6 +32,7 @@ from api.routes import (
     previews,
     quarantine,
     queues,
+    resilience,
     reviews,
     schedules,
     tenants,
@@ -47,8 +48,8 @@ from foundation.settings import settings
 
 # what stands below `versions.PREFIX`: written once, answered in every version
 _VERSIONED = (
-    parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, live, engine, keys,
-    tenants, usage, audit, version_table,
+    parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, live, engine, resilience,
+    keys, tenants, usage, audit, version_table,
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from foundation import caller, progress, sealing
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
+from foundation.resilience.protection import Refused, protect
 from foundation.settings import DatabaseSettings, QuotaSettings, Settings
 from foundation.telemetry import CommitDoubted, emit
 from ledger import commits, walls
@@ -26,6 +27,8 @@ from ledger.trail.chain import Body
 from ledger.trail.details import Details
 
 NO_QUOTA = QuotaSettings(bytes=0, parts=0, jobs=0)
+
+_CONNECT, _BEGIN = protect("database-connect"), protect("database-statement")
 
 _WRITES = {"cadmill_begin": "BEGIN IMMEDIATE"}  # a deferred SQLite writer loses updates or fails half-way
 
@@ -93,9 +96,9 @@ class Ledger:
         A commit that is told failed is asked for before anything is said (`commits.py`): if it was done, the block ends as any other.
         Raises DATABASE_UNAVAILABLE (nothing was written), COMMIT_UNKNOWN (no answer within `busy_seconds`).
         """
-        with _translated(), self.engine.connect() as connection:
+        with _translated(), _CONNECT.run(self.engine.connect) as connection:
             connection = connection.execution_options(**_WRITES)
-            transaction = connection.begin()
+            transaction = _BEGIN.run(connection.begin)
             try:
                 before = commits.changes(connection)
                 lines: list[Body] = []
@@ -129,7 +132,7 @@ class Ledger:
     @contextmanager
     def read(self, as_house: bool = False) -> Iterator[Tx]:
         """A consistent view that changes nothing. Raises DATABASE_UNAVAILABLE."""
-        with _translated(), self.engine.connect() as connection, connection.begin():
+        with _translated(), _CONNECT.run(self.engine.connect) as connection, _BEGIN.run(connection.begin):
             yield self._tx(connection, as_house)
 
     def _tx(self, connection: Connection, as_house: bool, lines: list[Body] | None = None) -> Tx:
@@ -148,6 +151,10 @@ class Ledger:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except Refused as refused:
+        if not str(refused.context["call"]).startswith("database"):
+            raise  # of something else that was called within the transaction
+        raise Failure("DATABASE_UNAVAILABLE", {"reason": refused.code, "retry_after": refused.context["retry_after"]}) from refused
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         raise Failure("DATABASE_UNAVAILABLE", {"reason": type(getattr(error, "orig", error)).__name__}) from error
     except DBAPIError as error:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from foundation.errors import Failure
 from foundation.resilience.breaker import ONE_FAILURE, BreakerPolicy
 from foundation.resilience.bulkhead import BulkheadPolicy
-from foundation.resilience.rates import Limit
+from foundation.resilience.rates import Limit, Strategy
 from foundation.resilience.retry import RetryPolicy
 
 
@@ -45,7 +45,7 @@ class Policy:
     why: str = ""
     fixed: frozenset[Part] = frozenset()
 
-    def parts(self) -> dict[Part, object]:
+    def parts(self) -> dict[Part, Limit | BulkheadPolicy | BreakerPolicy | RetryPolicy]:
         """The parts this policy has, outermost first."""
         every = {Part.LIMITER: self.limiter, Part.BULKHEAD: self.bulkhead, Part.BREAKER: self.breaker, Part.RETRY: self.retry}
         return {part: it for part, it in every.items() if it is not None}
@@ -66,6 +66,9 @@ NETWORK = replace(
 )
 
 _REDIS_FAULTS = _OS | {"redis.exceptions.ConnectionError", "redis.exceptions.TimeoutError"}
+
+CLIENT_SECONDS = 300.0
+"""How long the command line waits for an answer."""
 
 TABLE: Mapping[str, Policy] = {
     "database-connect": replace(
@@ -127,10 +130,12 @@ TABLE: Mapping[str, Policy] = {
         timeout="webhook.timeout_seconds",
         breaker=BreakerPolicy(
             window=20, minimum=10, failure_rate=0.9, slow_seconds=10.0, slow_rate=0.9, probes=1, probe_seconds=60.0,
-            pauses=RetryPolicy(tries=1 << 30, first_seconds=5.0, most_seconds=60.0),
+            pauses=RetryPolicy(tries=1 << 30, first_seconds=2.0, most_seconds=30.0),
         ),
+        limiter=Limit("webhook", Strategy.TOKEN_BUCKET, 100, 1, 200),
         bulkhead=None,
-        why="no limiter, no bulkhead: the claim counts what is in flight to a host, over all couriers; no retry: a delivery has a schedule",
+        why="no bulkhead: the claim counts what is in flight to a host, over all couriers; no retry: a delivery "
+        "has a schedule. One that is refused here waits, and is charged no try",
     ),
     "names": replace(
         NETWORK,
@@ -164,12 +169,29 @@ TABLE: Mapping[str, Policy] = {
     ),
     "client": Policy(
         what="a request of the command line that may be repeated",
-        timeout=300.0,
+        timeout=CLIENT_SECONDS,
         retry=RetryPolicy(tries=1000, first_seconds=0.2, most_seconds=3.0, jitter=0.25),
         deadline_seconds=30.0,
         why="no limiter, bulkhead or breaker: one caller, who should hear what the server says. Only answers that pass are faults",
     ),
 }  # fmt: skip
+
+
+def in_words(part: Limit | BulkheadPolicy | BreakerPolicy | RetryPolicy | None) -> str:
+    """A part as the command line and the health route tell it."""
+    match part:
+        case Limit():
+            return f"{part.strategy} {part.quantity:g}/{part.seconds:g} s, burst {part.burst:g}"
+        case BulkheadPolicy():
+            return f"{part.capacity} at once{' in threads' if part.threads else ''}, wait {part.wait_seconds:g} s"
+        case BreakerPolicy():
+            slow = f", or {part.slow_rate:.0%} slower than {part.slow_seconds:g} s" if part.slow_rate <= 1 else ""
+            pause = f"{part.pauses.first_seconds:g} to {part.pauses.most_seconds:g} s"
+            return f"{part.failure_rate:.0%} of {part.minimum} to {part.window} failed{slow}; open {pause}; {part.probes} to probe"
+        case RetryPolicy():
+            return f"{part.tries} tries, {part.growth} from {part.first_seconds:g} to {part.most_seconds:g} s"
+        case None:
+            return ""
 
 
 @dataclass(frozen=True, slots=True)

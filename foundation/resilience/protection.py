@@ -19,14 +19,14 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
-from foundation.clock import SYSTEM, Clock
+from foundation.clock import SYSTEM, Clock, iso
 from foundation.errors import Failure
 from foundation.resilience.breaker import Breaker, Move, State
 from foundation.resilience.bulkhead import Bulkhead, ThreadBulkhead
 from foundation.resilience.local_limiter import LocalLimiter
-from foundation.resilience.policies import TABLE, Part, Policy, Switches, is_fault, is_timeout
+from foundation.resilience.policies import TABLE, Part, Policy, Switches, in_words, is_fault, is_timeout
 from foundation.resilience.retry import Heard, RetryBudget, Tries
-from foundation.settings import settings
+from foundation.settings import Settings, settings
 from foundation.telemetry import BreakerMoved, CallRefused, CallRetried, emit
 
 P = ParamSpec("P")
@@ -79,7 +79,7 @@ class Protection:
         """What is known of it, as the health route shows it."""
         told: dict[str, Any] = {"call": self.call, "subject": self.subject}
         if self.breaker is not None:
-            told["breaker"] = asdict(self.breaker.statistics())
+            told["breaker"] = told_of(self.breaker)
         permits = self.threads.permits if self.threads else self.bulkhead
         if permits is not None:
             told["bulkhead"] = {"capacity": permits.policy.capacity, "free": permits.free, "refused": permits.refused}
@@ -148,6 +148,25 @@ class _Run:
             self.it.breaker.leave(self.generation, self.failed, self.seconds)
 
 
+def told_of(breaker: Breaker) -> dict[str, Any]:
+    found = asdict(breaker.statistics())
+    return found | {"since": iso(found["since"])}
+
+
+def rows(here: Settings) -> list[dict[str, Any]]:
+    """The table under these settings: of each call what stands around it in words, and which parts are switched off."""
+    off, told = here.resilience.switches, []
+    for call, policy in TABLE.items():
+        seconds = policy.timeout or None
+        if isinstance(seconds, str):
+            section, _, name = seconds.partition(".")
+            seconds = getattr(getattr(here, section), name)
+        parts = {part.value: in_words(getattr(policy, part.value)) for part in Part}
+        gone = [part.value for part in Part if (call, part) in off.off]
+        told.append({"call": call, "what": policy.what, "timeout_seconds": seconds} | parts | {"off": gone, "why": policy.why})
+    return told
+
+
 class Registry:
     """The protections of one process, made when they are first needed; by call and, where that matters, by whom it goes to."""
 
@@ -178,7 +197,7 @@ class Registry:
         with self._lock:
             held = list(self._held.values())
         told = [it.statistics() for it in held]
-        told += [{"call": call, "subject": "", "breaker": asdict(breaker.statistics())} for call, breaker in self._watched.items()]
+        told += [{"call": call, "subject": "", "breaker": told_of(breaker)} for call, breaker in self._watched.items()]
         return sorted(
             told, key=lambda one: (one.get("breaker", {}).get("state", State.CLOSED) == State.CLOSED, one["call"], one["subject"])
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+from foundation.resilience.protection import Refused, protect
 from foundation.resilience.retry import COST, COST_OF_TIMEOUT
 from foundation.telemetry import DeliveryTried, RetryDelayed, emit
 from ledger import budgets, endpoints, outbox, signing
@@ -29,7 +30,14 @@ def deliver(delivery_id: str, worker: Worker) -> None:
     body = json.dumps(owed.payload, separators=(",", ":"))
     at = clock.now()
     headers = {"content-type": "application/json"} | sign(secrets, owed.id, datetime.fromtimestamp(at, UTC), body)
-    attempt = send(owed.url, body, headers, webhook, clock)
+    receiver = protect("webhook", outbox.receiver_of(owed.url), bad=_speaks_against_it)
+    try:
+        attempt = receiver.run(send, owed.url, body, headers, webhook, clock)
+    except Refused as refused:
+        with worker.ledger.write() as tx:
+            outbox.put_off(tx, owed, Try(at, 0.0, False, None, refused.code, refused.message), tx.now + refused.context["retry_after"])
+        emit(DeliveryTried(owed.id, owed.attempt, "put off", None, 0.0))
+        return
     # a person who sends a test looks at what comes of it, and sends another one
     schedule = webhook.schedule_seconds[:1] if owed.event == outbox.TEST else webhook.schedule_seconds
     wait = None if attempt.gone else next_wait(owed.tries, schedule, attempt.retry_after, clock.dice())
@@ -43,6 +51,11 @@ def deliver(delivery_id: str, worker: Worker) -> None:
     worker.doorbell.ring(ring.of_deliveries(ready))
     state = "delivered" if attempt.accepted else "waiting" if wait is not None else "dead"
     emit(DeliveryTried(owed.id, owed.attempt, state, attempt.status, attempt.seconds))
+
+
+def _speaks_against_it(attempt: Attempt) -> bool:
+    """Whether the receiver's host is unwell. One that answers no is well."""
+    return attempt.error_code == "RECEIVER_UNREACHABLE" or (attempt.status or 0) >= 500
 
 
 def _account(tx: Tx, owed: Delivery, attempt: Attempt, wait: float | None, worker: Worker) -> None:
