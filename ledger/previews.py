@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from foundation.resilience.protection import protect
 from ledger.files import FileStore, full
 
 PNG_SIZES = (128, 512)
@@ -44,6 +45,7 @@ def keep(store: FileStore, sha256: str, build: str, pictures: Mapping[str, bytes
             raise full(error) from error
 
 
+@protect("files")
 def _replace(folder: Path, target: Path, data: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=folder)
     try:

@@ -153,7 +153,7 @@ TABLE: Mapping[str, Policy] = {
     ),
     "files": replace(
         DEFAULT,
-        what="making an uploaded file durable",
+        what="making an uploaded file or a preview durable",
         breaker=BreakerPolicy(window=20, minimum=10, failure_rate=0.5, slow_seconds=5.0, slow_rate=0.9, probes=1, pauses=_SHORT),
         bulkhead=BulkheadPolicy(64, 30.0),
         why="no timeout: a disk has none; no retry: who uploads sends again. A full disk is no fault of it",
