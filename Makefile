@@ -54,10 +54,11 @@ fix: setup ## format, and mend what lint can mend
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-bench: setup ## measure the engine and the index beside their libraries, and the line beside the plain loop
+bench: setup ## measure the engine, the index and what stands around calls beside their libraries, and the line beside the plain loop
 	@$(BIN)/python -m bench.engine $(ARGS)
 	@$(BIN)/python -m bench.index
 	@$(BIN)/python -m bench.line
+	@$(BIN)/python -m bench.resilience
 
 quality: setup ## measure how well vectors find what they should
 	@$(BIN)/python -m bench.quality $(ARGS)

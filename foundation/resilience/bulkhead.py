@@ -57,6 +57,8 @@ class Bulkhead:
 
     def enter(self) -> bool:
         """Whether there is a permit, at once or in time. Who has one gives it back by `leave`."""
+        if self._take():
+            return True
         woken = threading.Event()
         waiter = self._queue(woken.set)
         if waiter is None:
@@ -70,6 +72,8 @@ class Bulkhead:
 
     async def enter_in_loop(self) -> bool:
         """The same without holding a thread."""
+        if self._take():
+            return True
         loop = asyncio.get_running_loop()
         woken = asyncio.Event()
         waiter = self._queue(lambda: loop.call_soon_threadsafe(woken.set))
@@ -96,6 +100,12 @@ class Bulkhead:
             waiter.wake()
         except RuntimeError:  # its event loop was closed under it
             self.leave()
+
+    def _take(self) -> bool:
+        with self._lock:
+            taken = self._free > 0
+            self._free -= taken
+            return taken
 
     def _queue(self, wake: Callable[[], object]) -> _Waiter | None:
         with self._lock:
