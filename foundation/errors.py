@@ -330,8 +330,7 @@ CODES: dict[str, Code] = _rows(
          "No worker took the fault.", "Start the workers with CADMILL_CHAOS=1, too; one that was just killed needs a moment to come back."),
     # what stands below
     Code("BREAKER_OPEN", Source.PROVIDER, _E, Stage.REQUEST, 503, True,
-         "What this needs has failed too often a moment ago, so it was not asked again.",
-         "Ask again after the seconds in the context; GET /api/v1/health/resilience tells what is wrong where."),
+         "What this needs failed too often a moment ago, so it was not asked.", "Ask again after the seconds in the context."),
     Code("BULKHEAD_FULL", Source.RESOURCE, _W, Stage.REQUEST, 503, True,
          "As many calls are at what this needs as may be at once.", "Ask again in a moment."),
     Code("CALLS_TOO_MANY", Source.RESOURCE, _W, Stage.REQUEST, 503, True,
@@ -397,6 +396,5 @@ class Failure(Exception):
 
     def public(self) -> dict[str, Any]:
         """The form in which an item, a job or an answer carries the failure."""
-        row = self.row
-        told = {"code": self.code, "stage": row.stage.value, "message": self.message, "remedy": row.remedy}
-        return told | {"retryable": row.retryable, "context": self.context}
+        told = {"code": self.code, "stage": self.row.stage.value, "message": self.message, "remedy": self.row.remedy}
+        return told | {"retryable": self.row.retryable, "context": self.context}
