@@ -10,7 +10,7 @@ export UV_SYSTEM_CERTS := true
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults contract cancels poison tampers webhooks limits docs proto clean
+.PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults contract cancels poison tampers webhooks limits permits docs proto clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -57,10 +57,11 @@ fix: setup ## format, and mend what lint can mend
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-bench: setup ## measure the engine and the index beside their libraries, and the line beside the plain loop
+bench: setup ## measure the engine, the index and what stands around calls beside their libraries, and the line beside the plain loop
 	@$(BIN)/python -m bench.engine $(ARGS)
 	@$(BIN)/python -m bench.index
 	@$(BIN)/python -m bench.line
+	@$(BIN)/python -m bench.resilience
 
 quality: setup ## measure how well vectors find what they should
 	@$(BIN)/python -m bench.quality $(ARGS)
@@ -97,6 +98,9 @@ webhooks: setup ## 1000 messages to a hostile receiver while couriers are killed
 
 limits: setup ## four API processes at their rate limit while Redis dies and returns; ARGS="--seconds 60"
 	@$(BIN)/python -m tests.faults.limits $(ARGS)
+
+permits: setup ## 32 threads of 100,000 calls that raise, give up and are interrupted, through every part around a call
+	@$(BIN)/python -m tests.foundation.hammer $(ARGS)
 
 docs: setup ## draw docs/states.md, write docs/errors.md, the OpenAPI documents docs/openapi-v*.json and what v1 promises
 	@$(BIN)/python -m tests.models.drawing

@@ -33,6 +33,7 @@ from api.routes import (
     previews,
     quarantine,
     queues,
+    resilience,
     reviews,
     schedules,
     tenants,
@@ -48,7 +49,7 @@ from foundation.settings import settings
 
 # what stands below `versions.PREFIX`: written once, answered in every version
 _VERSIONED = (
-    parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, live, engine,
+    parts, previews, bulk, jobs, migrations, pairs, duplicates, reviews, schedules, quarantine, queues, webhooks, live, engine, resilience,
     errors, keys, tenants, usage, audit, version_table,
 )  # fmt: skip
 

@@ -209,7 +209,10 @@ def of(settings: Settings) -> Limits:
     """The rate limits as they are set."""
     wait, least = settings.limit.redis_seconds, settings.limit.replicas
     limiter = Limiter(
-        keyspace.client(settings.redis, wait), lambda: keyspace.loop_client(settings.redis, wait), settings.process.name, least
+        keyspace.limits_client(settings.redis, wait),
+        lambda: keyspace.limits_loop_client(settings.redis, wait),
+        settings.process.name,
+        least,
     )
     written = {
         "ip": settings.limit.ip,

@@ -77,7 +77,7 @@ def cpu_of(meter: Meter) -> float:
 
 def questions(server: RedisServer, rounds: int, calls: int) -> None:
     here = RedisSettings(url=server.url)
-    ours = Limiter(keyspace.client(here, 1.0), lambda: keyspace.loop_client(here, 1.0), "bench")
+    ours = Limiter(keyspace.limits_client(here, 1.0), lambda: keyspace.limits_loop_client(here, 1.0), "bench")
     charges = [
         Charge(limit, "bench", 1)
         for tier in ("ip", "user", "tenant", "global")

@@ -57,6 +57,9 @@ _LIMITED = Counter("cadmill_rate_limits", "Rate limits asked, by tier, by what t
 ])  # fmt: skip
 _ALONE = Counter("cadmill_limiter_outages", "Times a process had to count for itself, because Redis was gone, or could stop", ["event"])
 _MAPPED = Counter("cadmill_errors_mapped", "Exceptions that were given a code; UNKNOWN: by no rule", ["provider", "code"])
+_BREAKERS = Counter("cadmill_breaker_moves", "Moves of the breakers around outgoing calls, by the state they moved to", ["call", "state"])
+_REFUSED = Counter("cadmill_calls_refused", "Outgoing calls that were not made, by which part refused them", ["call", "part"])
+_RETRIED = Counter("cadmill_calls_retried", "Outgoing calls that failed and were made again", ["call"])
 _REQUESTS = Histogram("cadmill_http_seconds", "HTTP requests", ["method", "route", "status"])
 _CALLS = Histogram("cadmill_grpc_seconds", "gRPC calls", ["method", "status"])
 
@@ -144,6 +147,12 @@ def count(event: Event) -> None:
             _ALONE.labels("ended").inc()
         case telemetry.ErrorMapped(provider=provider, code=code):
             _MAPPED.labels(provider, code).inc()
+        case telemetry.BreakerMoved(call=call, new=state):
+            _BREAKERS.labels(call, state).inc()
+        case telemetry.CallRefused(call=call, part=part):
+            _REFUSED.labels(call, part).inc()
+        case telemetry.CallRetried(call=call):
+            _RETRIED.labels(call).inc()
         case telemetry.RequestAnswered():
             _REQUESTS.labels(event.method, event.route, str(event.status)).observe(event.seconds)
         case telemetry.CallAnswered():

@@ -28,7 +28,7 @@ from pydantic import (
 
 from foundation.engine_settings import CacheSettings, CadSettings, FeatureSettings, IndexSettings, RecoverySettings, SandboxSettings
 from foundation.errors import Failure
-from foundation.resilience import rates
+from foundation.resilience import policies, rates
 from foundation.sections import Section, section
 
 Url = Annotated[str, PlainSerializer(lambda value: _without_password(value))]
@@ -164,6 +164,24 @@ class LimitSettings(Section):
     )
     replicas: int = Field(1, ge=1, description="API processes to reckon with while Redis cannot tell how many there are")
     redis_seconds: float = Field(0.5, gt=0, description="how long a request may wait for Redis before this process counts by itself")
+
+
+def _switches(text: str) -> str:
+    policies.switches(text)
+    return text
+
+
+class ResilienceSettings(Section):
+    """What stands around calls that leave a process (`foundation/resilience/policies.py`)."""
+
+    model_config = section("RESILIENCE")
+    off: Annotated[str, AfterValidator(_switches)] = Field(
+        "", description="parts that are switched off, by commas, such as webhook.breaker,redis.retry; `cadmill check` shows them all"
+    )
+
+    @property
+    def switches(self) -> policies.Switches:
+        return policies.switches(self.off)
 
 
 class WebhookSettings(Section):
@@ -308,6 +326,7 @@ class Settings(BaseModel):
     key: KeySettings = Field(default_factory=KeySettings)
     upload: UploadSettings = Field(default_factory=UploadSettings)
     limit: LimitSettings = Field(default_factory=LimitSettings)
+    resilience: ResilienceSettings = Field(default_factory=ResilienceSettings)
     cad: CadSettings = Field(default_factory=CadSettings)
     sandbox: SandboxSettings = Field(default_factory=SandboxSettings)
     features: FeatureSettings = Field(default_factory=FeatureSettings)

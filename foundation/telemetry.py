@@ -301,6 +301,34 @@ class ErrorMapped(Event):
     kind: str  # the class of the exception, in full
 
 
+@dataclass(frozen=True, slots=True)
+class BreakerMoved(Event):
+    """What stands between this process and something it calls has opened, lets probes through, or has closed."""
+
+    call: str
+    old: str
+    new: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallRefused(Event):
+    """A call was not made: its limiter, bulkhead or breaker said no."""
+
+    call: str
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallRetried(Event):
+    """A call failed and will be made again after so many seconds."""
+
+    call: str
+    made: int
+    seconds: float
+    reason: str
+
+
 Sink = Callable[[Event], None]
 _sinks: list[Sink] = []
 
@@ -323,6 +351,7 @@ def emit(event: Event) -> None:
 _QUIET = (
     RequestAnswered,
     CallAnswered,
+    CallRefused,
     LimitsAsked,
     FeaturesExtracted,
     PreviewDrawn,
@@ -345,7 +374,7 @@ def log(event: Event) -> None:
         else logging.DEBUG
         if isinstance(event, _QUIET)
         else logging.WARNING
-        if isinstance(event, RingFailed | CommitStale | CommitDoubted | EngineDegraded | LiveDropped | LimiterAlone)
+        if isinstance(event, RingFailed | CommitStale | CommitDoubted | EngineDegraded | LiveDropped | LimiterAlone | BreakerMoved)
         else logging.INFO
     )
     if not logger.isEnabledFor(level):

@@ -16,9 +16,6 @@ from ledger.rows import budgets, chunks
 from ledger.session import Tx
 from ledger.webhook_rows import deliveries
 
-COST = 5.0
-COST_OF_TIMEOUT = 10.0  # whoever waits for an answer that does not come holds a place meanwhile
-
 
 @dataclass(frozen=True, slots=True)
 class Waiting:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from foundation.clock import Clock
+from foundation.resilience.protection import Refused, guard
 from foundation.telemetry import logger
 from ledger.rows import commits
 
@@ -59,9 +60,9 @@ def was_done(engine: Engine, named: Named, clock: Clock, patience: float) -> boo
     end = clock.tick() + patience
     while True:
         try:
-            with engine.connect() as connection, connection.begin():
+            with guard("database-connect"), engine.connect() as connection, connection.begin():
                 answer = _ask(connection, named)
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
+        except (OperationalError, InterfaceError, PoolTimeout, Refused) as error:
             logger.warning("cannot ask yet what became of a commit: %s", type(error.__cause__ or error).__name__)
             answer = None
         if answer is not None or clock.tick() >= end:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from foundation.errors import Failure
 from foundation.mapping import Provider, failure_of
+from foundation.resilience.protection import guard
 
 _HEAD = 4096  # bytes kept for recognising the format
 _ABANDONED_SECONDS = 24 * 3600.0
@@ -59,15 +60,16 @@ class Incoming:
     def keep(self) -> str:
         """Make the file durable under its hash, which is returned. Raises STORAGE_FULL, STORAGE_FAILED."""
         target = self._store.path(self.sha256)
-        try:
-            self._file.flush()
-            if not _touched(target):
-                os.fsync(self._file.fileno())
-                target.parent.mkdir(exist_ok=True)
-                os.replace(self._path, target)
-                _sync_folder(target.parent)
-        except OSError as error:
-            raise failure_of(error, Provider.STORAGE) from error
+        with guard("files"):
+            try:
+                self._file.flush()
+                if not _touched(target):
+                    os.fsync(self._file.fileno())
+                    target.parent.mkdir(exist_ok=True)
+                    os.replace(self._path, target)
+                    _sync_folder(target.parent)
+            except OSError as error:
+                raise failure_of(error, Provider.STORAGE) from error
         self._close()
         return self.sha256
 

@@ -208,6 +208,23 @@ def settle(tx: Tx, delivery: Delivery, outcome: Try, next_try_at: float | None) 
         return False
     told = {"id": delivery.id, "state": state, "attempt": delivery.attempt, "status": outcome.status, "error_code": outcome.error_code}
     telling.delivery(tx, delivery.tenant_id, moved.job_id, **told)
+    _log(tx, delivery, outcome)
+    return True
+
+
+def put_off(tx: Tx, delivery: Delivery, outcome: Try, until: float) -> bool:
+    """Nothing was sent, for its receiver fails too often: wait, and charge no try. False: a stale attempt, discarded."""
+    moved = tx.execute(
+        update(deliveries)
+        .where(deliveries.c.id == delivery.id, deliveries.c.state == "sending", deliveries.c.attempt == delivery.attempt)
+        .values(state="waiting", run_after=until, rung_at=None, lease_until=None, spent=deliveries.c.spent + 1)
+    ).rowcount
+    if moved:
+        _log(tx, delivery, outcome)
+    return bool(moved)
+
+
+def _log(tx: Tx, delivery: Delivery, outcome: Try) -> None:
     tx.execute(
         insert(tries).values(
             delivery_id=delivery.id,
@@ -220,7 +237,6 @@ def settle(tx: Tx, delivery: Delivery, outcome: Try, next_try_at: float | None) 
             detail=outcome.detail,
         )
     )
-    return True
 
 
 def follow(tx: Tx, delivery: Delivery) -> list[str]:

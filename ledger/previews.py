@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from foundation.mapping import Provider, failure_of
+from foundation.resilience.protection import protect
 from ledger.files import FileStore
 
 PNG_SIZES = (128, 512)
@@ -45,6 +46,7 @@ def keep(store: FileStore, sha256: str, build: str, pictures: Mapping[str, bytes
             raise failure_of(error, Provider.STORAGE) from error
 
 
+@protect("files")
 def _replace(folder: Path, target: Path, data: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=folder)
     try:

@@ -18,6 +18,7 @@ from foundation import caller, progress, sealing
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import Failure
 from foundation.mapping import Provider, failure_of
+from foundation.resilience.protection import Refused, protect
 from foundation.settings import DatabaseSettings, QuotaSettings, Settings
 from foundation.telemetry import CommitDoubted, emit
 from ledger import commits, walls
@@ -27,6 +28,8 @@ from ledger.trail.chain import Body
 from ledger.trail.details import Details
 
 NO_QUOTA = QuotaSettings(bytes=0, parts=0, jobs=0)
+
+_CONNECT, _BEGIN = protect("database-connect"), protect("database-statement")
 
 _WRITES = {"cadmill_begin": "BEGIN IMMEDIATE"}  # a deferred SQLite writer loses updates or fails half-way
 
@@ -95,9 +98,9 @@ class Ledger:
         Raises DATABASE_UNAVAILABLE, DATABASE_REFUSED, DATABASE_DAMAGED, STORAGE_FULL (nothing was written), COMMIT_UNKNOWN (no answer
         within `busy_seconds`).
         """
-        with _translated(), self.engine.connect() as connection:
+        with _translated(), _CONNECT.run(self.engine.connect) as connection:
             connection = connection.execution_options(**_WRITES)
-            transaction = connection.begin()
+            transaction = _BEGIN.run(connection.begin)
             try:
                 before = commits.changes(connection)
                 lines: list[Body] = []
@@ -131,7 +134,7 @@ class Ledger:
     @contextmanager
     def read(self, as_house: bool = False) -> Iterator[Tx]:
         """A consistent view that changes nothing. Raises DATABASE_UNAVAILABLE."""
-        with _translated(), self.engine.connect() as connection, connection.begin():
+        with _translated(), _CONNECT.run(self.engine.connect) as connection, _BEGIN.run(connection.begin):
             yield self._tx(connection, as_house)
 
     def _tx(self, connection: Connection, as_house: bool, lines: list[Body] | None = None) -> Tx:
@@ -150,6 +153,10 @@ class Ledger:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except Refused as refused:
+        if not str(refused.context["call"]).startswith("database"):
+            raise  # of something else that was called within the transaction
+        raise Failure("DATABASE_UNAVAILABLE", {"reason": refused.code, "retry_after": refused.context["retry_after"]}) from refused
     except (DBAPIError, PoolTimeout) as error:
         failure = failure_of(error, Provider.DATABASE)
         if failure.row.temporary or isinstance(error, OperationalError | InterfaceError):

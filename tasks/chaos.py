@@ -18,6 +18,7 @@ from redis import Redis, RedisError
 from foundation import keyspace
 from foundation.clock import SYSTEM
 from foundation.errors import Failure
+from foundation.resilience.protection import Refused, guard
 from foundation.telemetry import logger
 from tasks.catalogue import all_queues
 
@@ -66,8 +67,9 @@ def inflict(app: Celery, client: Redis, request: ChaosRequest) -> dict[str, Any]
             threading.Thread(target=_drop, args=(client, request.seconds), name="chaos", daemon=True).start()
             return {"hit": "redis"}
         told = {"number": SYSTEM.new_id("chaos"), "fault": request.fault.value, "seconds": request.seconds}
-        answers = app.control.broadcast(COMMAND, arguments=told, reply=True, timeout=_REPLY_SECONDS) or []
-    except (KombuError, RedisError, OSError) as error:
+        with guard("broker"):
+            answers = app.control.broadcast(COMMAND, arguments=told, reply=True, timeout=_REPLY_SECONDS) or []
+    except (KombuError, RedisError, OSError, Refused) as error:
         raise Failure("BROKER_UNAVAILABLE", {"reason": type(error).__name__}) from error
     hit = {name: said["hit"] for answer in answers for name, said in answer.items() if "hit" in said}
     if not hit:

@@ -20,6 +20,7 @@ from kombu.exceptions import KombuError
 from redis import Redis, RedisError
 
 from foundation import keyspace
+from foundation.resilience.protection import Refused, guard
 from foundation.telemetry import RingFailed, emit, logger
 from tasks.catalogue import DELIVER, WEBHOOK_QUEUE
 from tasks.vocabulary import Priority
@@ -53,11 +54,14 @@ class Doorbell:
         if not rings:
             return True
         try:
-            with self._app.producer_or_acquire() as producer, producer.batch():
+            with guard("broker"), self._app.producer_or_acquire() as producer, producer.batch():
                 for one in rings:
                     self._app.send_task(one.task, args=(one.id,), queue=one.queue, priority=one.step, producer=producer, ignore_result=True)
         except (KombuError, RedisError, OSError) as error:
             emit(RingFailed(len(rings), type(error).__name__))
+            return False
+        except Refused as refused:
+            emit(RingFailed(len(rings), refused.code))
             return False
         return True
 
@@ -93,7 +97,7 @@ class BackgroundDoorbell(Doorbell):
         """Load what the first publish needs, so that no user's first job waits for it."""
         self._app.finalize()
         _ = self._app.amqp.queues, self._app.backend
-        with suppress(KombuError, RedisError, OSError), self._app.producer_or_acquire() as producer:
+        with suppress(KombuError, RedisError, OSError, Refused), guard("broker"), self._app.producer_or_acquire() as producer:
             producer.connection.ensure_connection(max_retries=1, timeout=1)
 
     def _work(self) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, make_url, text
 from xdist.scheduler import LoadFileScheduling
 
 from foundation.clock import SYSTEM, Clock
+from foundation.resilience import protection
 from foundation.settings import Settings
 from ledger.migrate import migrate
 from ledger.session import Ledger
@@ -183,3 +184,9 @@ def cad_data() -> Path:
     if not (folder / "real").is_dir():
         pytest.skip(f"NO REAL FILES: {folder} is not there; set CADMILL_DATA to the folder that holds real/ and bad/")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_known_of_what_is_called() -> None:
+    """A process has one database and one Redis; the suite has many, and a dead one must not speak against the next."""
+    protection.HERE.forget()

@@ -11,6 +11,7 @@ from billiard import current_process
 
 from foundation.errors import Failure
 from foundation.mapping import Provider, failure_of
+from foundation.resilience.retry import COST, COST_OF_TIMEOUT
 from foundation.telemetry import ChunkHandedBack, ChunkSettled, CommitStale, RetryDelayed, RingDropped, WorkAbandoned, emit, logger
 from ledger import audit, budgets, heat, jobs, line, starting, superseded, vectors
 from ledger.budgets import Budget
@@ -146,7 +147,7 @@ def _settle(work: Work, failure: Failure | None) -> tuple[Settled | None, str]:
 def _finished(tx: Tx, work: Work) -> Settled | None:
     settled = jobs.finish(tx, work.claimed, work.outcomes)
     if settled is not None and work.claimed.waits_for is not None:
-        budgets.refund(tx, work.claimed.waits_for, budgets.COST, _budget(work.worker))
+        budgets.refund(tx, work.claimed.waits_for, COST, _budget(work.worker))
     return settled
 
 
@@ -155,7 +156,7 @@ def _failed(tx: Tx, work: Work, failure: Failure, error: Failure, wait: float | 
     claimed = work.claimed
     settled = jobs.fail(tx, claimed, work.outcomes, error.public(), None if wait is None else tx.now + wait)
     if settled is not None and wait is not None:
-        cost = budgets.COST_OF_TIMEOUT if "Timeout" in str(failure.context.get("reason")) else budgets.COST
+        cost = COST_OF_TIMEOUT if "Timeout" in str(failure.context.get("reason")) else COST
         debt = budgets.charge(tx, budgets.chunk(claimed.chunk_id), failure.code, cost, _budget(work.worker))
         if debt > wait:
             emit(RetryDelayed(failure.code, debt))

@@ -13,6 +13,7 @@ import httpx2
 from api.cli.connection import ApiError, Connection, Json, step_of
 from api.cli.selection import Chosen
 from foundation.errors import Failure
+from foundation.resilience.protection import guard
 
 _CACHE = "/api/v1/health/features/cache"
 TERMINAL = frozenset({"succeeded", "partial", "failed", "cancelled"})
@@ -175,7 +176,8 @@ class Client(Connection):
         """A running job with each of its events, until it is not running any more or the stream breaks."""
         quiet = httpx2.Timeout(30.0, read=60.0)  # a heart beats more often
         try:
-            with self.http.stream("GET", "/api/v1/live", params={"channels": f"job:{state['id']}"}, timeout=quiet) as events:
+            call, asked = guard("client", registry=self.calls), {"channels": f"job:{state['id']}"}
+            with call, self.http.stream("GET", "/api/v1/live", params=asked, timeout=quiet) as events:
                 for line in events.iter_lines() if events.is_success else ():
                     told = json.loads(line.removeprefix("data: ")) if line.startswith("data: {") else {}
                     if told.get("type") in ("snapshot", "job.state", "job.progress"):

@@ -12,11 +12,11 @@ import httpx2
 
 from foundation.clock import SYSTEM, Clock
 from foundation.errors import CODES, current
+from foundation.resilience.policies import CLIENT_SECONDS
+from foundation.resilience.protection import Registry, guard, protect
 
 Json = dict[str, Any]
 Answer = TypeVar("Answer")
-_PATIENCE_SECONDS = 30.0
-"""How long a request that may be repeated waits for an API that restarts."""
 _PASSING = frozenset({429, 502, 503, 504})
 
 
@@ -41,9 +41,10 @@ class Connection:
 
     def __init__(self, url: str, key: str, clock: Clock = SYSTEM) -> None:
         self.clock, self.url = clock, url.rstrip("/")
+        self.calls = Registry(clock)
         # trust_env off: a proxy variable of the shell must not catch calls to this machine's own stack
         self.http = httpx2.Client(
-            base_url=self.url, headers={"X-API-Key": key} if key else {}, timeout=httpx2.Timeout(30.0, read=300.0), trust_env=False
+            base_url=self.url, headers={"X-API-Key": key} if key else {}, timeout=httpx2.Timeout(30.0, read=CLIENT_SECONDS), trust_env=False
         )
 
     def __enter__(self) -> Self:
@@ -56,7 +57,8 @@ class Connection:
         """One request, sent once. Raises ApiError."""
         headers = {**how.pop("headers", {}), **_admin(admin_token)}
         try:
-            response = self.http.request(method, path, headers=headers, **how)
+            with guard("client", registry=self.calls):
+                response = self.http.request(method, path, headers=headers, **how)
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             # Nothing listening at all is a wrong address rather than a restart, so that is told at once.
@@ -82,15 +84,7 @@ class Connection:
 
     def patiently(self, ask: Callable[[], Answer]) -> Answer:
         """Repeat while the API restarts or is too busy. Only for requests that may be repeated."""
-        deadline, pause = self.clock.tick() + _PATIENCE_SECONDS, 0.2
-        while True:
-            try:
-                return ask()
-            except ApiError as error:
-                if not error.passing or self.clock.tick() + pause > deadline:
-                    raise
-            self.clock.sleep(pause)
-            pause = min(3.0, pause * 2)
+        return protect("client", fault=_passes, registry=self.calls).run(ask)
 
     def pages(
         self, path: str, name: str, admin_token: str = "", wanted: Mapping[str, Any] | None = None, most: int | None = None
@@ -109,11 +103,16 @@ class Connection:
 
     def stream(self, path: str, asked: Mapping[str, Any], admin_token: str = "") -> Iterator[bytes]:
         """An answer that may be long, as it comes."""
-        with self.http.stream("GET", path, params=asked, headers=_admin(admin_token)) as response:
+        call = guard("client", registry=self.calls)
+        with call, self.http.stream("GET", path, params=asked, headers=_admin(admin_token)) as response:
             if not response.is_success:
                 response.read()
                 raise _told(response)
             yield from response.iter_bytes()
+
+
+def _passes(error: Exception) -> bool:
+    return isinstance(error, ApiError) and error.passing
 
 
 def _told(response: httpx2.Response) -> ApiError:

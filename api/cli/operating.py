@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -212,6 +212,34 @@ def show_settings() -> None:
     from foundation.settings import settings
 
     show.table("Settings", ["variable", "value", "meaning"], list(settings().table()))
+
+
+@app.command()
+def check(as_json: JsonOption = False) -> None:
+    """Check the settings, and show what stands around every call that leaves a process.
+
+    \b
+    CADMILL_RESILIENCE_OFF=webhook.breaker,redis.retry switches parts off. How they stand in the API process:
+    GET /api/v1/health/resilience, with the admin token.
+    """
+    from api.cli import show
+    from foundation.resilience import protection
+    from foundation.settings import settings
+
+    rows = protection.rows(settings())
+    if as_json:
+        show.json(rows)
+        return
+    columns = ["call", "timeout", "limiter", "bulkhead", "breaker", "retry"]
+
+    def cell(row: dict[str, Any], part: str) -> str:
+        return f"OFF ({row[part]})" if part in row["off"] else str(row[part] or "-")
+
+    told = [[row["call"], f"{row['timeout_seconds'] or '-'}", *(cell(row, part) for part in columns[2:])] for row in rows]
+    show.table("Calls that leave a process", columns, told)
+    show.table("What they are, and why they lack a part", ["call", "what", "why"], [[row["call"], row["what"], row["why"]] for row in rows])
+    off = [f"{row['call']}.{part}" for row in rows for part in row["off"]]
+    show.line(f"\nswitched off: {', '.join(off) or 'nothing'}", "yellow" if off else "")
 
 
 @app.command()

@@ -207,7 +207,7 @@ class Hub:
         first = True
         while True:
             try:
-                async with keyspace.async_client(self.house.settings.redis, 5.0) as client:
+                async with keyspace.loop_client(self.house.settings.redis, 5.0) as client:
                     before = self._window.position
                     found, floor = await progress.window(client, self.limits.keep)
                     self._window.restart(floor)

@@ -9,6 +9,12 @@ _I, _W, _E, _C = Severity.INFO, Severity.WARNING, Severity.ERROR, Severity.CRITI
 # fmt: off
 ROWS = (
     # what stands below
+    row("BREAKER_OPEN", Source.PROVIDER, _E, Stage.REQUEST, 503, True,
+        "What this needs failed too often a moment ago, so it was not asked.", "Ask again after the seconds in the context."),
+    row("BULKHEAD_FULL", Source.RESOURCE, _W, Stage.REQUEST, 503, True,
+        "As many calls are at what this needs as may be at once.", "Ask again in a moment."),
+    row("CALLS_TOO_MANY", Source.RESOURCE, _W, Stage.REQUEST, 503, True,
+        "What this needs is asked as often as this process may ask it.", "Ask again after the seconds in the context."),
     row("DATABASE_UNAVAILABLE", Source.PROVIDER, _C, Stage.STORE, 503, True,
         "The database does not answer.", "Ask again in a moment."),
     row("COMMIT_UNKNOWN", Source.PROVIDER, _C, Stage.STORE, 503, True,

@@ -27,16 +27,16 @@ import redis.asyncio
 from foundation import keyspace
 from foundation.clock import SYSTEM, Clock
 from foundation.resilience import rates
-from foundation.resilience.breaker import Breaker
+from foundation.resilience.breaker import ONE_FAILURE, Breaker
+from foundation.resilience.breaker import State as Position
+from foundation.resilience.policies import TABLE
+from foundation.resilience.protection import HERE
 from foundation.resilience.rates import Limit, State
-from foundation.resilience.retry import RetryPolicy
 from foundation.telemetry import LimiterAlone, LimiterBack, emit
 
 BEAT_SECONDS = 5.0
 _SILENT_SECONDS = 30.0
 """A replica that has not shown itself for so long is gone."""
-_PAUSES = RetryPolicy(tries=1 << 30, first_seconds=0.5, most_seconds=15.0)
-_PROBE_SECONDS = 5.0
 _USED_AT_LOSS = 0.95
 _SUBJECTS = 50_000
 """Subjects a process remembers on its own; the one not seen for longest leaves first."""
@@ -147,7 +147,8 @@ class Limiter:
         self, client: redis.Redis, loop_client: Callable[[], redis.asyncio.Redis], name: str, least_replicas: int = 1, clock: Clock = SYSTEM
     ) -> None:
         self._clock, self._name, self._least = clock, name, least_replicas
-        self._breaker = Breaker(clock, _PAUSES, _PROBE_SECONDS)
+        self._breaker = Breaker(TABLE["limits"].breaker or ONE_FAILURE, clock)
+        HERE.watch("limits", self._breaker)
         self._script = client.register_script(_SCRIPT)
         self._loop_client = loop_client
         self._loop_redis: redis.asyncio.Redis | None = None
@@ -178,7 +179,7 @@ class Limiter:
         except _GONE as error:
             return self._lost(asking, error)
         except BaseException:
-            self._breaker.gave_up(asking.ticket)
+            self._breaker.leave(asking.ticket)
             raise
         return self._settle(asking, reply)
 
@@ -195,7 +196,7 @@ class Limiter:
         except _GONE as error:
             return self._lost(asking, error)
         except BaseException:
-            self._breaker.gave_up(asking.ticket)
+            self._breaker.leave(asking.ticket)
             raise
         return self._settle(asking, reply)
 
@@ -236,7 +237,10 @@ class Limiter:
     def _settle(self, asking: _Asking, reply: Sequence[Any]) -> Answer:
         with self._lock:
             tick = self._clock.tick()
-            lost = self._lost_at if self._breaker.succeeded(asking.ticket) else None
+            was = self._breaker.state
+            self._breaker.leave(asking.ticket, failed=False)
+            closed = was is Position.HALF_OPEN and self._breaker.state is Position.CLOSED
+            lost = self._lost_at if closed else None
             emptied = self._epoch is not None and self._epoch != reply[3]
             self._epoch = reply[3]
             if lost is not None:
@@ -264,7 +268,9 @@ class Limiter:
     def _lost(self, asking: _Asking, error: Exception) -> Answer:
         with self._lock:
             now = self._clock.tick()
-            opened = self._breaker.failed(asking.ticket)
+            was = self._breaker.state
+            self._breaker.leave(asking.ticket, failed=True)
+            opened = was is Position.CLOSED and self._breaker.state is Position.OPEN
             if opened:
                 if now >= self._shares_until:
                     self._begin_shares(now)

@@ -18,7 +18,7 @@ WRITTEN = {"ip": 20, "user": 7, "tenant": 9, "global": 1000, "guess": 3}
 @pytest.fixture
 def limits(own_redis: RedisServer) -> Limits:
     here = RedisSettings(url=own_redis.url)
-    limiter = Limiter(keyspace.client(here, 5.0), lambda: keyspace.loop_client(here, 5.0), "one")
+    limiter = Limiter(keyspace.limits_client(here, 5.0), lambda: keyspace.limits_loop_client(here, 5.0), "one")
     parsed = {name: rates.parse(name, f"token-bucket {units}/36000") for name, units in WRITTEN.items()}
     return Limits(limiter, {name: limit for name, limit in parsed.items() if limit is not None})
 

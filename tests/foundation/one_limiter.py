@@ -16,7 +16,7 @@ def main(url: str, text: str, name: str) -> None:
     limit = rates.parse("user", text)
     assert limit is not None
     here = RedisSettings(url=url)
-    limiter = Limiter(keyspace.client(here, 0.5), lambda: keyspace.loop_client(here, 0.5), name)
+    limiter = Limiter(keyspace.limits_client(here, 0.5), lambda: keyspace.limits_loop_client(here, 0.5), name)
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     print("ready", flush=True)

@@ -27,7 +27,9 @@ assert RULE is not None
 
 def limiter(url: str, name: str, hands: Hands, seconds: float = 5.0, least_replicas: int = 1) -> Limiter:
     here = RedisSettings(url=url)
-    return Limiter(keyspace.client(here, seconds), lambda: keyspace.loop_client(here, seconds), name, least_replicas, hands.clock)
+    return Limiter(
+        keyspace.limits_client(here, seconds), lambda: keyspace.limits_loop_client(here, seconds), name, least_replicas, hands.clock
+    )
 
 
 def admitted(limiters: list[Limiter], tries: int = 300, subject: str = "x") -> int:

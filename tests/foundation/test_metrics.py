@@ -7,7 +7,10 @@ from prometheus_client import REGISTRY
 
 from foundation import metrics
 from foundation.telemetry import (
+    BreakerMoved,
     CachePrewarmed,
+    CallRefused,
+    CallRetried,
     EngineDegraded,
     EngineRestored,
     Event,
@@ -37,6 +40,9 @@ COUNTED: list[tuple[Event, str, dict[str, str], float]] = [
     (LiveClosed("sse", "slow"), "cadmill_live_connections_ended_total", {"door": "sse", "reason": "slow"}, 1),
     (LivePublished(4), "cadmill_live_events_total", {"outcome": "published"}, 4),
     (LiveDropped(3, "ConnectionError"), "cadmill_live_events_total", {"outcome": "dropped"}, 3),
+    (BreakerMoved("redis", "closed", "open", "tripped"), "cadmill_breaker_moves_total", {"call": "redis", "state": "open"}, 1),
+    (CallRefused("redis", "breaker"), "cadmill_calls_refused_total", {"call": "redis", "part": "breaker"}, 1),
+    (CallRetried("redis", 1, 0.1, "TimeoutError"), "cadmill_calls_retried_total", {"call": "redis"}, 1),
     (LiveRead(0.01), "cadmill_live_lag_seconds_count", {}, 1),
 ]
 

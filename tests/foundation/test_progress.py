@@ -35,7 +35,7 @@ def publisher(own_redis: RedisServer) -> Iterator[Publisher]:
 
 def told(url: str, keep: int = 1000) -> list[Told]:
     async def look() -> list[Told]:
-        async with keyspace.async_client(RedisSettings(url=url), 5) as client:
+        async with keyspace.loop_client(RedisSettings(url=url), 5) as client:
             return (await progress.window(client, keep))[0]
 
     return asyncio.run(look())
@@ -96,7 +96,7 @@ def test_publishing_costs_nothing_while_redis_is_gone_and_a_gap_is_told_when_it_
 
 def test_a_window_says_after_which_id_nothing_is_missing(own_redis: RedisServer, publisher: Publisher) -> None:
     async def floor(keep: int) -> str:
-        async with keyspace.async_client(RedisSettings(url=own_redis.url), 5) as client:
+        async with keyspace.loop_client(RedisSettings(url=own_redis.url), 5) as client:
             return (await progress.window(client, keep))[1]
 
     assert asyncio.run(floor(100)) == "0-0"
@@ -109,7 +109,7 @@ def test_a_window_says_after_which_id_nothing_is_missing(own_redis: RedisServer,
 def test_following_gives_what_comes_and_nothing_twice(own_redis: RedisServer, publisher: Publisher) -> None:
     async def follow() -> list[str]:
         jobs: list[str] = []
-        async with keyspace.async_client(RedisSettings(url=own_redis.url), 5) as client:
+        async with keyspace.loop_client(RedisSettings(url=own_redis.url), 5) as client:
             async for batch in progress.follow(client, "0-0", 0.1):
                 jobs += [one.event.job_id for one in batch]
                 if not jobs:

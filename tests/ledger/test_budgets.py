@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import select
 
 from foundation.errors import Failure
-from foundation.resilience.retry import RetryPolicy
+from foundation.resilience.retry import COST, RetryPolicy
 from ledger import budgets, jobs, outbox, repair, settling
-from ledger.budgets import COST, Budget
+from ledger.budgets import Budget
 from ledger.chunking import ChunkSize
 from ledger.rows import chunks
 from ledger.webhook_rows import deliveries

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from foundation.errors import Failure
 from foundation.sealing import Sealing
@@ -372,3 +372,21 @@ def test_what_is_owed_counts_for_the_host_that_its_endpoint_has_moved_to(desk: D
         endpoints.change(tx, desk.tenant.id, hook, {"url": "https://Moved.example.com:8443/"})
     assert {row.receiver for row in _owed(desk, hook)} == {"moved.example.com"}
     assert [_claim(desk, _owed(desk, name)[0].id, 1) is not None for name in (hook, there)] == [True, True]
+
+
+def test_a_delivery_that_was_put_off_waits_is_logged_and_charged_no_try(desk: Desk) -> None:
+    hook = _add(desk, "job.succeeded")
+    _run(desk)
+    (row,) = _owed(desk, hook)
+    sent = _claim(desk, row.id)
+    assert sent is not None
+    with desk.ledger.write() as tx:
+        assert outbox.put_off(tx, sent, Try(tx.now, 0.0, False, None, "BREAKER_OPEN", "not sent"), tx.now + 5)
+    with desk.ledger.write() as tx:
+        assert not outbox.put_off(tx, sent, Try(tx.now, 0.0, False, None, "BREAKER_OPEN", "not sent"), tx.now + 5)
+        assert tx.number(select(func.count()).select_from(tries).where(tries.c.error_code == "BREAKER_OPEN")) == 1
+    assert _claim(desk, row.id) is None
+    desk.hand.time += 6
+    again = _claim(desk, row.id)
+    assert again is not None
+    assert (again.attempt, again.tries) == (sent.attempt + 1, sent.tries)

@@ -1,13 +1,16 @@
-"""Spin over the models of this folder: the edges come from `ledger/states.py`, the verbs are written by hand beside them."""
+"""Spin over the models of this folder: the edges come from tables in Python, the verbs are written by hand beside them."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
+from foundation.resilience import breaker, retry
 from ledger.repair import GIVE_UP_AFTER, SPLIT_AFTER
 from ledger.states import BIRTH, TABLES, ended
 
@@ -29,9 +32,10 @@ def missing() -> bool:
 
 
 def edges() -> str:
-    """The tables of `ledger/states.py` as Promela macros. MOVE_* changes a state and fails where the database would refuse."""
+    """The tables of `ledger/states.py`, of breaker and retry as Promela macros. MOVE_* changes a state and fails where the database
+    would refuse."""
     lines = [
-        "/* made from ledger/states.py and ledger/repair.py */",
+        "/* made from ledger/states.py, ledger/repair.py and foundation/resilience/ */",
         f"#define SPLIT_AFTER {SPLIT_AFTER}",
         f"#define GIVE_UP_AFTER {GIVE_UP_AFTER}",
     ]
@@ -51,7 +55,22 @@ def edges() -> str:
             f"#define ENDED_{word}(s) ({' || '.join(over)})",
             f"#define MOVE_{word}(row, n) assert(LEGAL_{word}(row, n)); row = n",
         ]
+    lines += _machine("BREAKER", breaker.MOVES) + _machine("STEP", retry.STEPS)
     return "\n".join(lines) + "\n"
+
+
+def _machine(word: str, table: Mapping[StrEnum, Mapping[StrEnum, StrEnum]]) -> list[str]:
+    """A table of states and events: a macro an event, which moves a state and fails where the table has no such move."""
+    names = {state: f"{word}_{state.name}" for state in table}
+    lines = [f"#define {name} {number}" for number, name in enumerate(names.values())]
+    for event in sorted({event for row in table.values() for event in row}):
+        ways = {old: row[event] for old, row in table.items() if event in row}
+        legal = " || ".join(f"(row) == {names[old]}" for old in ways)
+        target = "row"
+        for old, new in ways.items():
+            target = f"((row) == {names[old]} -> {names[new]} : {target})"
+        lines.append(f"#define {word}_{event.name}(row) assert({legal}); row = {target}")
+    return lines
 
 
 @dataclass(frozen=True, slots=True)

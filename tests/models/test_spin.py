@@ -16,6 +16,8 @@ pytestmark = pytest.mark.skipif(spin.missing(), reason=spin.NO_SPIN)
 SAFE, LIVE, FOUND = "cancelled_stays_cancelled", "every_job_ends", "only_the_killer_fails"
 KEPT, ENDS, TRIED = "delivered_is_received", "every_delivery_ends", "dead_only_after_the_last_try"
 
+HALF, OPEN, CALL = "half_open_ends", "open_ends", "every_call_ends"
+
 # model, scenario, claims
 HOLDS: dict[str, tuple[str, dict[str, int], tuple[str, ...]]] = {
     "two workers, lost and double rings, a late worker, a fault, a cancel": (
@@ -29,6 +31,11 @@ HOLDS: dict[str, tuple[str, dict[str, int], tuple[str, ...]]] = {
     "a killer, a late worker, a hand-back and a cancel": ("job", {"KILLS": 1, "STALLS": 1, "HANDBACKS": 1, "CANCELS": 1}, (SAFE, LIVE)),
     "a delivery": ("delivery", {}, (KEPT, ENDS, TRIED)),
     "a delivery that is sent again": ("delivery", {"REDELIVERIES": 1, "LOSSES": 0, "DOUBLES": 0, "TRIES": 1}, (KEPT, ENDS, TRIED)),
+    "a breaker with three callers, one of whom dies": ("breaker", {}, (HALF, OPEN)),
+    "a breaker with three callers, two of whom die": ("breaker", {"DEATHS": 2}, (HALF, OPEN)),
+    "a breaker with one probe": ("breaker", {"PROBES": 1}, (HALF, OPEN)),
+    "two calls with retries, a budget and a breaker": ("retry", {}, (CALL,)),
+    "two calls with retries and a small budget": ("retry", {"TOKENS": 1, "TRIES": 4}, (CALL,)),
     "an endpoint that is switched off": ("delivery", {"OFFS": 1, "ENABLES": 1, "LOSSES": 0, "DOUBLES": 0}, (KEPT, ENDS, TRIED)),
 }  # fmt: skip
 
@@ -51,6 +58,17 @@ FAILS: dict[str, tuple[str, dict[str, int], str, str]] = {
     "without the claim's refusal, a paused job starts what became due just before": (
         "job", {"NO_REFUSAL": 1, "PAUSES": 1, "FAULTS": 1}, SAFE, "assertion violated  !(paused)",
     ),
+    "without the generation, a late answer moves the breaker": ("breaker", {"NO_GENERATION": 1}, HALF, "assertion violated"),
+    "without a time for probes, half-open never ends": ("breaker", {"NO_LIMIT": 1}, HALF, "acceptance cycle"),
+    "without the bound, more probe than may": ("breaker", {"NO_BOUND": 1}, HALF, "assertion violated (in_flight<="),
+    "without giving places back, a caller that is stopped keeps its own": (
+        "breaker", {"NO_RETURN": 1}, HALF, "assertion violated ((state!=",
+    ),
+    "without a last try, a call never ends": ("retry", {"NO_TRIES": 1, "NO_BUDGET": 1, "OPENS": 0}, CALL, "acceptance cycle"),
+    "without the budget, retries become a storm": ("retry", {"NO_BUDGET": 1}, CALL, "assertion violated (retries<="),
+    "without listening to the breaker, a call tries on when it has opened": (
+        "retry", {"NO_LISTENING": 1}, CALL, "assertion violated  !(heard_of",
+    ),
     "without the attempt, two couriers send at once": ("delivery", {"NO_FENCE": 1}, KEPT, "assertion violated (((token[0]==0)"),
     "without rescue, a delivery never ends": ("delivery", {"NO_RESCUE": 1}, ENDS, "acceptance cycle"),
     "without ringing again, a delivery never ends": ("delivery", {"NO_RERING": 1}, ENDS, "acceptance cycle"),
@@ -63,7 +81,7 @@ FAILS: dict[str, tuple[str, dict[str, int], str, str]] = {
 AT_LENGTH = {"a killer, a late worker, a hand-back and a cancel"}
 LONG = os.environ.get("CADMILL_MODELS") == "long"
 
-FAIR = {LIVE, FOUND, ENDS}
+FAIR = {LIVE, FOUND, ENDS, HALF, OPEN, CALL}
 MOST_STATES = 200_000  # a model that has grown beyond this is no longer small
 
 

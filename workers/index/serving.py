@@ -8,6 +8,7 @@ from threading import RLock
 from typing import NamedTuple
 
 from foundation.errors import Failure
+from foundation.resilience.protection import guard
 from foundation.telemetry import SearchDegraded, emit, logger
 from workers.index.contract import Floats32, Hit, Index, IndexFailure, Reason
 from workers.index.health import Health
@@ -55,7 +56,8 @@ class Failover:
             fast: Index | None = None
             try:
                 fast = self._fast()
-                return Served(_whole(fast.search(queries, k), queries, k), degraded=False)
+                with guard("search"):
+                    return Served(_whole(fast.search(queries, k), queries, k), degraded=False)
             except Failure:  # the ledger is away: neither index can be made
                 raise
             except Exception as error:  # noqa: BLE001 - whatever breaks in it, the exact index can still answer

@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
 from foundation.errors import Failure
+from foundation.resilience.protection import protect
 from tasks.addresses import Address, Callback, LookUp, resolve
 
 MOST_ADDRESSES = 4
@@ -78,11 +78,7 @@ def connected(callback: Callback, allow_private: bool, wire: Wire, left: Callabl
 
 def _look_up_in_time(look_up: LookUp, left: Callable[[], float], *words: Any, **more: Any) -> Iterable[tuple[Any, ...]]:
     """getaddrinfo knows no timeout. Past the deadline its thread is left behind to end when the resolver gives up."""
-    pool = ThreadPoolExecutor(max_workers=1)
-    try:
-        return pool.submit(look_up, *words, **more).result(timeout=left())
-    finally:
-        pool.shutdown(wait=False)
+    return protect("names").within(left(), look_up, *words, **more)
 
 
 def _first_that_answers(addresses: list[Address], port: int, wire: Wire, left: Callable[[], float]) -> socket.socket:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+from foundation.resilience.protection import Refused, protect
+from foundation.resilience.retry import COST, COST_OF_TIMEOUT
 from foundation.telemetry import DeliveryTried, RetryDelayed, emit
 from ledger import budgets, endpoints, outbox, signing
 from ledger.budgets import Budget
@@ -28,7 +30,14 @@ def deliver(delivery_id: str, worker: Worker) -> None:
     body = json.dumps(owed.payload, separators=(",", ":"))
     at = clock.now()
     headers = {"content-type": "application/json"} | sign(secrets, owed.id, datetime.fromtimestamp(at, UTC), body)
-    attempt = send(owed.url, body, headers, webhook, clock)
+    receiver = protect("webhook", outbox.receiver_of(owed.url), bad=_speaks_against_it)
+    try:
+        attempt = receiver.run(send, owed.url, body, headers, webhook, clock)
+    except Refused as refused:
+        with worker.ledger.write() as tx:
+            outbox.put_off(tx, owed, Try(at, 0.0, False, None, refused.code, refused.message), tx.now + refused.context["retry_after"])
+        emit(DeliveryTried(owed.id, owed.attempt, "put off", None, 0.0))
+        return
     # a person who sends a test looks at what comes of it, and sends another one
     schedule = webhook.schedule_seconds[:1] if owed.event == outbox.TEST else webhook.schedule_seconds
     wait = None if attempt.gone else next_wait(owed.tries, schedule, attempt.retry_after, clock.dice())
@@ -44,15 +53,20 @@ def deliver(delivery_id: str, worker: Worker) -> None:
     emit(DeliveryTried(owed.id, owed.attempt, state, attempt.status, attempt.seconds))
 
 
+def _speaks_against_it(attempt: Attempt) -> bool:
+    """Whether the receiver's host is unwell. One that answers no is well."""
+    return attempt.error_code == "RECEIVER_UNREACHABLE" or (attempt.status or 0) >= 500
+
+
 def _account(tx: Tx, owed: Delivery, attempt: Attempt, wait: float | None, worker: Worker) -> None:
     """Receivers have a retry budget each, by host: one that is down is not called ever more often."""
     queue = worker.settings.queue
     budget = Budget(queue.retry_tokens, queue.retry_trickle)
     if attempt.accepted:
         if owed.waits_for is not None:
-            budgets.refund(tx, owed.waits_for, budgets.COST, budget)
+            budgets.refund(tx, owed.waits_for, COST, budget)
     elif wait is not None:
-        cost = budgets.COST_OF_TIMEOUT if attempt.seconds >= worker.settings.webhook.timeout_seconds else budgets.COST
+        cost = COST_OF_TIMEOUT if attempt.seconds >= worker.settings.webhook.timeout_seconds else COST
         debt = budgets.charge(tx, budgets.delivery(owed.id), f"receiver {outbox.receiver_of(owed.url)}", cost, budget)
         if debt > wait:
             emit(RetryDelayed("receiver", debt))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.errors import Failure
+from foundation.resilience.protection import Refused, guard
 from foundation.settings import Settings
 from foundation.telemetry import logger
 
@@ -75,6 +76,13 @@ class Nursery:
 
     def birth(self) -> Child:
         """A new child. Raises SANDBOX_UNAVAILABLE."""
+        try:
+            with guard("sandbox"):
+                return self._birth()
+        except Refused as refused:
+            raise Failure("SANDBOX_UNAVAILABLE", {"reason": refused.code}) from refused
+
+    def _birth(self) -> Child:
         ours, theirs = socket.socketpair()
         try:
             with theirs, self._lock:
