@@ -245,6 +245,8 @@ def test_four_processes_hold_the_limit_with_redis_without_it_and_when_it_returns
     assert 0.2 * (killed - begun) / seconds <= with_redis <= (killed - begun) / seconds + 1
     assert 0.2 * (returned - killed) / seconds <= without <= 1.1 * (returned - killed) / seconds
     assert 0.2 * (ended - returned) / seconds <= after <= 1.1 * (ended - returned) / seconds
-    assert fleet.most_in(seconds, killed - seconds, ended - seconds) <= 1.2 * limit  # no burst, neither at its death nor at its return
+    # No burst, neither at its death nor at its return: limits filled anew would let through twice the limit. What comes unevenly makes
+    # a sliding window let through somewhat more than the limit.
+    assert fleet.most_in(seconds, killed - seconds, ended - seconds) <= 1.6 * limit
     last = [alone for at, alone in fleet.times if at > ended - 1.0]
     assert last.count(False) > len(last) / 2  # back, but for who was made to wait too long for an answer

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import OperationalError
@@ -37,7 +37,7 @@ class Failing:
         self.calls += 1
         if self.left:
             self.left -= 1
-            raise OperationalError("connect", {}, sqlite3.OperationalError("gone for a moment"))
+            raise OperationalError("connect", {}, psycopg.OperationalError("gone for a moment"))
 
 
 def _before_begin(ledger: Ledger, listener: Callable[..., object]) -> None:
@@ -72,7 +72,7 @@ def test_a_transaction_is_begun_three_times_and_never_repeated(ledger: Ledger) -
     assert (failing.calls, bodies) == (3, 1)
     with pytest.raises(Failure, match="DATABASE_UNAVAILABLE"), ledger.write() as tx:
         bodies += 1
-        raise OperationalError("a statement", {}, sqlite3.OperationalError("gone"))
+        raise OperationalError("a statement", {}, psycopg.OperationalError("gone"))
     assert (failing.calls, bodies) == (4, 2)
 
 
