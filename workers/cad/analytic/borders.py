@@ -1,0 +1,217 @@
+"""Borders of faces in the parameters of their surfaces: continued around the axis, cut open where they must be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from workers.cad.analytic.curves import TURN
+from workers.cad.analytic.instances import NotCovered
+from workers.cad.analytic.surfaces import CONE, SPHERE, TORUS
+from workers.cad.shape import Flags, Floats, Integers
+
+_WHOLE = 2 * math.pi
+# from node to node no border of a face runs further around the axis, but through a pole
+_FARTHEST = 1.0
+# steps of the nodes that spheres and tori have inside
+_INNER = {SPHERE: 0.14, TORUS: TURN}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Polygon:
+    """The border of a face as one or more loops, and nodes inside; u runs so that the inside lies to the left."""
+
+    names: Integers  # (n,) of vertices; -1 for those inside, which are new; -2 for a pole, which is one new vertex
+    u: Floats
+    v: Floats
+    following: Integers  # (n,) next node of the loop, -1 inside
+
+
+def continued(u: Floats, first: Integers, last: Integers) -> tuple[Floats, Floats, Flags]:
+    """Angles u (r,) of nodes, loop after loop, without jumps within each; how often each loop turns; which of its steps are too long.
+
+    `first` (l,) and `last` (l,) node of each loop.
+    """
+    following = np.arange(1, len(u) + 1)
+    following[last] = first
+    step = (u[following] - u + math.pi) % _WHOLE - math.pi
+    sums = np.cumsum(step)
+    before = sums - step
+    # what each loop begins with is taken away again
+    counts = last - first + 1
+    whole = u[first] - before[first]
+    return before + np.repeat(whole, counts), (sums[last] - before[first]) / _WHOLE, np.abs(step) > _FARTHEST
+
+
+def polygon(
+    kind: int, sizes: tuple[float, float], sign: float, loops: list[tuple[Integers, Floats, Floats]], poles: list[list[int]]
+) -> Polygon:
+    """The border of a curved face from its loops of names, u and v as they come; `sign`: -1 where u runs clockwise about the face's
+    normal; `poles`: the nodes of each loop that lie on the axis, where u means nothing.
+    """
+    pieces = [_opened(kind, names, sign * u, v, at) for (names, u, v), at in zip(loops, poles, strict=True)]
+    turning = [at for at, (_, _, _, turns) in enumerate(pieces) if turns]
+    if kind == TORUS:
+        pieces = [_second(*piece) for piece in pieces]
+    if len(turning) == 2:
+        one, two = turning
+        if pieces[one][3] + pieces[two][3]:
+            raise NotCovered("a border that turns oddly")
+        joined = _joined(pieces[one], pieces[two])
+        pieces = [joined, *(piece for at, piece in enumerate(pieces) if at not in turning)]
+    elif len(turning) == 1 and kind in (SPHERE, CONE):
+        at = turning[0]
+        pieces[at] = _to_pole(kind, sizes, sign, pieces[at])
+    elif turning:
+        raise NotCovered("a border that turns oddly")
+    return _assembled(kind, pieces)
+
+
+_Piece = tuple[Integers, Floats, Floats, int]
+
+
+def _opened(kind: int, names: Integers, u: Floats, v: Floats, poles: list[int]) -> _Piece:
+    """One loop with u continued. Through a pole it jumps: backwards at the upper one, forwards at the lower one."""
+    if not poles:
+        smooth, turns, far = continued(u, np.array([0]), np.array([len(u) - 1]))
+        if far.any():
+            raise NotCovered("a border that leaps around the axis")
+        return names, smooth, v, round(float(turns[0]))
+    # begin behind a pole
+    names, u, v = (np.roll(part, -poles[0]) for part in (names, u, v))
+    places = [(at - poles[0]) % len(u) for at in sorted(poles, key=lambda at: (at - poles[0]) % len(u))]
+    out: list[tuple[int, float, float]] = []
+    angle = 0.0
+    for number, pole in enumerate(places):
+        end = places[number + 1] if number + 1 < len(places) else len(u)
+        run = list(range(pole + 1, end))
+        if not run:
+            raise NotCovered("a border of poles")
+        values = u[run]
+        if number:
+            up = bool(v[pole] > 0) if kind == SPHERE else bool(v[pole] > v[run[0]])
+            gap = (float(values[0]) - angle) % _WHOLE
+            if gap < 1e-6 or gap > _WHOLE - 1e-6:
+                gap = 0.0
+            arrive = angle + (gap - _WHOLE if up else (gap if gap else _WHOLE))
+            out += _pole(int(names[pole]), angle, arrive, float(v[pole]))
+        else:
+            arrive = float(values[0])
+            out.append((int(names[pole]), arrive, float(v[pole])))
+        step = (np.diff(values) + math.pi) % _WHOLE - math.pi
+        if (np.abs(step) > _FARTHEST).any():
+            raise NotCovered("a border that leaps around the axis")
+        smooth = arrive + np.concatenate([[0.0], np.cumsum(step)])
+        out += zip(names[run].tolist(), smooth.tolist(), v[run].tolist(), strict=True)
+        angle = float(smooth[-1])
+    home = out[0][1]
+    up = bool(v[0] > 0) if kind == SPHERE else bool(v[0] > v[1])
+    if (home >= angle - 1e-6) if up else (home <= angle + 1e-6):
+        raise NotCovered("a border that turns oddly at a pole")
+    out += _pole(int(names[0]), angle, home, float(v[0]))[:-1]
+    table = np.array(out)
+    return table[:, 0].astype(np.int64), table[:, 1], table[:, 2], 0
+
+
+def _pole(name: int, begin: float, end: float, v: float) -> list[tuple[int, float, float]]:
+    """The pole, once for each step from one u to another, both included."""
+    count = max(math.ceil(abs(end - begin) / _INNER[SPHERE]), 1)
+    return [(name, begin + (end - begin) * at / count, v) for at in range(count + 1)]
+
+
+def _second(names: Integers, u: Floats, v: Floats, turns: int) -> _Piece:
+    smooth, more, far = continued(v, np.array([0]), np.array([len(v) - 1]))
+    if far.any() or round(float(more[0])) or turns:
+        raise NotCovered("a border that runs around a ring")
+    return names, u, smooth, turns
+
+
+def _joined(one: _Piece, two: _Piece) -> _Piece:
+    """Two loops that turn against each other, cut open along a line between nodes that lie near each other."""
+    if one[3] < 0:
+        one, two = two, one
+    names, u, v, _ = one
+    others, w, x, _ = two
+    # the second runs backwards: it begins at the end of the first and comes back to its begin
+    end = float(u[0]) + _WHOLE
+    at = int(np.argmin(np.abs((w - end + math.pi) % _WHOLE - math.pi)))
+    others, w, x = np.roll(others, -at), np.concatenate([w[at:], w[:at] - _WHOLE]), np.roll(x, -at)
+    w = w + _WHOLE * round((end - float(w[0])) / _WHOLE)
+    return (
+        np.concatenate([names, names[:1], others, others[:1]]),
+        np.concatenate([u, [end], w, [w[0] - _WHOLE]]),
+        np.concatenate([v, v[:1], x, x[:1]]),
+        0,
+    )
+
+
+def _to_pole(kind: int, sizes: tuple[float, float], sign: float, piece: _Piece) -> _Piece:
+    """A loop around a pole that lies inside the face, cut open along a line to it."""
+    names, u, v, turns = piece
+    pole = (math.pi / 2 if turns > 0 else -math.pi / 2) if kind == SPHERE else -sizes[0] / sizes[1]
+    if kind == CONE and (pole < float(v.min())) != (turns < 0):
+        raise NotCovered("a cone without its tip")
+    end = float(u[0]) + turns * _WHOLE
+    tip = np.array(_pole(-2, end, float(u[0]), pole))
+    return (
+        np.concatenate([names, names[:1], tip[:, 0].astype(np.int64)]),
+        np.concatenate([u, [end], tip[:, 1]]),
+        np.concatenate([v, v[:1], tip[:, 2]]),
+        0,
+    )
+
+
+def _assembled(kind: int, pieces: list[_Piece]) -> Polygon:
+    """All loops as one polygon, holes moved by whole turns into the loop around them, and nodes inside where the surface bulges."""
+    areas = [_area(u, v) for _, u, v, _ in pieces]
+    outer = int(np.argmax(areas))
+    if areas[outer] <= 0 or any(area >= 0 for at, area in enumerate(areas) if at != outer):
+        raise NotCovered("a face with more than one border around it")
+    low = float(pieces[outer][1].min())
+    moved = []
+    for at, (_, u, v, _) in enumerate(pieces):
+        shift = 0.0 if at == outer else -_WHOLE * math.floor((float(u.min()) - low + 1e-9) / _WHOLE)
+        height = 0.0
+        if at != outer and kind == TORUS:
+            height = -_WHOLE * math.floor((float(v.min()) - float(pieces[outer][2].min()) + 1e-9) / _WHOLE)
+        moved.append((u + shift, v + height))
+    names, following, base = [], [], 0
+    for ids, *_ in pieces:
+        names.append(ids)
+        following.append(base + np.roll(np.arange(len(ids)), -1))
+        base += len(ids)
+    u, v = np.concatenate([part for part, _ in moved]), np.concatenate([part for _, part in moved])
+    after = np.concatenate(following)
+    if kind in _INNER:
+        x, y = _grid(u, v, after, _INNER[kind])
+        names.append(np.full(len(x), -1))
+        following.append(np.full(len(x), -1))
+        u, v = np.concatenate([u, x]), np.concatenate([v, y])
+    return Polygon(np.concatenate(names), u, v, np.concatenate(following))
+
+
+def _area(u: Floats, v: Floats) -> float:
+    return float((u * np.roll(v, -1) - v * np.roll(u, -1)).sum()) / 2
+
+
+def _grid(u: Floats, v: Floats, following: Integers, step: float) -> tuple[Floats, Floats]:
+    """Nodes of a grid within the border, and not too near to it."""
+    lines = []
+    for part in (u, v):
+        low, high = float(part.min()), float(part.max())
+        count = max(math.ceil((high - low) / step - 1e-6), 1)
+        lines.append(low + (high - low) / count * np.arange(1, count))
+    x, y = (part.ravel() for part in np.meshgrid(*lines))
+    if not len(x):
+        return x, y
+    inside = np.zeros(len(x), dtype=bool)
+    near = np.full(len(x), np.inf)
+    for a, b, c, d in zip(u.tolist(), v.tolist(), u[following].tolist(), v[following].tolist(), strict=True):
+        if b != d:
+            inside ^= ((b > y) != (d > y)) & (x < a + (c - a) * (y - b) / (d - b))
+        way = np.clip(((x - a) * (c - a) + (y - b) * (d - b)) / max((c - a) ** 2 + (d - b) ** 2, 1e-300), 0, 1)
+        np.minimum(near, np.hypot(x - a - way * (c - a), y - b - way * (d - b)), out=near)
+    good = inside & (near > 0.45 * step)
+    return x[good], y[good]

@@ -1,0 +1,276 @@
+"""Edges: lines, conics and B-splines as polylines, and what is integrated along them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workers.cad.analytic.instances import Instances, NotCovered
+from workers.cad.analytic.splines import Spline, points, spline
+from workers.cad.shape import Flags, Floats, Integers, steps
+
+LINE, CIRCLE, ELLIPSE, HYPERBOLA, SPLINE = range(5)
+CURVE_NAMES = ("line", "circle", "ellipse", "hyperbola", "bspline")
+# a curve turns by this much from node to node, radians: what Open CASCADE makes of the 0.2 it is asked for
+TURN = 0.1
+# places and tangents of a curve whose turns are counted
+_LOOKED_AT = 65
+# nodes and weights of Gauss and Legendre on 0..1
+_GAUSS, _WEIGHTS = (lambda x, w: ((x + 1) / 2, w / 2))(*np.polynomial.legendre.leggauss(4))
+_CURVES = {b"LINE": LINE, b"CIRCLE": CIRCLE, b"ELLIPSE": ELLIPSE, b"HYPERBOLA": HYPERBOLA, b"B_SPLINE_CURVE_WITH_KNOTS": SPLINE}
+_CARRIERS = (b"SURFACE_CURVE", b"SEAM_CURVE", b"INTERSECTION_CURVE")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """k right-handed systems of coordinates."""
+
+    origins: Floats  # (k, 3)
+    axes: Floats  # (k, 3 axes, 3)
+
+    def some(self, which: Integers) -> Frames:
+        return Frames(self.origins[which], self.axes[which])
+
+
+def frames(table: Instances, rows: Integers, factors: Floats) -> Frames:
+    """The placements at these rows, in millimetres."""
+    rows, again = np.unique(rows, return_inverse=True)
+    factors = _by_row(factors, again, len(rows))
+    if (table.kinds[rows] != table.keywords.index(b"AXIS2_PLACEMENT_3D")).any() or (table.counts(rows) != 3).any():
+        raise NotCovered("a placement without all its directions")
+    parts = [table.rows(rows, place) for place in range(3)]
+    ways = np.concatenate(parts[1:])
+    if (table.kinds[ways] != table.keywords.index(b"DIRECTION")).any():
+        raise NotCovered("a direction is none")
+    z, x = table.vectors(ways).reshape(2, -1, 3)
+    z = _unit(z)
+    x = _unit(x - (x * z).sum(axis=1)[:, None] * z)
+    axes = np.stack([x, _cross(z, x), z], axis=1)
+    return Frames(points(table, parts[0]) * factors[:, None], axes).some(again)
+
+
+def _by_row(factors: Floats, again: Integers, count: int) -> Floats:
+    """The factor of each distinct row; one that is used under two is not covered."""
+    found = np.empty(count)
+    found[again] = factors
+    if (found[again] != factors).any():
+        raise NotCovered("geometry is shared by contexts with different units")
+    return found
+
+
+def _unit(vectors: Floats) -> Floats:
+    lengths = np.sqrt((vectors * vectors).sum(axis=1))
+    if not (lengths > 1e-6).all():
+        raise NotCovered("a direction without length")
+    return np.asarray(vectors / lengths[:, None])
+
+
+def _cross(a: Floats, b: Floats) -> Floats:
+    return a[..., [1, 2, 0]] * b[..., [2, 0, 1]] - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edges:
+    """e edges; a node is a place where the polyline bends, or its end."""
+
+    kinds: Integers  # (e,)
+    tails: Integers  # (e,) vertex it begins with
+    heads: Integers  # (e,)
+    counts: Integers  # (e,) nodes, both ends included
+    nodes: Floats  # (sum of counts, 3)
+    places: Floats  # (s, 4, 3) four places in each of the s spans between the nodes of an edge, and
+    tangents: Floats  # (s, 4, 3) the derivative there times the weight in the span
+    lows: Floats  # (3,) exact extent, except of B-splines and hyperbolas
+    highs: Floats
+    gap: float  # largest distance of an end from its vertex
+
+
+def edges_of(table: Instances, rows: Integers, vertices: Floats, tails: Integers, heads: Integers, factors: Floats) -> Edges:
+    """Edges of EDGE_CURVEs at `rows` with the vertices at both ends."""
+    curves, same = table.rows(rows, 2), table.flags(rows)
+    carriers = [table.keywords.index(word) for word in _CARRIERS]
+    for _ in range(2):
+        carried = np.isin(table.kinds[curves], carriers)
+        if not carried.any():
+            break
+        curves[carried] = table.rows(curves[carried], 0)
+    lookup = np.full(len(table.keywords) + 1, -1)
+    for word, kind in _CURVES.items():
+        lookup[table.keywords.index(word)] = kind
+    kinds = lookup[table.kinds[curves]]
+    for at in np.flatnonzero(kinds < 0).tolist():
+        if b"RATIONAL_B_SPLINE_CURVE" not in table.text(curves[at]):
+            raise NotCovered("an edge on an odd curve")
+    rational = kinds < 0
+    kinds[rational] = SPLINE
+    return _Tracing(table, curves, kinds, rational, same, vertices, tails, heads, factors).edges()
+
+
+class _Tracing:
+    """Edge k is origin + ways[0] f(t) + ways[1] g(t) for t from starts to starts + sweeps; B-splines stand apart."""
+
+    def __init__(
+        self, table: Instances, curves: Integers, kinds: Integers, rational: Flags, same: Flags,
+        vertices: Floats, tails: Integers, heads: Integers, factors: Floats,
+    ) -> None:  # fmt: skip
+        self.kinds, self.tails, self.heads = kinds, tails, heads
+        count = len(kinds)
+        self.begin, self.end = vertices[tails], vertices[heads]
+        self.origins, self.ways = self.begin.copy(), np.zeros((count, 2, 3))
+        self.starts, self.sweeps = np.zeros(count), np.ones(count)
+        self.ways[:, 0] = self.end - self.begin
+        self.gap = 0.0
+        line = np.flatnonzero(kinds == LINE)
+        if len(line):
+            self._lines(table, curves[line], line, factors[line])
+        conic = np.flatnonzero((kinds != LINE) & (kinds != SPLINE))
+        if len(conic):
+            self._conics(table, curves[conic], conic, same[conic], factors[conic])
+        self.splines: dict[int, Spline] = {}
+        for at in np.flatnonzero(kinds == SPLINE).tolist():
+            self._spline(spline(table, int(curves[at]), bool(rational[at])), at, bool(same[at]), float(factors[at]))
+
+    def _lines(self, table: Instances, rows: Integers, line: Integers, factors: Floats) -> None:
+        """A line needs no more than its ends, but these must be on it."""
+        start, vector = table.rows(rows, 0), table.rows(rows, 1)
+        if (table.kinds[vector] != table.keywords.index(b"VECTOR")).any():
+            raise NotCovered("a vector is none")
+        way = _unit(table.vectors(table.rows(vector, 0)))
+        off = points(table, start) * factors[:, None]
+        for end in (self.begin[line], self.end[line]):
+            beside = _cross(end - off, way)
+            self.gap = max(self.gap, float(np.sqrt((beside * beside).sum(axis=1)).max()))
+
+    def _conics(self, table: Instances, rows: Integers, conic: Integers, same: Flags, factors: Floats) -> None:
+        kinds = self.kinds[conic]
+        placed = frames(table, table.rows(rows, 0), factors)
+        round_ = kinds == CIRCLE
+        sizes = np.empty((len(conic), 2))
+        sizes[round_] = table.reals(rows[round_], 1)
+        sizes[~round_] = table.reals(rows[~round_], 2)
+        if not (sizes > 0).all():
+            raise NotCovered("a conic without size")
+        sizes *= factors[:, None]
+        ends = np.stack([self.begin[conic], self.end[conic]]) - placed.origins
+        u, v, w = np.moveaxis(np.einsum("nki,kji->nkj", ends, placed.axes), 2, 0)
+        open_ = kinds == HYPERBOLA
+        angles = np.where(open_, np.arcsinh(v / sizes[:, 1]), np.arctan2(v / sizes[:, 1], u / sizes[:, 0]))
+        sweep = angles[1] - angles[0]
+        turn = np.where(same, sweep, -sweep) % (2 * np.pi)
+        closed = self.tails[conic] == self.heads[conic]
+        turn[closed] = 2 * np.pi
+        if (~open_ & ((turn < 1e-7) | (~closed & (turn > 2 * np.pi - 1e-7)))).any():
+            raise NotCovered("an arc that is nothing or all")
+        self.starts[conic], self.sweeps[conic] = angles[0], np.where(open_, sweep, np.where(same, turn, -turn))
+        if (open_ & (np.where(same, sweep, -sweep) <= 0)).any():
+            raise NotCovered("a hyperbola that runs backwards")
+        self.origins[conic] = placed.origins
+        self.ways[conic] = placed.axes[:, :2] * sizes[:, :, None]
+
+    def _spline(self, curve: Spline, at: int, same: bool, factor: float) -> None:
+        poles = curve.poles.copy()
+        poles[:, :3] *= factor
+        self.splines[at] = curve = Spline(curve.degree, curve.knots, poles)
+        first, last = (curve.first, curve.last) if same else (curve.last, curve.first)
+        ends, _ = curve.at(np.array([first, last]))
+        size = float(np.ptp(poles[:, :3] / poles[:, 3:], axis=0).max())
+        begin = self._near(curve, self.begin[at], first, ends[0], size)
+        end = self._near(curve, self.end[at], last, ends[1], size)
+        if not (begin < end if same else begin > end):
+            raise NotCovered("a B-spline that runs backwards")
+        self.starts[at], self.sweeps[at] = begin, end - begin
+
+    @staticmethod
+    def _near(curve: Spline, place: Floats, at: float, found: Floats, size: float) -> float:
+        """The parameter of a place on the curve: `at` where that is it, else by looking along and Newton's method."""
+        if np.linalg.norm(found - place) <= 1e-5 * size:
+            return at
+        t = np.linspace(curve.first, curve.last, 8 * len(curve.poles) + 1)
+        best = float(t[np.argmin(((curve.at(t)[0] - place) ** 2).sum(axis=1))])
+        for _ in range(12):
+            here, way = curve.at(np.array([best]))
+            best = float(np.clip(best + ((place - here[0]) @ way[0]) / max(way[0] @ way[0], 1e-300), curve.first, curve.last))
+        return best
+
+    def at(self, owner: Integers, s: Floats) -> tuple[Floats, Floats]:
+        """Places and derivatives by s at s in 0..1 of the edges `owner`."""
+        t = self.starts[owner] + self.sweeps[owner] * s
+        kinds = self.kinds[owner]
+        f, g, df, dg = t.copy(), np.zeros_like(t), np.ones_like(t), np.zeros_like(t)
+        bent = np.flatnonzero((kinds == CIRCLE) | (kinds == ELLIPSE))
+        f[bent], g[bent] = np.cos(t[bent]), np.sin(t[bent])
+        df[bent], dg[bent] = -g[bent], f[bent]
+        open_ = np.flatnonzero(kinds == HYPERBOLA)
+        if len(open_):
+            f[open_], g[open_] = np.cosh(t[open_]), np.sinh(t[open_])
+            df[open_], dg[open_] = g[open_], f[open_]
+        ways = self.ways[owner]
+        places = self.origins[owner] + ways[:, 0] * f[:, None] + ways[:, 1] * g[:, None]
+        tangents = (ways[:, 0] * df[:, None] + ways[:, 1] * dg[:, None]) * self.sweeps[owner, None]
+        for at, curve in self.splines.items():
+            mine = np.flatnonzero(owner == at)
+            places[mine], way = curve.at(np.clip(t[mine], curve.first, curve.last))
+            tangents[mine] = way * self.sweeps[at]
+        return places, tangents
+
+    def edges(self) -> Edges:
+        spans, where = self._spans()
+        owner, _ = steps(spans + 1)
+        nodes, _ = self.at(owner, where)
+        last = np.cumsum(spans + 1) - 1
+        first = last - spans
+        for at, vertex in ((first, self.begin), (last, self.end)):
+            apart = nodes[at] - vertex
+            self.gap = max(self.gap, float(np.sqrt((apart * apart).sum(axis=1)).max()))
+            nodes[at] = vertex
+        low, high = np.delete(where, last), np.delete(where, first)
+        inner = np.repeat(np.arange(len(spans)), spans)
+        s = low[:, None] + (high - low)[:, None] * _GAUSS
+        places, tangents = self.at(np.repeat(inner, len(_GAUSS)), s.ravel())
+        shape = (len(inner), len(_GAUSS), 3)
+        tangents = tangents.reshape(shape) * ((high - low)[:, None] * _WEIGHTS)[..., None]
+        lows, highs = self._extent(nodes)
+        return Edges(self.kinds, self.tails, self.heads, spans + 1, nodes, places.reshape(shape), tangents, lows, highs, self.gap)
+
+    def _spans(self) -> tuple[Integers, Floats]:
+        """How many pieces each edge has, and where in 0..1 each begins and ends."""
+        round_ = self.kinds == CIRCLE
+        spans = np.where(round_, np.ceil(np.abs(self.sweeps) / TURN - 1e-6), 1).astype(np.int64)
+        spans = np.where(round_, np.maximum(spans, 2), spans)
+        odd = np.flatnonzero((self.kinds != CIRCLE) & (self.kinds != LINE)).tolist()
+        uneven: dict[int, Floats] = {}
+        for at in odd:
+            looked = _LOOKED_AT if at not in self.splines else max(_LOOKED_AT, 4 * len(self.splines[at].poles) + 1)
+            s = np.linspace(0, 1, looked)
+            _, way = self.at(np.full(len(s), at), s)
+            length = np.sqrt((way * way).sum(axis=1))
+            way = way / np.maximum(length, 1e-300)[:, None]
+            cosine = (way[1:] * way[:-1]).sum(axis=1)
+            turns = np.arctan2(np.sqrt((_cross(way[1:], way[:-1]) ** 2).sum(axis=1)), cosine)
+            turns[(length[1:] < 1e-12) | (length[:-1] < 1e-12)] = 0.0
+            total = float(turns.sum())
+            spans[at] = max(int(np.ceil(total / TURN - 1e-6)), 1)
+            # mostly by turn, a little by way, so that straight parts advance too
+            along = np.concatenate([[0.0], np.cumsum(turns + max(total, 1e-3) / len(turns) * 0.05)])
+            uneven[at] = np.interp(np.linspace(0, along[-1], spans[at] + 1), along, s)
+        owner, place = steps(spans + 1)
+        where = place / spans[owner]
+        first = np.cumsum(spans + 1) - spans - 1
+        for at, s in uneven.items():
+            where[first[at] : first[at] + len(s)] = s
+        return spans, where
+
+    def _extent(self, nodes: Floats) -> tuple[Floats, Floats]:
+        """Lowest and highest places: nodes, and where arcs turn around."""
+        lows, highs = nodes.min(axis=0), nodes.max(axis=0)
+        bent = np.flatnonzero((self.kinds == CIRCLE) | (self.kinds == ELLIPSE))
+        if len(bent):
+            ways, starts, sweeps = self.ways[bent], self.starts[bent, None], self.sweeps[bent, None]
+            at = np.arctan2(ways[:, 1], ways[:, 0])
+            reach = np.sqrt((ways * ways).sum(axis=1))
+            for angle, sign in ((at, 1.0), (at + np.pi, -1.0)):
+                within = np.where(sweeps > 0, angle - starts, starts - angle) % (2 * np.pi) <= np.abs(sweeps)
+                place = np.where(within, self.origins[bent] + sign * reach, nodes[0])
+                lows, highs = np.minimum(lows, place.min(axis=0)), np.maximum(highs, place.max(axis=0))
+        return lows, highs

@@ -1,0 +1,162 @@
+"""Faces on planes, cylinders, cones, spheres and tori: parameters, exact area, exact volume below.
+
+By Green's theorem an integral over a face becomes one along its border: with the antiderivative F of the density in the second
+parameter v, the integral is that of -F du, counter-clockwise. The volume is a third of the flux of the place vector. A place on
+such a surface is a fixed point C and a piece along the normal n, so that flux is C times the vector area, which by Stokes' theorem
+is half the integral of P x dP, and a multiple of the area.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workers.cad.analytic.curves import Frames, frames
+from workers.cad.analytic.instances import Instances, NotCovered
+from workers.cad.shape import Flags, Floats, Integers
+
+PLANE, CYLINDER, CONE, SPHERE, TORUS = range(5)
+SURFACE_NAMES = ("plane", "cylinder", "cone", "sphere", "torus")
+_SURFACES = (b"PLANE", b"CYLINDRICAL_SURFACE", b"CONICAL_SURFACE", b"SPHERICAL_SURFACE", b"TOROIDAL_SURFACE")
+_TURN = 2 * np.pi
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surfaces:
+    """f surfaces; `sizes`: the radius and nothing, of cones the radius at the origin and the tangent of half the opening, of tori
+    both radii.
+    """
+
+    kinds: Integers  # (f,)
+    frames: Frames
+    sizes: Floats  # (f, 2)
+
+    def local(self, which: Integers, places: Floats) -> Floats:
+        """(n, g, 3) places in the frames of the surfaces `which` (n,)."""
+        return np.einsum("ngi,nji->ngj", places - self.frames.origins[which, None], self.frames.axes[which])
+
+    def parameters(self, which: Integers, local: Floats) -> tuple[Floats, Floats]:
+        """u and v (n, g) each: x and y on planes, else angle and height, or angle and angle; neither is continued over a turn."""
+        kinds, sizes = self.kinds[which, None], self.sizes[which]
+        x, y, z = np.moveaxis(local, 2, 0)
+        radius = np.hypot(x, y)
+        v = z.copy()
+        for kind, across in ((SPHERE, radius), (TORUS, radius - sizes[:, :1])):
+            some = np.flatnonzero(kinds[:, 0] == kind)
+            v[some] = np.arctan2(z[some], across[some])
+        flat = kinds == PLANE
+        return np.where(flat, x, np.arctan2(y, x)), np.where(flat, y, v)
+
+    def places(self, which: Integers, u: Floats, v: Floats) -> Floats:
+        """(n, 3) places in space of parameters (n,) each."""
+        kinds, (a, b) = self.kinds[which], self.sizes[which].T
+        ball, ring = kinds == SPHERE, kinds == TORUS
+        reach = np.where(kinds == CYLINDER, a, np.where(kinds == CONE, a + b * v, np.where(ball, a * np.cos(v), a + b * np.cos(v))))
+        z = np.where(ball, a * np.sin(v), np.where(ring, b * np.sin(v), v))
+        local = np.stack([reach * np.cos(u), reach * np.sin(u), z], axis=1)
+        return self.frames.origins[which] + np.einsum("nj,nji->ni", local, self.frames.axes[which])
+
+    def distances(self, which: Integers, local: Floats) -> Floats:
+        """(n,) of places from their surfaces."""
+        kinds, (a, b) = self.kinds[which], self.sizes[which].T
+        x, y, z = local.T
+        radius = np.hypot(x, y)
+        cone = (radius - a - b * z) / np.sqrt(1 + b * b)
+        # beyond its apex a cone goes on, with a negative radius
+        cone = np.minimum(np.abs(cone), np.abs((radius + a + b * z) / np.sqrt(1 + b * b)))
+        found = np.choose(kinds, [z, radius - a, cone, np.sqrt(radius * radius + z * z) - a, np.hypot(radius - a, z) - b])
+        return np.asarray(np.abs(found))
+
+
+def surfaces_of(table: Instances, rows: Integers, factors: Floats, angles: Floats) -> Surfaces:
+    """The surfaces at these rows; `angles`: radians in the unit of angle of each."""
+    lookup = np.full(len(table.keywords) + 1, -1)
+    for kind, word in enumerate(_SURFACES):
+        lookup[table.keywords.index(word)] = kind
+    kinds = lookup[table.kinds[rows]]
+    if (kinds < 0).any():
+        raise NotCovered("a face on an odd surface")
+    sizes = np.zeros((len(rows), 2))
+    for kind, count in ((CYLINDER, 1), (CONE, 2), (SPHERE, 1), (TORUS, 2)):
+        some = np.flatnonzero(kinds == kind)
+        if len(some):
+            sizes[some, :count] = table.reals(rows[some], count)
+    cone = kinds == CONE
+    lengths = sizes * factors[:, None]
+    half = sizes[:, 1] * angles
+    if (cone & ((half <= 1e-6) | (half >= np.pi / 2 - 1e-6))).any():
+        raise NotCovered("a cone that opens oddly")
+    lengths[cone, 1] = np.tan(half[cone])
+    ring = kinds == TORUS
+    if (lengths < 0).any() or (lengths[(kinds != PLANE) & ~cone, 0] <= 0).any() or (ring & (lengths[:, 1] <= 0)).any():
+        raise NotCovered("a surface without size")
+    if (ring & (lengths[:, 1] >= lengths[:, 0] * (1 - 1e-9))).any():
+        raise NotCovered("a ring that meets itself")
+    return Surfaces(kinds, frames(table, table.rows(rows, 0), factors), lengths)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Masses:
+    """Exact area, and a third of the flux of places: their sum over a closed shell is the volume."""
+
+    areas: Floats  # (f,)
+    volumes: Floats  # (f,)
+    turns: Floats  # (f,) how often the border runs around the axis, against the surface's own normal
+
+
+def masses(surfaces: Surfaces, inward: Flags, face: Integers, places: Floats, tangents: Floats, v: Floats) -> Masses:
+    """Of faces `inward` (f,), whose normal is not the surface's. Their borders, counter-clockwise about the normal of the face, are
+    r pieces `face` (r,) with `places` and weighted `tangents` (r, 4, 3), and `v` (r, 4) continued along the border.
+    """
+    count = len(surfaces.kinds)
+    sign = np.where(inward, -1.0, 1.0)
+    px, py, pz = np.moveaxis(places, 2, 0)
+    tx, ty, tz = np.moveaxis(tangents, 2, 0)
+    vector = np.stack([_sum(face, 0.5 * part.sum(axis=1), count) for part in (py * tz - pz * ty, pz * tx - px * tz, px * ty - py * tx)], 1)
+    axes = surfaces.frames.axes
+    flux = (surfaces.frames.origins * vector).sum(axis=1)
+    areas = (axes[:, 2] * vector).sum(axis=1) * sign
+    turns = np.zeros(count)
+    curved = np.flatnonzero(surfaces.kinds[face] != PLANE)
+    if len(curved):
+        face, v = face[curved], v[curved]
+        local = surfaces.local(face, places[curved])
+        along = np.einsum("ngi,nji->ngj", tangents[curved], axes[face])
+        x, y, z = np.moveaxis(local, 2, 0)
+        du = (x * along[..., 1] - y * along[..., 0]) / np.maximum(x * x + y * y, 1e-300)
+        kinds = surfaces.kinds[face]
+        a, b = surfaces.sizes[face, 0, None], surfaces.sizes[face, 1, None]
+        slant = np.sqrt(1 + b * b)
+        inner = np.where((kinds == CONE)[:, None], slant * (a * z + b * z * z / 2), a * z)
+        ring = np.flatnonzero(kinds == TORUS)
+        inner[ring] = (b * (a * v + b * np.sin(v)))[ring]
+        total, turns = _sum(face, (inner * du).sum(axis=1), count), _sum(face, du.sum(axis=1), count) * sign / _TURN
+        area, more = _settled(surfaces, -sign * total, turns)
+        extra = more * area
+        if len(ring):
+            b, a, v = b[ring], a[ring], v[ring]
+            second = b * ((a * a + b * b) * np.sin(v) + a * b * (v / 2 + np.sin(2 * v) / 4) + a * b * v)
+            extra -= sign * _sum(face[ring], (second * du[ring]).sum(axis=1), count)
+        bent = surfaces.kinds != PLANE
+        areas = np.where(bent, area, areas)
+        flux = np.where(bent, flux + sign * extra, flux)
+    return Masses(areas, flux / 3, turns)
+
+
+def _settled(surfaces: Surfaces, areas: Floats, turns: Floats) -> tuple[Floats, Floats]:
+    """Areas with what poles within a face add, and the length of the piece along the normal of each surface's places."""
+    kinds, (a, b) = surfaces.kinds, surfaces.sizes.T
+    whole = np.rint(turns)
+    ball, cone = kinds == SPHERE, kinds == CONE
+    if (np.abs(turns - whole) > 1e-3).any() or (np.abs(whole) > 1).any() or ((whole != 0) & ~ball & ~cone).any():
+        raise NotCovered("a face whose border does not close")
+    slope = np.where(cone, b, 1.0)
+    apex = -np.sqrt(1 + b * b) * a * a / (2 * slope)
+    areas = areas + np.where(cone, apex, np.where(ball, whole * a * a, 0.0)) * whole * _TURN
+    areas = np.where(ball & (whole == 0) & (areas < 0), areas + 2 * _TURN * a * a, areas)
+    return areas, np.where(kinds == TORUS, 0.0, np.where(cone, a / np.sqrt(1 + b * b), a))
+
+
+def _sum(face: Integers, values: Floats, count: int) -> Floats:
+    return np.bincount(face, values, count).astype(np.float64)
