@@ -9,7 +9,7 @@ import numpy as np
 
 from workers.cad.analytic.curves import TURN
 from workers.cad.analytic.instances import NotCovered
-from workers.cad.analytic.surfaces import CONE, SPHERE, TORUS
+from workers.cad.analytic.surfaces import SPHERE, TORUS
 from workers.cad.shape import Flags, Floats, Integers
 
 _WHOLE = 2 * math.pi
@@ -17,16 +17,22 @@ _WHOLE = 2 * math.pi
 _FARTHEST = 1.0
 # steps of the nodes that spheres and tori have inside
 _INNER = {SPHERE: 0.14, TORUS: TURN}
+# two corners are on one line along the axis
+_ABREAST = 1e-6
+# how far from the border these stay, in steps
+_NEAREST = 0.45
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Polygon:
     """The border of a face as one or more loops, and nodes inside; u runs so that the inside lies to the left."""
 
-    names: Integers  # (n,) of vertices; -1 for those inside, which are new; -2 for a pole, which is one new vertex
+    names: Integers  # (n,) of vertices; -1 for those inside, which are new
     u: Floats
     v: Floats
     following: Integers  # (n,) next node of the loop, -1 inside
+    jumps: tuple[float, float]  # of u along the border at the upper and at the lower pole
+    seam: bool  # it was cut open where the file has no edge
 
 
 def continued(u: Floats, first: Integers, last: Integers) -> tuple[Floats, Floats, Flags]:
@@ -46,12 +52,18 @@ def continued(u: Floats, first: Integers, last: Integers) -> tuple[Floats, Float
 
 
 def polygon(
-    kind: int, sizes: tuple[float, float], sign: float, loops: list[tuple[Integers, Floats, Floats]], poles: list[list[int]]
+    kind: int,
+    sizes: tuple[float, float],
+    sign: float,
+    loops: list[tuple[Integers, Floats, Floats]],
+    poles: list[list[int]],
+    grid: tuple[int, int],
 ) -> Polygon:
     """The border of a curved face from its loops of names, u and v as they come; `sign`: -1 where u runs clockwise about the face's
-    normal; `poles`: the nodes of each loop that lie on the axis, where u means nothing.
+    normal; `poles`: the nodes of each loop that lie on the axis, where u means nothing; `grid`: columns and rows of nodes inside a cone.
     """
-    pieces = [_opened(kind, names, sign * u, v, at) for (names, u, v), at in zip(loops, poles, strict=True)]
+    jumps = [0.0, 0.0]
+    pieces = [_opened(kind, names, sign * u, v, at, jumps) for (names, u, v), at in zip(loops, poles, strict=True)]
     turning = [at for at, (_, _, _, turns) in enumerate(pieces) if turns]
     if kind == TORUS:
         pieces = [_second(*piece) for piece in pieces]
@@ -61,19 +73,16 @@ def polygon(
             raise NotCovered("a border that turns oddly")
         joined = _joined(pieces[one], pieces[two])
         pieces = [joined, *(piece for at, piece in enumerate(pieces) if at not in turning)]
-    elif len(turning) == 1 and kind in (SPHERE, CONE):
-        at = turning[0]
-        pieces[at] = _to_pole(kind, sizes, sign, pieces[at])
     elif turning:
         raise NotCovered("a border that turns oddly")
-    return _assembled(kind, pieces)
+    return _assembled(kind, pieces, (jumps[0], jumps[1]), grid, len(turning) == 2)
 
 
 _Piece = tuple[Integers, Floats, Floats, int]
 
 
-def _opened(kind: int, names: Integers, u: Floats, v: Floats, poles: list[int]) -> _Piece:
-    """One loop with u continued. Through a pole it jumps: backwards at the upper one, forwards at the lower one."""
+def _opened(kind: int, names: Integers, u: Floats, v: Floats, poles: list[int], jumps: list[float]) -> _Piece:
+    """One loop with u continued. Through a pole it jumps: backwards at the upper one, forwards at the lower one. These are added up."""
     if not poles:
         smooth, turns, far = continued(u, np.array([0]), np.array([len(u) - 1]))
         if far.any():
@@ -97,6 +106,7 @@ def _opened(kind: int, names: Integers, u: Floats, v: Floats, poles: list[int]) 
                 gap = 0.0
             arrive = angle + (gap - _WHOLE if up else (gap if gap else _WHOLE))
             out += _pole(int(names[pole]), angle, arrive, float(v[pole]))
+            jumps[0 if kind == SPHERE and up else 1] += arrive - angle
         else:
             arrive = float(values[0])
             out.append((int(names[pole]), arrive, float(v[pole])))
@@ -111,6 +121,7 @@ def _opened(kind: int, names: Integers, u: Floats, v: Floats, poles: list[int]) 
     if (home >= angle - 1e-6) if up else (home <= angle + 1e-6):
         raise NotCovered("a border that turns oddly at a pole")
     out += _pole(int(names[0]), angle, home, float(v[0]))[:-1]
+    jumps[0 if kind == SPHERE and up else 1] += home - angle
     table = np.array(out)
     return table[:, 0].astype(np.int64), table[:, 1], table[:, 2], 0
 
@@ -129,16 +140,16 @@ def _second(names: Integers, u: Floats, v: Floats, turns: int) -> _Piece:
 
 
 def _joined(one: _Piece, two: _Piece) -> _Piece:
-    """Two loops that turn against each other, cut open along a line between nodes that lie near each other."""
+    """Two loops that turn against each other, cut open along a line between their first nodes."""
     if one[3] < 0:
         one, two = two, one
     names, u, v, _ = one
     others, w, x, _ = two
     # the second runs backwards: it begins at the end of the first and comes back to its begin
     end = float(u[0]) + _WHOLE
-    at = int(np.argmin(np.abs((w - end + math.pi) % _WHOLE - math.pi)))
-    others, w, x = np.roll(others, -at), np.concatenate([w[at:], w[:at] - _WHOLE]), np.roll(x, -at)
     w = w + _WHOLE * round((end - float(w[0])) / _WHOLE)
+    if abs(end - float(w[0])) > _ABREAST:
+        raise NotCovered("a seam that would need new corners")
     return (
         np.concatenate([names, names[:1], others, others[:1]]),
         np.concatenate([u, [end], w, [w[0] - _WHOLE]]),
@@ -147,23 +158,7 @@ def _joined(one: _Piece, two: _Piece) -> _Piece:
     )
 
 
-def _to_pole(kind: int, sizes: tuple[float, float], sign: float, piece: _Piece) -> _Piece:
-    """A loop around a pole that lies inside the face, cut open along a line to it."""
-    names, u, v, turns = piece
-    pole = (math.pi / 2 if turns > 0 else -math.pi / 2) if kind == SPHERE else -sizes[0] / sizes[1]
-    if kind == CONE and (pole < float(v.min())) != (turns < 0):
-        raise NotCovered("a cone without its tip")
-    end = float(u[0]) + turns * _WHOLE
-    tip = np.array(_pole(-2, end, float(u[0]), pole))
-    return (
-        np.concatenate([names, names[:1], tip[:, 0].astype(np.int64)]),
-        np.concatenate([u, [end], tip[:, 1]]),
-        np.concatenate([v, v[:1], tip[:, 2]]),
-        0,
-    )
-
-
-def _assembled(kind: int, pieces: list[_Piece]) -> Polygon:
+def _assembled(kind: int, pieces: list[_Piece], jumps: tuple[float, float], grid: tuple[int, int], seam: bool) -> Polygon:
     """All loops as one polygon, holes moved by whole turns into the loop around them, and nodes inside where the surface bulges."""
     areas = [_area(u, v) for _, u, v, _ in pieces]
     outer = int(np.argmax(areas))
@@ -184,34 +179,35 @@ def _assembled(kind: int, pieces: list[_Piece]) -> Polygon:
         base += len(ids)
     u, v = np.concatenate([part for part, _ in moved]), np.concatenate([part for _, part in moved])
     after = np.concatenate(following)
-    if kind in _INNER:
-        x, y = _grid(u, v, after, _INNER[kind])
+    if kind in _INNER or min(grid) > 0:
+        x, y = _grid(u, v, after, _INNER.get(kind, 0.0), grid)
         names.append(np.full(len(x), -1))
         following.append(np.full(len(x), -1))
         u, v = np.concatenate([u, x]), np.concatenate([v, y])
-    return Polygon(np.concatenate(names), u, v, np.concatenate(following))
+    return Polygon(np.concatenate(names), u, v, np.concatenate(following), jumps, seam)
 
 
 def _area(u: Floats, v: Floats) -> float:
     return float((u * np.roll(v, -1) - v * np.roll(u, -1)).sum()) / 2
 
 
-def _grid(u: Floats, v: Floats, following: Integers, step: float) -> tuple[Floats, Floats]:
-    """Nodes of a grid within the border, and not too near to it."""
-    lines = []
-    for part in (u, v):
+def _grid(u: Floats, v: Floats, following: Integers, step: float, grid: tuple[int, int]) -> tuple[Floats, Floats]:
+    """Nodes of a grid within the border, and not too near to it: as many columns and rows as told, else `step` apart."""
+    lines, widths = [], []
+    for part, told in ((u, grid[0]), (v, grid[1])):
         low, high = float(part.min()), float(part.max())
-        count = max(math.ceil((high - low) / step - 1e-6), 1)
-        lines.append(low + (high - low) / count * np.arange(1, count))
+        count = max(math.ceil((high - low) / step - 1e-6), 1) if step else told + 1
+        widths.append(max((high - low) / count, 1e-300))
+        lines.append(low + widths[-1] * np.arange(1, count))
     x, y = (part.ravel() for part in np.meshgrid(*lines))
     if not len(x):
         return x, y
-    inside = np.zeros(len(x), dtype=bool)
-    near = np.full(len(x), np.inf)
-    for a, b, c, d in zip(u.tolist(), v.tolist(), u[following].tolist(), v[following].tolist(), strict=True):
-        if b != d:
-            inside ^= ((b > y) != (d > y)) & (x < a + (c - a) * (y - b) / (d - b))
-        way = np.clip(((x - a) * (c - a) + (y - b) * (d - b)) / max((c - a) ** 2 + (d - b) ** 2, 1e-300), 0, 1)
-        np.minimum(near, np.hypot(x - a - way * (c - a), y - b - way * (d - b)), out=near)
-    good = inside & (near > 0.45 * step)
+    a, b = u / widths[0], v / widths[1]
+    c, d = a[following], b[following]
+    p, q = x[:, None] / widths[0], y[:, None] / widths[1]
+    rise = np.where(b == d, 1.0, d - b)
+    inside = (((b > q) != (d > q)) & (p < a + (c - a) * (q - b) / rise)).sum(axis=1) % 2 == 1
+    way = np.clip(((p - a) * (c - a) + (q - b) * (d - b)) / np.maximum((c - a) ** 2 + (d - b) ** 2, 1e-300), 0, 1)
+    near = np.hypot(p - a - way * (c - a), q - b - way * (d - b)).min(axis=1)
+    good = inside & (near > _NEAREST)
     return x[good], y[good]

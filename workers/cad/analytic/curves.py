@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,10 @@ LINE, CIRCLE, ELLIPSE, HYPERBOLA, SPLINE = range(5)
 CURVE_NAMES = ("line", "circle", "ellipse", "hyperbola", "bspline")
 # a curve turns by this much from node to node, radians: what Open CASCADE makes of the 0.2 it is asked for
 TURN = 0.1
+# and leaves its chords by no more than this part of the diagonal
+DEVIATION = 0.002
+# the same for curves that are no circles; arcs have three pieces, and other bent curves five, however short they are
+_ODD_TURN, _LEAST_ROUND, _LEAST_ODD, _STRAIGHT = 0.073, 3, 5, 1e-6
 # places and tangents of a curve whose turns are counted
 _LOOKED_AT = 65
 # nodes and weights of Gauss and Legendre on 0..1
@@ -81,6 +86,7 @@ class Edges:
     nodes: Floats  # (sum of counts, 3)
     places: Floats  # (s, 4, 3) four places in each of the s spans between the nodes of an edge, and
     tangents: Floats  # (s, 4, 3) the derivative there times the weight in the span
+    bows: Floats  # (s,) at most the area between a span and its chord
     lows: Floats  # (3,) exact extent, except of B-splines and hyperbolas
     highs: Floats
     gap: float  # largest distance of an end from its vertex
@@ -186,11 +192,14 @@ class _Tracing:
         """The parameter of a place on the curve: `at` where that is it, else by looking along and Newton's method."""
         if np.linalg.norm(found - place) <= 1e-5 * size:
             return at
-        t = np.linspace(curve.first, curve.last, 8 * len(curve.poles) + 1)
+        t = np.linspace(curve.first, curve.last, 4 * len(curve.poles) + 1)
         best = float(t[np.argmin(((curve.at(t)[0] - place) ** 2).sum(axis=1))])
         for _ in range(12):
             here, way = curve.at(np.array([best]))
-            best = float(np.clip(best + ((place - here[0]) @ way[0]) / max(way[0] @ way[0], 1e-300), curve.first, curve.last))
+            more = ((place - here[0]) @ way[0]) / max(way[0] @ way[0], 1e-300)
+            best = float(np.clip(best + more, curve.first, curve.last))
+            if abs(more) <= 1e-12 * (curve.last - curve.first):
+                break
         return best
 
     def at(self, owner: Integers, s: Floats) -> tuple[Floats, Floats]:
@@ -215,7 +224,8 @@ class _Tracing:
         return places, tangents
 
     def edges(self) -> Edges:
-        spans, where = self._spans()
+        low, high = self._extent(np.concatenate([self.begin, self.end]))
+        spans, where = self._spans(DEVIATION * float(np.linalg.norm(high - low)))
         owner, _ = steps(spans + 1)
         nodes, _ = self.at(owner, where)
         last = np.cumsum(spans + 1) - 1
@@ -230,14 +240,20 @@ class _Tracing:
         places, tangents = self.at(np.repeat(inner, len(_GAUSS)), s.ravel())
         shape = (len(inner), len(_GAUSS), 3)
         tangents = tangents.reshape(shape) * ((high - low)[:, None] * _WEIGHTS)[..., None]
+        chords = tangents.sum(axis=1)
+        # between an arc of length l that turns by a and its chord lies l l a / 12
+        bows = np.where(self.kinds[inner] == LINE, 0.0, (chords * chords).sum(axis=1) * (TURN / 12))
         lows, highs = self._extent(nodes)
-        return Edges(self.kinds, self.tails, self.heads, spans + 1, nodes, places.reshape(shape), tangents, lows, highs, self.gap)
+        return Edges(self.kinds, self.tails, self.heads, spans + 1, nodes, places.reshape(shape), tangents, bows, lows, highs, self.gap)
 
-    def _spans(self) -> tuple[Integers, Floats]:
+    def _spans(self, deviation: float) -> tuple[Integers, Floats]:
         """How many pieces each edge has, and where in 0..1 each begins and ends."""
-        round_ = self.kinds == CIRCLE
-        spans = np.where(round_, np.ceil(np.abs(self.sweeps) / TURN - 1e-6), 1).astype(np.int64)
-        spans = np.where(round_, np.maximum(spans, 2), spans)
+        spans = np.ones(len(self.kinds), dtype=np.int64)
+        round_ = np.flatnonzero(self.kinds == CIRCLE)
+        if len(round_):
+            radii = np.sqrt((self.ways[round_, 0] ** 2).sum(axis=1))
+            turn = np.minimum(2 * np.arccos(np.maximum(1 - deviation / radii, 0.0)), TURN)
+            spans[round_] = np.maximum(np.ceil(np.abs(self.sweeps[round_]) / turn - 1e-6), _LEAST_ROUND)
         odd = np.flatnonzero((self.kinds != CIRCLE) & (self.kinds != LINE)).tolist()
         uneven: dict[int, Floats] = {}
         for at in odd:
@@ -250,7 +266,9 @@ class _Tracing:
             turns = np.arctan2(np.sqrt((_cross(way[1:], way[:-1]) ** 2).sum(axis=1)), cosine)
             turns[(length[1:] < 1e-12) | (length[:-1] < 1e-12)] = 0.0
             total = float(turns.sum())
-            spans[at] = max(int(np.ceil(total / TURN - 1e-6)), 1)
+            # a piece of length l that turns by a leaves its chord by l a / 8
+            bow = total * float(length.mean()) / (8 * deviation)
+            spans[at] = max(math.ceil(max(total / _ODD_TURN, math.sqrt(bow)) - 1e-6), _LEAST_ODD) if total > _STRAIGHT else 1
             # mostly by turn, a little by way, so that straight parts advance too
             along = np.concatenate([[0.0], np.cumsum(turns + max(total, 1e-3) / len(turns) * 0.05)])
             uneven[at] = np.interp(np.linspace(0, along[-1], spans[at] + 1), along, s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,11 @@ class Instances:
     def of(self, keyword: bytes) -> Integers:
         """Rows of one kind."""
         return np.flatnonzero(self.kinds == self.keywords.index(keyword))
+
+    def present(self, keywords: Iterable[bytes]) -> list[bytes]:
+        """Which of these keywords occur."""
+        counts = np.bincount(self.kinds + 1, minlength=len(self.keywords) + 1)
+        return [word for word in keywords if counts[self.keywords.index(word) + 1]]
 
     def text(self, row: int) -> bytes:
         return self.data[self.starts[row] : self.ends[row]]
@@ -190,10 +196,16 @@ def _kinds(padded: Bytes, starts: Integers, opens: Integers, known: tuple[bytes,
         count = np.clip(lengths - at, 0, _WORD)
         word = windows[np.minimum(begin + at, len(windows) - 1)].view("<u8")[:, 0]
         mixed += (word & _MASKS[count]) * np.uint64(_MIX[at // _WORD])
+    keys, order = _keys(known)
+    at = np.minimum(np.searchsorted(keys, mixed), len(keys) - 1)
+    return np.where(keys[at] == mixed, order[at], -1)
+
+
+@cache
+def _keys(known: tuple[bytes, ...]) -> tuple[NDArray[np.uint64], Integers]:
     keys = np.array([_key(word) for word in known], dtype=np.uint64)
     order = np.argsort(keys)
-    at = np.minimum(np.searchsorted(keys[order], mixed), len(keys) - 1)
-    return np.where(keys[order[at]] == mixed, order[at], -1)
+    return keys[order], order
 
 
 def _key(word: bytes) -> int:

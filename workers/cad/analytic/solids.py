@@ -37,9 +37,8 @@ class Solids:
 
 def solids_of(table: Instances, source: StepText) -> Solids:
     """All solids; each must belong to exactly one representation that a product reaches."""
-    for word in ODD:
-        if len(table.of(word)):
-            raise NotCovered(f"it holds {word.decode()}")
+    if odd := table.present(ODD):
+        raise NotCovered(f"it holds {odd[0].decode()}")
     told = table.of(b"SHAPE_DEFINITION_REPRESENTATION")
     if not len(told):
         raise NotCovered("it defines no shape")

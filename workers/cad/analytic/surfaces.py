@@ -19,7 +19,6 @@ from workers.cad.shape import Flags, Floats, Integers
 PLANE, CYLINDER, CONE, SPHERE, TORUS = range(5)
 SURFACE_NAMES = ("plane", "cylinder", "cone", "sphere", "torus")
 _SURFACES = (b"PLANE", b"CYLINDRICAL_SURFACE", b"CONICAL_SURFACE", b"SPHERICAL_SURFACE", b"TOROIDAL_SURFACE")
-_TURN = 2 * np.pi
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,12 +101,14 @@ class Masses:
 
     areas: Floats  # (f,)
     volumes: Floats  # (f,)
-    turns: Floats  # (f,) how often the border runs around the axis, against the surface's own normal
 
 
-def masses(surfaces: Surfaces, inward: Flags, face: Integers, places: Floats, tangents: Floats, v: Floats) -> Masses:
+def masses(
+    surfaces: Surfaces, inward: Flags, face: Integers, places: Floats, tangents: Floats, v: Floats, jumps: Floats, gap: float
+) -> Masses:
     """Of faces `inward` (f,), whose normal is not the surface's. Their borders, counter-clockwise about the normal of the face, are
-    r pieces `face` (r,) with `places` and weighted `tangents` (r, 4, 3), and `v` (r, 4) continued along the border.
+    r pieces `face` (r,) with `places` and weighted `tangents` (r, 4, 3), and `v` (r, 4) continued along the border; `jumps` (f, 2) of u,
+    as it runs around the normal of the face, at the upper and at the lower pole. No place is further than `gap` from its surface.
     """
     count = len(surfaces.kinds)
     sign = np.where(inward, -1.0, 1.0)
@@ -115,13 +116,15 @@ def masses(surfaces: Surfaces, inward: Flags, face: Integers, places: Floats, ta
     tx, ty, tz = np.moveaxis(tangents, 2, 0)
     vector = np.stack([_sum(face, 0.5 * part.sum(axis=1), count) for part in (py * tz - pz * ty, pz * tx - px * tz, px * ty - py * tx)], 1)
     axes = surfaces.frames.axes
-    flux = (surfaces.frames.origins * vector).sum(axis=1)
+    middle, centres, sizes = _near(surfaces, face, places)
+    flux = ((centres - middle) * vector).sum(axis=1)
     areas = (axes[:, 2] * vector).sum(axis=1) * sign
-    turns = np.zeros(count)
     curved = np.flatnonzero(surfaces.kinds[face] != PLANE)
     if len(curved):
         face, v = face[curved], v[curved]
         local = surfaces.local(face, places[curved])
+        if float(surfaces.distances(np.repeat(face, local.shape[1]), local.reshape(-1, 3)).max()) > gap:
+            raise NotCovered("edges that leave their surfaces")
         along = np.einsum("ngi,nji->ngj", tangents[curved], axes[face])
         x, y, z = np.moveaxis(local, 2, 0)
         du = (x * along[..., 1] - y * along[..., 0]) / np.maximum(x * x + y * y, 1e-300)
@@ -131,8 +134,10 @@ def masses(surfaces: Surfaces, inward: Flags, face: Integers, places: Floats, ta
         inner = np.where((kinds == CONE)[:, None], slant * (a * z + b * z * z / 2), a * z)
         ring = np.flatnonzero(kinds == TORUS)
         inner[ring] = (b * (a * v + b * np.sin(v)))[ring]
-        total, turns = _sum(face, (inner * du).sum(axis=1), count), _sum(face, du.sum(axis=1), count) * sign / _TURN
-        area, more = _settled(surfaces, -sign * total, turns)
+        total, around = _sum(face, (inner * du).sum(axis=1), count) * sign, _sum(face, du.sum(axis=1), count) * sign
+        if (np.abs(around + jumps.sum(axis=1)) > 1e-3).any():
+            raise NotCovered("a face whose border does not close")
+        area, more = _settled(surfaces, sizes, total, jumps)
         extra = more * area
         if len(ring):
             b, a, v = b[ring], a[ring], v[ring]
@@ -141,21 +146,33 @@ def masses(surfaces: Surfaces, inward: Flags, face: Integers, places: Floats, ta
         bent = surfaces.kinds != PLANE
         areas = np.where(bent, area, areas)
         flux = np.where(bent, flux + sign * extra, flux)
-    return Masses(areas, flux / 3, turns)
+    return Masses(areas, flux / 3)
 
 
-def _settled(surfaces: Surfaces, areas: Floats, turns: Floats) -> tuple[Floats, Floats]:
-    """Areas with what poles within a face add, and the length of the piece along the normal of each surface's places."""
+def _near(surfaces: Surfaces, face: Integers, places: Floats) -> tuple[Floats, Floats, Floats]:
+    """The middle of all; a centre of each surface near its face: a place on a plane, on the axis of a cylinder or a cone; and the radius
+    of a cone there. The nearer they are, the less gaps between edges and surfaces weigh.
+    """
+    count = len(surfaces.kinds)
+    weights = np.maximum(np.bincount(face, minlength=count), 1)[:, None]
+    means = np.stack([np.bincount(face, places[:, 0, axis], count) for axis in range(3)], axis=1) / weights
+    axes, origins = surfaces.frames.axes[:, 2], surfaces.frames.origins
+    along = ((means - origins) * axes).sum(axis=1)
+    straight = (surfaces.kinds == CYLINDER) | (surfaces.kinds == CONE)
+    centres = np.where(straight[:, None], origins + along[:, None] * axes, origins)
+    centres = np.where((surfaces.kinds == PLANE)[:, None], means - along[:, None] * axes, centres)
+    radii = surfaces.sizes[:, 0] + np.where(surfaces.kinds == CONE, along * surfaces.sizes[:, 1], 0.0)
+    return means.mean(axis=0), centres, radii
+
+
+def _settled(surfaces: Surfaces, radii: Floats, totals: Floats, jumps: Floats) -> tuple[Floats, Floats]:
+    """Areas, from the integrals of F du without what the poles add, and the length of the piece along the normal of the places."""
     kinds, (a, b) = surfaces.kinds, surfaces.sizes.T
-    whole = np.rint(turns)
     ball, cone = kinds == SPHERE, kinds == CONE
-    if (np.abs(turns - whole) > 1e-3).any() or (np.abs(whole) > 1).any() or ((whole != 0) & ~ball & ~cone).any():
-        raise NotCovered("a face whose border does not close")
-    slope = np.where(cone, b, 1.0)
-    apex = -np.sqrt(1 + b * b) * a * a / (2 * slope)
-    areas = areas + np.where(cone, apex, np.where(ball, whole * a * a, 0.0)) * whole * _TURN
-    areas = np.where(ball & (whole == 0) & (areas < 0), areas + 2 * _TURN * a * a, areas)
-    return areas, np.where(kinds == TORUS, 0.0, np.where(cone, a / np.sqrt(1 + b * b), a))
+    slant = np.sqrt(1 + b * b)
+    apex = -slant * a * a / (2 * np.where(cone, b, 1.0))
+    poles = np.where(ball, a * a * (jumps[:, 0] - jumps[:, 1]), np.where(cone, apex * jumps.sum(axis=1), 0.0))
+    return -totals - poles, np.where(kinds == TORUS, 0.0, np.where(cone, radii / slant, a))
 
 
 def _sum(face: Integers, values: Floats, count: int) -> Floats:
