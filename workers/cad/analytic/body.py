@@ -24,7 +24,7 @@ _WORDS = (*SOLID_WORDS, b"CLOSED_SHELL", b"ADVANCED_FACE", b"FACE_BOUND", b"FACE
           b"ELLIPSE", b"HYPERBOLA", b"B_SPLINE_CURVE_WITH_KNOTS", b"SURFACE_CURVE", b"SEAM_CURVE", b"INTERSECTION_CURVE", b"PLANE",
           b"CYLINDRICAL_SURFACE", b"CONICAL_SURFACE", b"SPHERICAL_SURFACE", b"TOROIDAL_SURFACE")  # fmt: skip
 # gaps between a curve and its ends, or a surface and its border, in parts of the diagonal: what is called one place
-_GAP = 2e-5
+_GAP = 1e-6
 # how far mesh and formula may differ: in parts of a face or a solid, and of a face in parts of the whole
 _SHORT, _FACE = 0.02, 1e-6
 

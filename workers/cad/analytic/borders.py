@@ -15,8 +15,8 @@ from workers.cad.shape import Flags, Floats, Integers
 _WHOLE = 2 * math.pi
 # from node to node no border of a face runs further around the axis, but through a pole
 _FARTHEST = 1.0
-# steps of the nodes that spheres and tori have inside
-_INNER = {SPHERE: 0.14, TORUS: TURN}
+# steps of the nodes that spheres and tori have inside: as Open CASCADE sets them
+_INNER = {SPHERE: TURN, TORUS: TURN}
 # two corners are on one line along the axis
 _ABREAST = 1e-6
 # how far from the border these stay, in steps
@@ -180,11 +180,20 @@ def _assembled(kind: int, pieces: list[_Piece], jumps: tuple[float, float], grid
     u, v = np.concatenate([part for part, _ in moved]), np.concatenate([part for _, part in moved])
     after = np.concatenate(following)
     if kind in _INNER or min(grid) > 0:
+        if kind in _INNER and not _rectangular(u, v):
+            # where nodes inside should be is a matter of taste there, and slots follow it
+            raise NotCovered("a ball or a ring with an odd border")
         x, y = _grid(u, v, after, _INNER.get(kind, 0.0), grid)
         names.append(np.full(len(x), -1))
         following.append(np.full(len(x), -1))
         u, v = np.concatenate([u, x]), np.concatenate([v, y])
     return Polygon(np.concatenate(names), u, v, np.concatenate(following), jumps, seam)
+
+
+def _rectangular(u: Floats, v: Floats) -> bool:
+    """Whether all nodes lie on the sides of the rectangle around them."""
+    on = [np.minimum(part - part.min(), part.max() - part) < _ABREAST for part in (u, v)]
+    return bool((on[0] | on[1]).all())
 
 
 def _area(u: Floats, v: Floats) -> float:

@@ -157,6 +157,8 @@ class _Tracing:
         sizes[~round_] = table.reals(rows[~round_], 2)
         if not (sizes > 0).all():
             raise NotCovered("a conic without size")
+        if ((kinds == ELLIPSE) & (np.abs(sizes[:, 0] - sizes[:, 1]) <= 1e-6 * sizes[:, 0])).any():
+            raise NotCovered("an ellipse that is a circle")
         sizes *= factors[:, None]
         ends = np.stack([self.begin[conic], self.end[conic]]) - placed.origins
         u, v, w = np.moveaxis(np.einsum("nki,kji->nkj", ends, placed.axes), 2, 0)
@@ -266,9 +268,10 @@ class _Tracing:
             turns = np.arctan2(np.sqrt((_cross(way[1:], way[:-1]) ** 2).sum(axis=1)), cosine)
             turns[(length[1:] < 1e-12) | (length[:-1] < 1e-12)] = 0.0
             total = float(turns.sum())
+            turn, least = (TURN, 1) if self.kinds[at] == HYPERBOLA else (_ODD_TURN, _LEAST_ODD)
             # a piece of length l that turns by a leaves its chord by l a / 8
             bow = total * float(length.mean()) / (8 * deviation)
-            spans[at] = max(math.ceil(max(total / _ODD_TURN, math.sqrt(bow)) - 1e-6), _LEAST_ODD) if total > _STRAIGHT else 1
+            spans[at] = max(math.ceil(max(total / turn, math.sqrt(bow)) - 1e-6), least) if total > _STRAIGHT else 1
             # mostly by turn, a little by way, so that straight parts advance too
             along = np.concatenate([[0.0], np.cumsum(turns + max(total, 1e-3) / len(turns) * 0.05)])
             uneven[at] = np.interp(np.linspace(0, along[-1], spans[at] + 1), along, s)
