@@ -34,9 +34,8 @@ def analytic_body(source: StepText, limits: CadSettings) -> Body:
     table = instances(source, _WORDS)
     solids = solids_of(table, source)
     topo = topology(table, solids)
-    factors = solids.factors[topo.solid]
-    surfaces = surfaces_of(table, topo.surfaces, factors, solids.angles[topo.solid])
-    edges = edges_of(table, topo.curves, topo.vertices, topo.tails, topo.heads, solids.factors[topo.edge_solid])
+    surfaces = surfaces_of(table, topo.surfaces, solids.poses, topo.solid, solids.angles[topo.solid])
+    edges = edges_of(table, topo.curves, topo.vertices, topo.tails, topo.heads, solids.poses, topo.edge_solid)
     extent = math.dist(edges.lows.tolist(), edges.highs.tolist())
     if not 0 < extent <= LARGEST or float(np.abs(edges.nodes).max()) > LARGEST:
         raise NotCovered("a shape without a sensible extent")

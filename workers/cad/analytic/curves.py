@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workers.cad.analytic.instances import Instances, NotCovered
+from workers.cad.analytic.poses import Poses, cross, frames, unit
 from workers.cad.analytic.splines import Spline, points, spline
 from workers.cad.shape import Flags, Floats, Integers, steps
 
@@ -28,54 +29,6 @@ _CARRIERS = (b"SURFACE_CURVE", b"SEAM_CURVE", b"INTERSECTION_CURVE")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frames:
-    """k right-handed systems of coordinates."""
-
-    origins: Floats  # (k, 3)
-    axes: Floats  # (k, 3 axes, 3)
-
-    def some(self, which: Integers) -> Frames:
-        return Frames(self.origins[which], self.axes[which])
-
-
-def frames(table: Instances, rows: Integers, factors: Floats) -> Frames:
-    """The placements at these rows, in millimetres."""
-    rows, again = np.unique(rows, return_inverse=True)
-    factors = _by_row(factors, again, len(rows))
-    if (table.kinds[rows] != table.keywords.index(b"AXIS2_PLACEMENT_3D")).any() or (table.counts(rows) != 3).any():
-        raise NotCovered("a placement without all its directions")
-    parts = [table.rows(rows, place) for place in range(3)]
-    ways = np.concatenate(parts[1:])
-    if (table.kinds[ways] != table.keywords.index(b"DIRECTION")).any():
-        raise NotCovered("a direction is none")
-    z, x = table.vectors(ways).reshape(2, -1, 3)
-    z = _unit(z)
-    x = _unit(x - (x * z).sum(axis=1)[:, None] * z)
-    axes = np.stack([x, _cross(z, x), z], axis=1)
-    return Frames(points(table, parts[0]) * factors[:, None], axes).some(again)
-
-
-def _by_row(factors: Floats, again: Integers, count: int) -> Floats:
-    """The factor of each distinct row; one that is used under two is not covered."""
-    found = np.empty(count)
-    found[again] = factors
-    if (found[again] != factors).any():
-        raise NotCovered("geometry is shared by contexts with different units")
-    return found
-
-
-def _unit(vectors: Floats) -> Floats:
-    lengths = np.sqrt((vectors * vectors).sum(axis=1))
-    if not (lengths > 1e-6).all():
-        raise NotCovered("a direction without length")
-    return np.asarray(vectors / lengths[:, None])
-
-
-def _cross(a: Floats, b: Floats) -> Floats:
-    return a[..., [1, 2, 0]] * b[..., [2, 0, 1]] - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Edges:
     """e edges; a node is a place where the polyline bends, or its end."""
 
@@ -92,7 +45,7 @@ class Edges:
     gap: float  # largest distance of an end from its vertex
 
 
-def edges_of(table: Instances, rows: Integers, vertices: Floats, tails: Integers, heads: Integers, factors: Floats) -> Edges:
+def edges_of(table: Instances, rows: Integers, vertices: Floats, tails: Integers, heads: Integers, poses: Poses, owner: Integers) -> Edges:
     """Edges of EDGE_CURVEs at `rows` with the vertices at both ends."""
     curves, same = table.rows(rows, 2), table.flags(rows)
     carriers = [table.keywords.index(word) for word in _CARRIERS]
@@ -110,7 +63,7 @@ def edges_of(table: Instances, rows: Integers, vertices: Floats, tails: Integers
             raise NotCovered("an edge on an odd curve")
     rational = kinds < 0
     kinds[rational] = SPLINE
-    return _Tracing(table, curves, kinds, rational, same, vertices, tails, heads, factors).edges()
+    return _Tracing(table, curves, kinds, rational, same, vertices, tails, heads, poses, owner).edges()
 
 
 class _Tracing:
@@ -118,9 +71,9 @@ class _Tracing:
 
     def __init__(
         self, table: Instances, curves: Integers, kinds: Integers, rational: Flags, same: Flags,
-        vertices: Floats, tails: Integers, heads: Integers, factors: Floats,
+        vertices: Floats, tails: Integers, heads: Integers, poses: Poses, owner: Integers,
     ) -> None:  # fmt: skip
-        self.kinds, self.tails, self.heads = kinds, tails, heads
+        self.kinds, self.tails, self.heads, self.poses = kinds, tails, heads, poses
         count = len(kinds)
         self.begin, self.end = vertices[tails], vertices[heads]
         self.origins, self.ways = self.begin.copy(), np.zeros((count, 2, 3))
@@ -129,28 +82,28 @@ class _Tracing:
         self.gap = 0.0
         line = np.flatnonzero(kinds == LINE)
         if len(line):
-            self._lines(table, curves[line], line, factors[line])
+            self._lines(table, curves[line], line, owner[line])
         conic = np.flatnonzero((kinds != LINE) & (kinds != SPLINE))
         if len(conic):
-            self._conics(table, curves[conic], conic, same[conic], factors[conic])
+            self._conics(table, curves[conic], conic, same[conic], owner[conic])
         self.splines: dict[int, Spline] = {}
         for at in np.flatnonzero(kinds == SPLINE).tolist():
-            self._spline(spline(table, int(curves[at]), bool(rational[at])), at, bool(same[at]), float(factors[at]))
+            self._spline(spline(table, int(curves[at]), bool(rational[at])), at, bool(same[at]), int(owner[at]))
 
-    def _lines(self, table: Instances, rows: Integers, line: Integers, factors: Floats) -> None:
+    def _lines(self, table: Instances, rows: Integers, line: Integers, owner: Integers) -> None:
         """A line needs no more than its ends, but these must be on it."""
         start, vector = table.rows(rows, 0), table.rows(rows, 1)
         if (table.kinds[vector] != table.keywords.index(b"VECTOR")).any():
             raise NotCovered("a vector is none")
-        way = _unit(table.vectors(table.rows(vector, 0)))
-        off = points(table, start) * factors[:, None]
+        way = self.poses.turned(unit(table.vectors(table.rows(vector, 0))), owner)
+        off = self.poses.moved(points(table, start), owner)
         for end in (self.begin[line], self.end[line]):
-            beside = _cross(end - off, way)
+            beside = cross(end - off, way)
             self.gap = max(self.gap, float(np.sqrt((beside * beside).sum(axis=1)).max()))
 
-    def _conics(self, table: Instances, rows: Integers, conic: Integers, same: Flags, factors: Floats) -> None:
+    def _conics(self, table: Instances, rows: Integers, conic: Integers, same: Flags, owner: Integers) -> None:
         kinds = self.kinds[conic]
-        placed = frames(table, table.rows(rows, 0), factors)
+        placed = frames(table, table.rows(rows, 0), self.poses, owner)
         round_ = kinds == CIRCLE
         sizes = np.empty((len(conic), 2))
         sizes[round_] = table.reals(rows[round_], 1)
@@ -159,7 +112,7 @@ class _Tracing:
             raise NotCovered("a conic without size")
         if ((kinds == ELLIPSE) & (np.abs(sizes[:, 0] - sizes[:, 1]) <= 1e-6 * sizes[:, 0])).any():
             raise NotCovered("an ellipse that is a circle")
-        sizes *= factors[:, None]
+        sizes *= self.poses.factors[owner, None]
         ends = np.stack([self.begin[conic], self.end[conic]]) - placed.origins
         u, v, w = np.moveaxis(np.einsum("nki,kji->nkj", ends, placed.axes), 2, 0)
         open_ = kinds == HYPERBOLA
@@ -176,13 +129,14 @@ class _Tracing:
         self.origins[conic] = placed.origins
         self.ways[conic] = placed.axes[:, :2] * sizes[:, :, None]
 
-    def _spline(self, curve: Spline, at: int, same: bool, factor: float) -> None:
-        poles = curve.poles.copy()
-        poles[:, :3] *= factor
+    def _spline(self, curve: Spline, at: int, same: bool, owner: int) -> None:
+        weights = curve.poles[:, 3:]
+        places = self.poses.moved(curve.poles[:, :3] / weights, np.full(len(weights), owner))
+        poles = np.concatenate([places * weights, weights], axis=1)
         self.splines[at] = curve = Spline(curve.degree, curve.knots, poles)
         first, last = (curve.first, curve.last) if same else (curve.last, curve.first)
         ends, _ = curve.at(np.array([first, last]))
-        size = float(np.ptp(poles[:, :3] / poles[:, 3:], axis=0).max())
+        size = float(np.ptp(places, axis=0).max())
         begin = self._near(curve, self.begin[at], first, ends[0], size)
         end = self._near(curve, self.end[at], last, ends[1], size)
         if not (begin < end if same else begin > end):
@@ -265,7 +219,7 @@ class _Tracing:
             length = np.sqrt((way * way).sum(axis=1))
             way = way / np.maximum(length, 1e-300)[:, None]
             cosine = (way[1:] * way[:-1]).sum(axis=1)
-            turns = np.arctan2(np.sqrt((_cross(way[1:], way[:-1]) ** 2).sum(axis=1)), cosine)
+            turns = np.arctan2(np.sqrt((cross(way[1:], way[:-1]) ** 2).sum(axis=1)), cosine)
             turns[(length[1:] < 1e-12) | (length[:-1] < 1e-12)] = 0.0
             total = float(turns.sum())
             turn, least = (TURN, 1) if self.kinds[at] == HYPERBOLA else (_ODD_TURN, _LEAST_ODD)

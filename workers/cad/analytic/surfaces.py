@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workers.cad.analytic.curves import Frames, frames
 from workers.cad.analytic.instances import Instances, NotCovered
+from workers.cad.analytic.poses import Frames, Poses, frames
 from workers.cad.shape import Flags, Floats, Integers
 
 PLANE, CYLINDER, CONE, SPHERE, TORUS = range(5)
@@ -68,7 +68,7 @@ class Surfaces:
         return np.asarray(np.abs(found))
 
 
-def surfaces_of(table: Instances, rows: Integers, factors: Floats, angles: Floats) -> Surfaces:
+def surfaces_of(table: Instances, rows: Integers, poses: Poses, owner: Integers, angles: Floats) -> Surfaces:
     """The surfaces at these rows; `angles`: radians in the unit of angle of each."""
     lookup = np.full(len(table.keywords) + 1, -1)
     for kind, word in enumerate(_SURFACES):
@@ -82,7 +82,7 @@ def surfaces_of(table: Instances, rows: Integers, factors: Floats, angles: Float
         if len(some):
             sizes[some, :count] = table.reals(rows[some], count)
     cone = kinds == CONE
-    lengths = sizes * factors[:, None]
+    lengths = sizes * poses.factors[owner, None]
     half = sizes[:, 1] * angles
     if (cone & ((half <= 1e-6) | (half >= np.pi / 2 - 1e-6))).any():
         raise NotCovered("a cone that opens oddly")
@@ -92,7 +92,7 @@ def surfaces_of(table: Instances, rows: Integers, factors: Floats, angles: Float
         raise NotCovered("a surface without size")
     if (ring & (lengths[:, 1] >= lengths[:, 0] * (1 - 1e-9))).any():
         raise NotCovered("a ring that meets itself")
-    return Surfaces(kinds, frames(table, table.rows(rows, 0), factors), lengths)
+    return Surfaces(kinds, frames(table, table.rows(rows, 0), poses, owner), lengths)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

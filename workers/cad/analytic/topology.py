@@ -33,7 +33,8 @@ def topology(table: Instances, solids: Solids) -> Topology:
     shells = _of(table, table.rows(solids.rows, 0), b"CLOSED_SHELL")
     faces, solid = table.lists(shells)
     _of(table, faces, b"ADVANCED_FACE")
-    if len(np.unique(faces)) != len(faces):
+    count = len(table.kinds)
+    if len(np.unique(solid * count + faces)) != len(faces):
         raise NotCovered("a face that is used twice")
     bounds, face = table.lists(faces, drop=1)
     outer, inner = (table.keywords.index(word) for word in (b"FACE_OUTER_BOUND", b"FACE_BOUND"))
@@ -49,14 +50,16 @@ def topology(table: Instances, solids: Solids) -> Topology:
     order = first[loop] + np.where(kept[loop], place, counts[loop] - 1 - place)
     uses = uses[order]
     forward = table.flags(uses) == kept[loop]
-    curves, edge = np.unique(_of(table, table.rows(uses, -1), b"EDGE_CURVE"), return_inverse=True)
-    ends = np.stack([table.rows(curves, 0), table.rows(curves, 1)])
-    rows, names = np.unique(_of(table, ends, b"VERTEX_POINT"), return_inverse=True)
-    tails, heads = names.reshape(ends.shape)
+    # the same row in another occurrence of its solid is another edge
     use_face = face[loop]
-    owners = _owner(edge, solid[use_face], len(curves))
-    at = _owner(np.concatenate([tails, heads]), np.concatenate([owners, owners]), len(rows))
-    places = points(table, table.rows(rows, 0)) * solids.factors[at, None]
+    every, edge = np.unique(solid[use_face] * count + _of(table, table.rows(uses, -1), b"EDGE_CURVE"), return_inverse=True)
+    curves, owners = every % count, every // count
+    ends = np.stack([table.rows(curves, 0), table.rows(curves, 1)])
+    corners, names = np.unique(owners * count + _of(table, ends, b"VERTEX_POINT"), return_inverse=True)
+    tails, heads = names.reshape(ends.shape)
+    places = solids.poses.moved(points(table, table.rows(corners % count, 0)), corners // count)
+    _apart(curves, owners, solids.rows)
+    _apart(corners % count, corners // count, solids.rows)
     made = Topology(solid, table.rows(faces, -1), ~table.flags(faces), use_face, loop, edge, forward, curves, tails, heads, owners, places)
     _check(made)
     return made
@@ -68,13 +71,11 @@ def _of(table: Instances, rows: Integers, word: bytes) -> Integers:
     return rows
 
 
-def _owner(things: Integers, solids: Integers, count: int) -> Integers:
-    """The solid that uses each thing; no two may."""
-    found = np.full(count, -1)
-    found[things] = solids
-    if (found[things] != solids).any():
+def _apart(things: Integers, owners: Integers, solids: Integers) -> None:
+    """No two solids of the file share an edge or a corner; two occurrences of one solid do not count."""
+    pairs = np.unique(np.stack([things, solids[owners]]), axis=1) if len(solids) > 1 else things[None]
+    if len(np.unique(things)) != pairs.shape[1]:
         raise NotCovered("solids that share their edges or corners")
-    return found
 
 
 def _check(made: Topology) -> None:
