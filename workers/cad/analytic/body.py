@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from foundation.engine_settings import CadSettings
-from workers.cad.analytic.curves import CURVE_NAMES, Edges, edges_of
+from workers.cad.analytic.curves import CURVE_NAMES, DEVIATION, Edges, edges_of
 from workers.cad.analytic.instances import NotCovered, instances
 from workers.cad.analytic.meshing import Borders, Facets, facets
 from workers.cad.analytic.solids import KEYWORDS as SOLID_WORDS
@@ -42,7 +42,7 @@ def analytic_body(source: StepText, limits: CadSettings) -> Body:
     if edges.gap > _GAP * extent:
         raise NotCovered("edges that do not end at their vertices")
     borders, piece, way, vertices = _borders(topo, edges, surfaces, _GAP * extent)
-    made = facets(borders, surfaces, topo.inward, len(vertices))
+    made = facets(borders, surfaces, topo.inward, len(vertices), DEVIATION * extent)
     measures = _measured(topo, edges, surfaces, borders, piece, way, made, _GAP * extent)
     bows = np.bincount(borders.face, edges.bows[piece], len(surfaces.kinds))
     vertices = np.concatenate([vertices, made.places])

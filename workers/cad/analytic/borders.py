@@ -9,18 +9,50 @@ import numpy as np
 
 from workers.cad.analytic.curves import TURN
 from workers.cad.analytic.instances import NotCovered
-from workers.cad.analytic.surfaces import SPHERE, TORUS
+from workers.cad.analytic.surfaces import CONE, SPHERE, TORUS
 from workers.cad.shape import Flags, Floats, Integers
 
 _WHOLE = 2 * math.pi
 # from node to node no border of a face runs further around the axis, but through a pole
 _FARTHEST = 1.0
-# steps of the nodes that spheres and tori have inside: as Open CASCADE sets them
-_INNER = {SPHERE: TURN, TORUS: TURN}
+# of balls the grid is that much finer, at their poles it is this wide; the most columns and rows inside a cone
+_BALL, _POLE_STEP, _MOST_LINES = 0.7, 0.14, 200
 # two corners are on one line along the axis
 _ABREAST = 1e-6
 # how far from the border these stay, in steps
 _NEAREST = 0.45
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """A grid of nodes inside a face, as Open CASCADE sets them: the slots of both meshes agree then."""
+
+    columns: int
+    rows: int
+    staggered: bool  # every other row is moved by half a column
+
+    @property
+    def wanted(self) -> bool:
+        return self.columns > 0 and self.rows > 0
+
+
+def inner(kind: int, sizes: tuple[float, float], low: tuple[float, float], high: tuple[float, float], deviation: float) -> Inner:
+    """The grid for a face with parameters from `low` to `high` whose mesh may leave it by `deviation`."""
+    width, tall = min(high[0] - low[0], _WHOLE), high[1] - low[1]
+    a, b = sizes
+    if kind == CONE:
+        reach = max(abs(a + b * low[1]), abs(a + b * high[1]))
+        step = _turn(reach, deviation)
+        ratio = tall * math.sqrt(1 + b * b) / max(step * reach, 1e-300)
+        return Inner(min(int(width / step), _MOST_LINES), min(int(ratio / max(math.log(max(ratio, 1.0)) - 0.45, 1.3)), _MOST_LINES), False)
+    if kind in (SPHERE, TORUS):
+        step = _BALL * _turn(a, deviation) if kind == SPHERE else TURN
+        return Inner(math.ceil(width / step - 1e-6) - 1, math.ceil(tall / step - 1e-6) - 1, kind == SPHERE)
+    return Inner(0, 0, False)
+
+
+def _turn(radius: float, deviation: float) -> float:
+    return min(2 * math.acos(max(1 - deviation / max(radius, 1e-300), 0.0)), 2 * TURN)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,10 +89,10 @@ def polygon(
     sign: float,
     loops: list[tuple[Integers, Floats, Floats]],
     poles: list[list[int]],
-    grid: tuple[int, int],
+    inner: Inner,
 ) -> Polygon:
     """The border of a curved face from its loops of names, u and v as they come; `sign`: -1 where u runs clockwise about the face's
-    normal; `poles`: the nodes of each loop that lie on the axis, where u means nothing; `grid`: columns and rows of nodes inside a cone.
+    normal; `poles`: the nodes of each loop that lie on the axis, where u means nothing.
     """
     jumps = [0.0, 0.0]
     pieces = [_opened(kind, names, sign * u, v, at, jumps) for (names, u, v), at in zip(loops, poles, strict=True)]
@@ -75,7 +107,7 @@ def polygon(
         pieces = [joined, *(piece for at, piece in enumerate(pieces) if at not in turning)]
     elif turning:
         raise NotCovered("a border that turns oddly")
-    return _assembled(kind, pieces, (jumps[0], jumps[1]), grid, len(turning) == 2)
+    return _assembled(kind, pieces, (jumps[0], jumps[1]), inner, len(turning) == 2)
 
 
 _Piece = tuple[Integers, Floats, Floats, int]
@@ -128,7 +160,7 @@ def _opened(kind: int, names: Integers, u: Floats, v: Floats, poles: list[int], 
 
 def _pole(name: int, begin: float, end: float, v: float) -> list[tuple[int, float, float]]:
     """The pole, once for each step from one u to another, both included."""
-    count = max(math.ceil(abs(end - begin) / _INNER[SPHERE]), 1)
+    count = max(math.ceil(abs(end - begin) / _POLE_STEP), 1)
     return [(name, begin + (end - begin) * at / count, v) for at in range(count + 1)]
 
 
@@ -158,7 +190,7 @@ def _joined(one: _Piece, two: _Piece) -> _Piece:
     )
 
 
-def _assembled(kind: int, pieces: list[_Piece], jumps: tuple[float, float], grid: tuple[int, int], seam: bool) -> Polygon:
+def _assembled(kind: int, pieces: list[_Piece], jumps: tuple[float, float], inner: Inner, seam: bool) -> Polygon:
     """All loops as one polygon, holes moved by whole turns into the loop around them, and nodes inside where the surface bulges."""
     areas = [_area(u, v) for _, u, v, _ in pieces]
     outer = int(np.argmax(areas))
@@ -179,11 +211,11 @@ def _assembled(kind: int, pieces: list[_Piece], jumps: tuple[float, float], grid
         base += len(ids)
     u, v = np.concatenate([part for part, _ in moved]), np.concatenate([part for _, part in moved])
     after = np.concatenate(following)
-    if kind in _INNER or min(grid) > 0:
-        if kind in _INNER and not _rectangular(u, v):
+    if inner.wanted:
+        if kind in (SPHERE, TORUS) and not _rectangular(u, v):
             # where nodes inside should be is a matter of taste there, and slots follow it
             raise NotCovered("a ball or a ring with an odd border")
-        x, y = _grid(u, v, after, _INNER.get(kind, 0.0), grid)
+        x, y = _grid(u, v, after, inner)
         names.append(np.full(len(x), -1))
         following.append(np.full(len(x), -1))
         u, v = np.concatenate([u, x]), np.concatenate([v, y])
@@ -200,15 +232,17 @@ def _area(u: Floats, v: Floats) -> float:
     return float((u * np.roll(v, -1) - v * np.roll(u, -1)).sum()) / 2
 
 
-def _grid(u: Floats, v: Floats, following: Integers, step: float, grid: tuple[int, int]) -> tuple[Floats, Floats]:
-    """Nodes of a grid within the border, and not too near to it: as many columns and rows as told, else `step` apart."""
+def _grid(u: Floats, v: Floats, following: Integers, inner: Inner) -> tuple[Floats, Floats]:
+    """Nodes of a grid within the border, and not too near to it."""
     lines, widths = [], []
-    for part, told in ((u, grid[0]), (v, grid[1])):
+    for part, count in ((u, inner.columns), (v, inner.rows)):
         low, high = float(part.min()), float(part.max())
-        count = max(math.ceil((high - low) / step - 1e-6), 1) if step else told + 1
-        widths.append(max((high - low) / count, 1e-300))
-        lines.append(low + widths[-1] * np.arange(1, count))
-    x, y = (part.ravel() for part in np.meshgrid(*lines))
+        widths.append(max((high - low) / (count + 1), 1e-300))
+        lines.append(low + widths[-1] * np.arange(1, count + 1))
+    x, y = np.meshgrid(*lines)
+    if inner.staggered:
+        x[1::2] += widths[0] / 2
+    x, y = x.ravel(), y.ravel()
     if not len(x):
         return x, y
     a, b = u / widths[0], v / widths[1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workers.cad.analytic.borders import continued, polygon
+from workers.cad.analytic.borders import Inner, continued, inner, polygon
 from workers.cad.analytic.curves import TURN
 from workers.cad.analytic.instances import NotCovered
 from workers.cad.analytic.surfaces import CONE, CYLINDER, PLANE, SPHERE, TORUS, Surfaces
@@ -16,8 +16,6 @@ from workers.cad.shape import Flags, Floats, Integers, steps
 
 # steps and triangles below this part of the whole are none
 _NOTHING = 1e-9
-# the most columns and rows of nodes inside a cone
-_MOST_LINES = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +57,7 @@ _Some = tuple[Integers, Integers]
 _NONE: _Some = (np.zeros((0, 3), dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 
-def facets(borders: Borders, surfaces: Surfaces, inward: Flags, vertices: int) -> Facets:
+def facets(borders: Borders, surfaces: Surfaces, inward: Flags, vertices: int, deviation: float) -> Facets:
     """Triangles that face where their faces do. Raises `NotCovered`."""
     first, last, owner = _loops(borders)
     kinds = surfaces.kinds[borders.face]
@@ -76,9 +74,10 @@ def facets(borders: Borders, surfaces: Surfaces, inward: Flags, vertices: int) -
         if (np.rint(around) != 0).any() or leaps.any():
             raise NotCovered("a border that runs around a ring")
     loops = np.bincount(owner, minlength=count)
-    grids = _grids(borders, surfaces, u, v, curved)
+    grids = _grids(borders, surfaces, u, v, deviation)
     # faces with one loop that does not turn, leaps nowhere and touches no pole
-    plain = (loops == 1) & (grids.min(axis=1) == 0)
+    plain = loops == 1
+    plain[list(grids)] = False
     plain[owner[np.rint(turns) != 0]] = False
     plain[borders.face[far | borders.axis]] = False
     flat = surfaces.kinds == PLANE
@@ -108,29 +107,20 @@ def _loops(borders: Borders) -> tuple[Integers, Integers, Integers]:
     return first, last, borders.face[first]
 
 
-def _grids(borders: Borders, surfaces: Surfaces, u: Floats, v: Floats, curved: Flags) -> Integers:
-    """Columns and rows (f, 2) of nodes inside cones that are long beside their width: as Open CASCADE sets them, so that the bulge of
-    both meshes is the same.
-    """
-    found = np.zeros((len(surfaces.kinds), 2), dtype=np.int64)
-    cones = surfaces.kinds == CONE
-    if not cones.any():
-        return found
-    some = np.flatnonzero(cones[borders.face])
-    face = borders.face[some]
-    low, high = np.full((2, len(cones)), np.inf), np.full((2, len(cones)), -np.inf)
-    for place, part in enumerate((u, v)):
-        np.minimum.at(low[place], face, part[some])
-        np.maximum.at(high[place], face, part[some])
-    rows = np.flatnonzero(cones)
-    a, b = surfaces.sizes[rows].T
-    width, tall = high[:, rows] - low[:, rows]
-    reach = np.maximum(np.abs(a + b * low[1, rows]), np.abs(a + b * high[1, rows]))
-    ratio = tall * np.sqrt(1 + b * b) / np.maximum(2 * TURN * reach, 1e-300)
-    count = ratio / np.maximum(np.log(np.maximum(ratio, 1e-9)) - 0.45, 1.3)
-    columns = np.minimum(width, 2 * np.pi) / (2 * TURN)
-    found[rows] = np.minimum(np.stack([columns, count], axis=1), _MOST_LINES)
-    found[found.min(axis=1) == 0] = 0
+def _grids(borders: Borders, surfaces: Surfaces, u: Floats, v: Floats, deviation: float) -> dict[int, Inner]:
+    """The nodes inside, of faces that need some."""
+    bulging = np.flatnonzero((surfaces.kinds != PLANE) & (surfaces.kinds != CYLINDER))
+    if not len(bulging):
+        return {}
+    found = {}
+    first = np.searchsorted(borders.face, np.arange(len(surfaces.kinds) + 1))
+    for face in bulging.tolist():
+        x, y = u[first[face] : first[face + 1]], v[first[face] : first[face + 1]]
+        low, high = (float(x.min()), float(y.min())), (float(x.max()), float(y.max()))
+        a, b = surfaces.sizes[face].tolist()
+        grid = inner(int(surfaces.kinds[face]), (a, b), low, high, deviation)
+        if grid.wanted:
+            found[face] = grid
     return found
 
 
@@ -261,7 +251,7 @@ def _sewn(rings: _Rings, count: int) -> tuple[Flags, _Some]:
 
 def _others(
     borders: Borders, surfaces: Surfaces, inward: Flags, u: Floats, v: Floats,
-    first: Integers, last: Integers, owner: Integers, rest: Integers, vertices: int, grids: Integers,
+    first: Integers, last: Integers, owner: Integers, rest: Integers, vertices: int, grids: dict[int, Inner],
 ) -> tuple[_Some, Floats, Floats, int]:  # fmt: skip
     """All other faces: constrained Delaunay triangulations in parameters that are stretched so that triangles become sensible."""
     jumps = np.zeros((len(surfaces.kinds), 2))
@@ -289,7 +279,7 @@ def _others(
                 kind, (a, b), sign,
                 [(borders.names[span], borders.u[span], borders.v[span]) for span in spans],
                 [np.flatnonzero(borders.axis[span]).tolist() for span in spans],
-                (int(grids[face, 0]), int(grids[face, 1])),
+                grids.get(face, Inner(0, 0, False)),
             )  # fmt: skip
             jumps[face] = found.jumps
             seams += found.seam
@@ -300,7 +290,7 @@ def _others(
             new_face.append(np.full(len(inner), face))
             new_u.append(x[inner] * sign)
             new_v.append(y[inner])
-            x, y = _stretched(kind, (a, b), x, y, bool(grids[face].min()))
+            x, y = _stretched(kind, (a, b), x, y, face in grids)
         names.append(ids)
         points.append(np.stack([x, y], axis=1))
         followings.append(np.where(following >= 0, following + base, -1))
