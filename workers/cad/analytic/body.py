@@ -8,11 +8,11 @@ import numpy as np
 
 from foundation.engine_settings import CadSettings
 from workers.cad.analytic.curves import CURVE_NAMES, DEVIATION, Edges, edges_of
-from workers.cad.analytic.instances import NotCovered, instances
+from workers.cad.analytic.instances import Instances, NotCovered, instances
 from workers.cad.analytic.meshing import Borders, Facets, facets
 from workers.cad.analytic.solids import KEYWORDS as SOLID_WORDS
 from workers.cad.analytic.solids import solids_of
-from workers.cad.analytic.surfaces import CONE, PLANE, SPHERE, SURFACE_NAMES, TORUS, Masses, Surfaces, masses, surfaces_of
+from workers.cad.analytic.surfaces import CONE, SPHERE, SURFACE_NAMES, TORUS, Masses, Surfaces, masses, surfaces_of
 from workers.cad.analytic.topology import Topology, topology
 from workers.cad.brep.measured import NEAR, Body
 from workers.cad.brep.step_text import StepText
@@ -22,7 +22,14 @@ from workers.cad.stl import has_area, weld
 _WORDS = (*SOLID_WORDS, b"CLOSED_SHELL", b"ADVANCED_FACE", b"FACE_BOUND", b"FACE_OUTER_BOUND", b"EDGE_LOOP", b"ORIENTED_EDGE",
           b"EDGE_CURVE", b"VERTEX_POINT", b"CARTESIAN_POINT", b"DIRECTION", b"VECTOR", b"AXIS2_PLACEMENT_3D", b"LINE", b"CIRCLE",
           b"ELLIPSE", b"HYPERBOLA", b"B_SPLINE_CURVE_WITH_KNOTS", b"SURFACE_CURVE", b"SEAM_CURVE", b"INTERSECTION_CURVE", b"PLANE",
-          b"CYLINDRICAL_SURFACE", b"CONICAL_SURFACE", b"SPHERICAL_SURFACE", b"TOROIDAL_SURFACE")  # fmt: skip
+          b"CYLINDRICAL_SURFACE", b"CONICAL_SURFACE", b"SPHERICAL_SURFACE", b"TOROIDAL_SURFACE", b"PCURVE",
+          b"DEFINITIONAL_REPRESENTATION")  # fmt: skip
+# the least references each must have
+_LEAST = {b"CLOSED_SHELL": 1, b"ADVANCED_FACE": 2, b"FACE_BOUND": 1, b"FACE_OUTER_BOUND": 1, b"EDGE_LOOP": 1, b"ORIENTED_EDGE": 1,
+          b"EDGE_CURVE": 3, b"VERTEX_POINT": 1, b"VECTOR": 1, b"AXIS2_PLACEMENT_3D": 1, b"LINE": 2, b"CIRCLE": 1, b"ELLIPSE": 1,
+          b"HYPERBOLA": 1, b"B_SPLINE_CURVE_WITH_KNOTS": 2, b"SURFACE_CURVE": 2, b"SEAM_CURVE": 2, b"INTERSECTION_CURVE": 2, b"PLANE": 1,
+          b"CYLINDRICAL_SURFACE": 1, b"CONICAL_SURFACE": 1, b"SPHERICAL_SURFACE": 1, b"TOROIDAL_SURFACE": 1, b"PCURVE": 2,
+          b"DEFINITIONAL_REPRESENTATION": 2}  # fmt: skip
 # gaps between a curve and its ends, or a surface and its border, in parts of the diagonal: what is called one place
 _GAP = 1e-6
 # how far mesh and formula may differ: in parts of a face or a solid, and of a face in parts of the whole
@@ -31,20 +38,27 @@ _SHORT, _FACE = 0.02, 1e-6
 
 def analytic_body(source: StepText, limits: CadSettings) -> Body:
     """Raises `NotCovered`."""
+    # what overflows or is none fails a comparison later on
+    with np.errstate(all="ignore"):
+        return _body(source, limits)
+
+
+def _body(source: StepText, limits: CadSettings) -> Body:
     table = instances(source, _WORDS)
+    _complete(table)
     solids = solids_of(table, source)
     topo = topology(table, solids)
     surfaces = surfaces_of(table, topo.surfaces, solids.poses, topo.solid, solids.angles[topo.solid])
     edges = edges_of(table, topo.curves, topo.vertices, topo.tails, topo.heads, solids.poses, topo.edge_solid)
     extent = math.dist(edges.lows.tolist(), edges.highs.tolist())
-    if not 0 < extent <= LARGEST or float(np.abs(edges.nodes).max()) > LARGEST:
+    if not 0 < extent <= LARGEST or not float(np.abs(edges.nodes).max()) <= LARGEST:
         raise NotCovered("a shape without a sensible extent")
-    if edges.gap > _GAP * extent:
+    if not edges.gap <= _GAP * extent:
         raise NotCovered("edges that do not end at their vertices")
     borders, piece, way, vertices = _borders(topo, edges, surfaces, _GAP * extent)
     made = facets(borders, surfaces, topo.inward, len(vertices), DEVIATION * extent)
     measures = _measured(topo, edges, surfaces, borders, piece, way, made, _GAP * extent)
-    bows = np.bincount(borders.face, edges.bows[piece], len(surfaces.kinds))
+    bows = np.asarray(np.bincount(borders.face, edges.bows[piece], len(surfaces.kinds)), dtype=np.float64)
     vertices = np.concatenate([vertices, made.places])
     _closed(made.triangles, len(vertices))
     if len(made.triangles) > limits.max_triangles:
@@ -55,7 +69,7 @@ def analytic_body(source: StepText, limits: CadSettings) -> Body:
     if made.seams:
         # the kernel adds what it needs to cut such faces open, as curves of its own
         curves["bspline"] = curves.get("bspline", 0) + made.seams
-    box = _box(topo, surfaces, edges, made, vertices)
+    box = _box(surfaces, edges, made, vertices)
     mesh = _welded(made.triangles, vertices, extent)
     facts = {
         "solids": len(solids.rows),
@@ -69,6 +83,13 @@ def analytic_body(source: StepText, limits: CadSettings) -> Body:
         "triangles": len(mesh.triangles),
     }
     return Body(mesh, box, types, facts, ())
+
+
+def _complete(table: Instances) -> None:
+    """Nothing is missing from any geometry of the file, used or not: the kernel has a word to say about that."""
+    least = np.array([*(_LEAST.get(word, 0) for word in table.keywords), 0])
+    if (table.references < 0).any() or (np.diff(table.firsts) < least[table.kinds]).any():
+        raise NotCovered("geometry that refers to nothing")
 
 
 def _borders(topo: Topology, edges: Edges, surfaces: Surfaces, gap: float) -> tuple[Borders, Integers, Floats, Floats]:
@@ -89,7 +110,7 @@ def _borders(topo: Topology, edges: Edges, surfaces: Surfaces, gap: float) -> tu
     face = topo.face[use]
     local = surfaces.local(face, edges.nodes[node][:, None])
     off = surfaces.distances(face, local[:, 0])
-    if float(off.max()) > gap:
+    if not float(off.max()) <= gap:
         raise NotCovered("edges that leave their surfaces")
     u, v = surfaces.parameters(face, local)
     kinds = surfaces.kinds[face]
@@ -125,12 +146,12 @@ def _checked(topo: Topology, measures: Masses, made: Facets, vertices: Floats, b
     cross = np.cross(b - a, c - a)
     meshed = np.bincount(made.faces, np.sqrt((cross * cross).sum(axis=1)) / 2, len(measures.areas))
     total = float(measures.areas.sum())
-    if not (measures.areas > 0).all() or (np.abs(meshed - measures.areas) > _SHORT * measures.areas + bows + _FACE * total).any():
+    if not (measures.areas > 0).all() or not (np.abs(meshed - measures.areas) <= _SHORT * measures.areas + bows + _FACE * total).all():
         raise NotCovered("a face whose mesh and formula differ")
     count = int(topo.solid.max()) + 1
     volumes = np.bincount(topo.solid, measures.volumes, count)
     pieces = np.bincount(topo.solid[made.faces], (a * cross).sum(axis=1) / 6, count)
-    if not (volumes > 0).all() or (np.abs(volumes - pieces) > _SHORT * volumes).any():
+    if not (volumes > 0).all() or not (np.abs(volumes - pieces) <= _SHORT * volumes).all():
         raise NotCovered("a solid whose mesh and formula differ")
     return total, float(volumes.sum())
 
@@ -140,21 +161,22 @@ def _counted(names: tuple[str, ...], kinds: Integers) -> dict[str, int]:
     return {name: int(count) for name, count in zip(names, found, strict=True) if count}
 
 
-def _box(topo: Topology, surfaces: Surfaces, edges: Edges, made: Facets, vertices: Floats) -> Floats:
+def _box(surfaces: Surfaces, edges: Edges, made: Facets, vertices: Floats) -> Floats:
     """Lowest and highest corner: of the edges, and of what bulges beyond them."""
     low, high = np.minimum(edges.lows, vertices.min(axis=0)), np.maximum(edges.highs, vertices.max(axis=0))
-    for face in np.flatnonzero(surfaces.kinds == SPHERE).tolist():
-        corners = vertices[made.triangles[made.faces == face]]
+    balls = np.flatnonzero(surfaces.kinds == SPHERE)
+    order = np.argsort(made.faces, kind="stable") if len(balls) else made.faces
+    ends = np.searchsorted(made.faces[order], np.stack([balls, balls + 1])) if len(balls) else np.zeros((2, 0))
+    for face, begin, end in zip(balls.tolist(), *ends.tolist(), strict=True):
+        corners = vertices[made.triangles[order[begin:end]]]
         centre, radius = surfaces.frames.origins[face], float(surfaces.sizes[face, 0])
         for axis in range(3):
-            for sign, end in ((-1.0, low), (1.0, high)):
+            for sign in (-1.0, 1.0):
                 tip = np.zeros(3)
                 tip[axis] = sign
                 if _pierced(corners - centre, tip):
-                    place = centre[axis] + sign * radius
-                    end = np.array(end)
-                    end[axis] = min(end[axis], place) if sign < 0 else max(end[axis], place)
-                    low, high = (end, high) if sign < 0 else (low, end)
+                    place = centre + radius * tip
+                    low[axis], high[axis] = min(low[axis], place[axis]), max(high[axis], place[axis])
     return np.stack([low, high])
 
 

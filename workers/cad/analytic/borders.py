@@ -17,6 +17,8 @@ _WHOLE = 2 * math.pi
 _FARTHEST = 1.0
 # of balls the grid is that much finer, at their poles it is this wide; the most columns and rows inside a cone
 _BALL, _POLE_STEP, _MOST_LINES = 0.7, 0.14, 200
+# nodes inside times corners around them
+_MOST_PAIRS = 4_000_000
 # two corners are on one line along the axis
 _ABREAST = 1e-6
 # how far from the border these stay, in steps
@@ -84,12 +86,7 @@ def continued(u: Floats, first: Integers, last: Integers) -> tuple[Floats, Float
 
 
 def polygon(
-    kind: int,
-    sizes: tuple[float, float],
-    sign: float,
-    loops: list[tuple[Integers, Floats, Floats]],
-    poles: list[list[int]],
-    inner: Inner,
+    kind: int, sizes: tuple[float, float], sign: float, loops: list[tuple[Integers, Floats, Floats]], poles: list[list[int]], inner: Inner
 ) -> Polygon:
     """The border of a curved face from its loops of names, u and v as they come; `sign`: -1 where u runs clockwise about the face's
     normal; `poles`: the nodes of each loop that lie on the axis, where u means nothing.
@@ -121,7 +118,7 @@ def _opened(kind: int, names: Integers, u: Floats, v: Floats, poles: list[int], 
             raise NotCovered("a border that leaps around the axis")
         return names, smooth, v, round(float(turns[0]))
     # begin behind a pole
-    names, u, v = (np.roll(part, -poles[0]) for part in (names, u, v))
+    names, u, v = np.roll(names, -poles[0]), np.roll(u, -poles[0]), np.roll(v, -poles[0])
     places = [(at - poles[0]) % len(u) for at in sorted(poles, key=lambda at: (at - poles[0]) % len(u))]
     out: list[tuple[int, float, float]] = []
     angle = 0.0
@@ -166,7 +163,7 @@ def _pole(name: int, begin: float, end: float, v: float) -> list[tuple[int, floa
 
 def _second(names: Integers, u: Floats, v: Floats, turns: int) -> _Piece:
     smooth, more, far = continued(v, np.array([0]), np.array([len(v) - 1]))
-    if far.any() or round(float(more[0])) or turns:
+    if far.any() or np.rint(more[0]) != 0 or turns:
         raise NotCovered("a border that runs around a ring")
     return names, u, smooth, turns
 
@@ -245,6 +242,8 @@ def _grid(u: Floats, v: Floats, following: Integers, inner: Inner) -> tuple[Floa
     x, y = x.ravel(), y.ravel()
     if not len(x):
         return x, y
+    if len(x) * len(u) > _MOST_PAIRS:
+        raise NotCovered("a border of too many corners")
     a, b = u / widths[0], v / widths[1]
     c, d = a[following], b[following]
     p, q = x[:, None] / widths[0], y[:, None] / widths[1]

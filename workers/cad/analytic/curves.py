@@ -23,7 +23,8 @@ _ODD_TURN, _LEAST_ROUND, _LEAST_ODD, _STRAIGHT = 0.073, 3, 5, 1e-6
 # places and tangents of a curve whose turns are counted
 _LOOKED_AT = 65
 # nodes and weights of Gauss and Legendre on 0..1
-_GAUSS, _WEIGHTS = (lambda x, w: ((x + 1) / 2, w / 2))(*np.polynomial.legendre.leggauss(4))
+_GAUSS, _WEIGHTS = (part / 2 for part in np.polynomial.legendre.leggauss(4))
+_GAUSS = _GAUSS + 0.5
 _CURVES = {b"LINE": LINE, b"CIRCLE": CIRCLE, b"ELLIPSE": ELLIPSE, b"HYPERBOLA": HYPERBOLA, b"B_SPLINE_CURVE_WITH_KNOTS": SPLINE}
 _CARRIERS = (b"SURFACE_CURVE", b"SEAM_CURVE", b"INTERSECTION_CURVE")
 
@@ -114,7 +115,7 @@ class _Tracing:
             raise NotCovered("an ellipse that is a circle")
         sizes *= self.poses.factors[owner, None]
         ends = np.stack([self.begin[conic], self.end[conic]]) - placed.origins
-        u, v, w = np.moveaxis(np.einsum("nki,kji->nkj", ends, placed.axes), 2, 0)
+        u, v, _ = np.moveaxis(np.einsum("nki,kji->nkj", ends, placed.axes), 2, 0)
         open_ = kinds == HYPERBOLA
         angles = np.where(open_, np.arcsinh(v / sizes[:, 1]), np.arctan2(v / sizes[:, 1], u / sizes[:, 0]))
         sweep = angles[1] - angles[0]
@@ -159,7 +160,7 @@ class _Tracing:
         return best
 
     def at(self, owner: Integers, s: Floats) -> tuple[Floats, Floats]:
-        """Places and derivatives by s at s in 0..1 of the edges `owner`."""
+        """Places and derivatives by s at s in 0..1 of the edges `owner`, ascending."""
         t = self.starts[owner] + self.sweeps[owner] * s
         kinds = self.kinds[owner]
         f, g, df, dg = t.copy(), np.zeros_like(t), np.ones_like(t), np.zeros_like(t)
@@ -174,7 +175,8 @@ class _Tracing:
         places = self.origins[owner] + ways[:, 0] * f[:, None] + ways[:, 1] * g[:, None]
         tangents = (ways[:, 0] * df[:, None] + ways[:, 1] * dg[:, None]) * self.sweeps[owner, None]
         for at, curve in self.splines.items():
-            mine = np.flatnonzero(owner == at)
+            low, high = np.searchsorted(owner, [at, at + 1])
+            mine = slice(int(low), int(high))
             places[mine], way = curve.at(np.clip(t[mine], curve.first, curve.last))
             tangents[mine] = way * self.sweeps[at]
         return places, tangents

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.cad.brep.step_text import StepText
-from workers.cad.shape import Floats, Integers, steps
+from workers.cad.shape import LARGEST, Floats, Integers, steps
 
 Bytes = NDArray[np.uint8]
 
@@ -139,8 +139,8 @@ class Instances:
             values = np.array(text.split(b","), dtype=np.float64)
         except ValueError as error:
             raise NotCovered("a number is not written as it should be") from error
-        if not np.isfinite(values).all():
-            raise NotCovered("a number is not finite")
+        if not (np.abs(values) <= LARGEST).all():
+            raise NotCovered("a number is not finite or absurdly large")
         return values.reshape(-1, count)
 
 

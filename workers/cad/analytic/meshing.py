@@ -162,15 +162,15 @@ def _some(rings: _Rings, nodes: Flags) -> _Rings:
     whole = nodes[rings.first]
     counts = (rings.last - rings.first + 1)[whole]
     end = np.cumsum(counts)
-    parts = (part[nodes] for part in (rings.face, rings.names, rings.along, rings.x, rings.y))
-    return _Rings(*parts, end - counts, end - 1)
+    return _Rings(rings.face[nodes], rings.names[nodes], rings.along[nodes], rings.x[nodes], rings.y[nodes], end - counts, end - 1)
 
 
 def _annuli(borders: Borders, u: Floats, v: Floats, first: Integers, last: Integers, owner: Integers, which: Flags) -> _Rings:
     """Plane faces with one hole, cut open and seen from its middle: an angle to be sewn along."""
     parts: list[tuple[Integers, Integers, Floats, Floats, Floats]] = []
     for face in np.flatnonzero(which).tolist():
-        spans = [np.arange(first[loop], last[loop] + 1) for loop in np.flatnonzero(owner == face)]
+        at = int(np.searchsorted(owner, face))
+        spans = [np.arange(first[loop], last[loop] + 1) for loop in (at, at + 1)]
         areas = [float((u[span] * np.roll(v[span], -1) - v[span] * np.roll(u[span], -1)).sum()) for span in spans]
         outer, hole = spans if areas[0] > 0 else spans[::-1]
         if areas[0] * areas[1] >= 0:
@@ -191,9 +191,11 @@ def _annuli(borders: Borders, u: Floats, v: Floats, first: Integers, last: Integ
     if not parts:
         nothing = np.zeros(0, dtype=np.int64)
         return _Rings(nothing, nothing, np.zeros(0), np.zeros(0), np.zeros(0), nothing, nothing)
-    end = np.cumsum([len(part[0]) for part in parts])
-    face, names, along, a, b = (np.concatenate([part[at] for part in parts]) for at in range(5))
-    return _Rings(face, names, along, a, b, np.concatenate([[0], end[:-1]]), end - 1)
+    faces, names, alongs, xs, ys = (list(column) for column in zip(*parts, strict=True))
+    end = np.cumsum([len(part) for part in names])
+    begin = np.concatenate([[0], end[:-1]])
+    along, x, y = (np.concatenate(column) for column in (alongs, xs, ys))
+    return _Rings(np.concatenate(faces), np.concatenate(names), along, x, y, begin, end - 1)
 
 
 def _sewn(rings: _Rings, count: int) -> tuple[Flags, _Some]:
@@ -310,7 +312,7 @@ def _others(
 
 def _stretched(kind: int, sizes: tuple[float, float], x: Floats, y: Floats, inner: bool) -> tuple[Floats, Floats]:
     """Parameters in which an even triangulation fits the surface: along straight lines it may be long, around the axis not."""
-    if kind == TORUS or kind == SPHERE:
+    if kind in (SPHERE, TORUS):
         return x, y
     if inner:
         a, b = sizes

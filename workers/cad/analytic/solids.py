@@ -132,9 +132,8 @@ def _placed(
         if table.kinds[transformation] != kind[b"ITEM_DEFINED_TRANSFORMATION"] or group.get(child) != part or group.get(parent) != whole:
             raise NotCovered("an odd assembly")
         ends = table.references[table.firsts[transformation] : table.firsts[transformation + 1]]
-        if len(ends) != 2 or any(
-            end not in table.references[table.firsts[rep] : table.firsts[rep + 1] - 1] for end, rep in zip(ends, (child, parent), strict=True)
-        ):
+        items = (table.references[table.firsts[shape] : table.firsts[shape + 1] - 1] for shape in (child, parent))
+        if len(ends) != 2 or not all(end in some for end, some in zip(ends.tolist(), items, strict=True)):
             raise NotCovered("an odd assembly")
         still = Poses(np.full(1, factor), np.eye(3)[None], np.zeros((1, 3)), True)
         both = frames(table, ends, still, np.zeros(2, dtype=np.int64))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workers.cad.analytic.instances import Instances, NotCovered
-from workers.cad.shape import Floats, Integers
+from workers.cad.shape import LARGEST, Floats, Integers
 
 _MOST_DEGREE, _MOST_POLES = 25, 10_000
 _LISTS = rb"\(\s*([\d\s,]*)\)\s*,\s*\(([-+\d.Ee\s,]*)\)"
@@ -97,6 +97,9 @@ def points(table: Instances, rows: Integers) -> Floats:
 
 def _numbers(text: bytes) -> Floats:
     try:
-        return np.array(text.split(b","), dtype=np.float64)
+        values = np.array(text.split(b","), dtype=np.float64)
     except ValueError as error:
         raise NotCovered("a number is not written as it should be") from error
+    if not (np.abs(values) <= LARGEST).all():
+        raise NotCovered("a number is not finite or absurdly large")
+    return values

@@ -33,7 +33,7 @@ class Surfaces:
 
     def local(self, which: Integers, places: Floats) -> Floats:
         """(n, g, 3) places in the frames of the surfaces `which` (n,)."""
-        return np.einsum("ngi,nji->ngj", places - self.frames.origins[which, None], self.frames.axes[which])
+        return np.asarray(np.einsum("ngi,nji->ngj", places - self.frames.origins[which, None], self.frames.axes[which]))
 
     def parameters(self, which: Integers, local: Floats) -> tuple[Floats, Floats]:
         """u and v (n, g) each: x and y on planes, else angle and height, or angle and angle; neither is continued over a turn."""
@@ -54,7 +54,7 @@ class Surfaces:
         reach = np.where(kinds == CYLINDER, a, np.where(kinds == CONE, a + b * v, np.where(ball, a * np.cos(v), a + b * np.cos(v))))
         z = np.where(ball, a * np.sin(v), np.where(ring, b * np.sin(v), v))
         local = np.stack([reach * np.cos(u), reach * np.sin(u), z], axis=1)
-        return self.frames.origins[which] + np.einsum("nj,nji->ni", local, self.frames.axes[which])
+        return np.asarray(self.frames.origins[which] + np.einsum("nj,nji->ni", local, self.frames.axes[which]))
 
     def distances(self, which: Integers, local: Floats) -> Floats:
         """(n,) of places from their surfaces."""
@@ -123,7 +123,7 @@ def masses(
     if len(curved):
         face, v = face[curved], v[curved]
         local = surfaces.local(face, places[curved])
-        if float(surfaces.distances(np.repeat(face, local.shape[1]), local.reshape(-1, 3)).max()) > gap:
+        if not float(surfaces.distances(np.repeat(face, local.shape[1]), local.reshape(-1, 3)).max()) <= gap:
             raise NotCovered("edges that leave their surfaces")
         along = np.einsum("ngi,nji->ngj", tangents[curved], axes[face])
         x, y, z = np.moveaxis(local, 2, 0)
@@ -135,7 +135,7 @@ def masses(
         ring = np.flatnonzero(kinds == TORUS)
         inner[ring] = (b * (a * v + b * np.sin(v)))[ring]
         total, around = _sum(face, (inner * du).sum(axis=1), count) * sign, _sum(face, du.sum(axis=1), count) * sign
-        if (np.abs(around + jumps.sum(axis=1)) > 1e-3).any():
+        if not (np.abs(around + jumps.sum(axis=1)) <= 1e-3).all():
             raise NotCovered("a face whose border does not close")
         area, more = _settled(surfaces, sizes, total, jumps)
         extra = more * area

@@ -17,6 +17,8 @@ _QHULL = "Qbb QJ Pp"
 _APART = 3.0
 # the most edges of the triangulation that are turned to bring one border back
 _MOST_TURNS = 2000
+# lost pieces of borders times nodes that are looked at for them
+_MOST_WORK = 3_000_000
 
 
 def triangulated(points: Floats, owner: Integers, following: Integers) -> Integers:
@@ -41,8 +43,12 @@ def triangulated(points: Floats, owner: Integers, following: Integers) -> Intege
     lost = border[~np.isin(keys, _halves(triangles, len(points)))]
     if len(lost):
         again = np.unique(owner[lost])
+        work = 0
         kept = [triangles[~np.isin(owner[triangles[:, 0]], again)]]
         for name in again.tolist():
+            work += len(lost) * int(np.count_nonzero(owner == name))
+            if work > _MOST_WORK:
+                raise NotCovered("too many borders to bring back")
             mine = np.arange(first[name], first[name + 1] if name + 1 < count else len(points))
             kept.append(_bordered(places[mine], following[mine] - first[name]) + first[name])
         triangles = np.concatenate(kept)
