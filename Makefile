@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults contract cancels poison tampers webhooks limits docs proto clean
+.PHONY: help setup libraries demo up test check fix bench step quality duplicates live fuzz models faults contract cancels poison tampers webhooks limits docs proto clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -58,6 +58,9 @@ bench: setup ## measure the engine and the index beside their libraries, and the
 	@$(BIN)/python -m bench.engine $(ARGS)
 	@$(BIN)/python -m bench.index
 	@$(BIN)/python -m bench.line
+
+step: setup ## STEP files without the kernel beside the kernel, all of them: coverage, ratio, differences; ARGS=--write
+	@$(BIN)/python -m bench.step $(ARGS)
 
 quality: setup ## measure how well vectors find what they should
 	@$(BIN)/python -m bench.quality $(ARGS)

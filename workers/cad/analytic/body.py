@@ -10,13 +10,14 @@ from foundation.engine_settings import CadSettings
 from workers.cad.analytic.curves import CURVE_NAMES, DEVIATION, Edges, edges_of
 from workers.cad.analytic.instances import Instances, NotCovered, instances
 from workers.cad.analytic.meshing import Borders, Facets, facets
+from workers.cad.analytic.poses import cross
 from workers.cad.analytic.solids import KEYWORDS as SOLID_WORDS
 from workers.cad.analytic.solids import solids_of
 from workers.cad.analytic.surfaces import CONE, SPHERE, SURFACE_NAMES, TORUS, Masses, Surfaces, masses, surfaces_of
 from workers.cad.analytic.topology import Topology, topology
 from workers.cad.brep.measured import NEAR, Body
 from workers.cad.brep.step_text import StepText
-from workers.cad.shape import LARGEST, Floats, Integers, Mesh, steps
+from workers.cad.shape import LARGEST, FindingCode, Floats, Integers, Mesh, steps
 from workers.cad.stl import has_area, weld
 
 _WORDS = (*SOLID_WORDS, b"CLOSED_SHELL", b"ADVANCED_FACE", b"FACE_BOUND", b"FACE_OUTER_BOUND", b"EDGE_LOOP", b"ORIENTED_EDGE",
@@ -30,6 +31,8 @@ _LEAST = {b"CLOSED_SHELL": 1, b"ADVANCED_FACE": 2, b"FACE_BOUND": 1, b"FACE_OUTE
           b"HYPERBOLA": 1, b"B_SPLINE_CURVE_WITH_KNOTS": 2, b"SURFACE_CURVE": 2, b"SEAM_CURVE": 2, b"INTERSECTION_CURVE": 2, b"PLANE": 1,
           b"CYLINDRICAL_SURFACE": 1, b"CONICAL_SURFACE": 1, b"SPHERICAL_SURFACE": 1, b"TOROIDAL_SURFACE": 1, b"PCURVE": 2,
           b"DEFINITIONAL_REPRESENTATION": 2}  # fmt: skip
+# millimetres: the shortest edge and the smallest shape; below a tenth of the first the kernel tells nothing apart
+_SHORTEST, _SMALLEST = 1e-6, 1e-3
 # gaps between a curve and its ends, or a surface and its border, in parts of the diagonal: what is called one place
 _GAP = 1e-6
 # how far mesh and formula may differ: in parts of a face or a solid, and of a face in parts of the whole
@@ -45,14 +48,18 @@ def analytic_body(source: StepText, limits: CadSettings) -> Body:
 
 def _body(source: StepText, limits: CadSettings) -> Body:
     table = instances(source, _WORDS)
+    if any(finding.code is FindingCode.FILE_REPAIRED for finding in source.findings):
+        raise NotCovered("a text that breaks off")
     _complete(table)
     solids = solids_of(table, source)
     topo = topology(table, solids)
     surfaces = surfaces_of(table, topo.surfaces, solids.poses, topo.solid, solids.angles[topo.solid])
     edges = edges_of(table, topo.curves, topo.vertices, topo.tails, topo.heads, solids.poses, topo.edge_solid)
     extent = math.dist(edges.lows.tolist(), edges.highs.tolist())
-    if not 0 < extent <= LARGEST or not float(np.abs(edges.nodes).max()) <= LARGEST:
+    if not _SMALLEST < extent <= LARGEST or not float(np.abs(edges.nodes).max()) <= LARGEST:
         raise NotCovered("a shape without a sensible extent")
+    if not float(edges.lengths.min()) > _SHORTEST:
+        raise NotCovered("an edge without length")
     if not edges.gap <= _GAP * extent:
         raise NotCovered("edges that do not end at their vertices")
     borders, piece, way, vertices = _borders(topo, edges, surfaces, _GAP * extent)
@@ -86,7 +93,10 @@ def _body(source: StepText, limits: CadSettings) -> Body:
 
 
 def _complete(table: Instances) -> None:
-    """Nothing is missing from any geometry of the file, used or not: the kernel has a word to say about that."""
+    """Nothing is missing from any geometry of the file, used or not, and nothing is made of itself: that is for the kernel to judge."""
+    owner = np.repeat(np.arange(len(table.kinds)), np.diff(table.firsts))
+    if (owner == table.references).any():
+        raise NotCovered("an entity that refers to itself")
     least = np.array([*(_LEAST.get(word, 0) for word in table.keywords), 0])
     if (table.references < 0).any() or (np.diff(table.firsts) < least[table.kinds]).any():
         raise NotCovered("geometry that refers to nothing")
@@ -143,14 +153,14 @@ def _closed(triangles: Integers, count: int) -> None:
 def _checked(topo: Topology, measures: Masses, made: Facets, vertices: Floats, bows: Floats) -> tuple[float, float]:
     """Exact area and volume, if each face and each solid agrees with its mesh."""
     a, b, c = (vertices[corner] for corner in made.triangles.T)
-    cross = np.cross(b - a, c - a)
-    meshed = np.bincount(made.faces, np.sqrt((cross * cross).sum(axis=1)) / 2, len(measures.areas))
+    normals = cross(b - a, c - a)
+    meshed = np.bincount(made.faces, np.sqrt((normals * normals).sum(axis=1)) / 2, len(measures.areas))
     total = float(measures.areas.sum())
     if not (measures.areas > 0).all() or not (np.abs(meshed - measures.areas) <= _SHORT * measures.areas + bows + _FACE * total).all():
         raise NotCovered("a face whose mesh and formula differ")
     count = int(topo.solid.max()) + 1
     volumes = np.bincount(topo.solid, measures.volumes, count)
-    pieces = np.bincount(topo.solid[made.faces], (a * cross).sum(axis=1) / 6, count)
+    pieces = np.bincount(topo.solid[made.faces], (a * normals).sum(axis=1) / 6, count)
     if not (volumes > 0).all() or not (np.abs(volumes - pieces) <= _SHORT * volumes).all():
         raise NotCovered("a solid whose mesh and formula differ")
     return total, float(volumes.sum())
@@ -183,7 +193,7 @@ def _box(surfaces: Surfaces, edges: Edges, made: Facets, vertices: Floats) -> Fl
 def _pierced(corners: Floats, way: Floats) -> bool:
     """Whether a ray from the origin meets one of the triangles (m, 3, 3)."""
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    sides = np.stack([np.cross(a, b) @ way, np.cross(b, c) @ way, np.cross(c, a) @ way])
+    sides = np.stack([cross(a, b) @ way, cross(b, c) @ way, cross(c, a) @ way])
     allowed = 1e-9 * np.abs(sides).max(initial=0.0)
     ahead = corners.sum(axis=1) @ way > 0
     return bool((((sides >= -allowed).all(axis=0) | (sides <= allowed).all(axis=0)) & ahead).any())

@@ -41,6 +41,7 @@ class Edges:
     places: Floats  # (s, 4, 3) four places in each of the s spans between the nodes of an edge, and
     tangents: Floats  # (s, 4, 3) the derivative there times the weight in the span
     bows: Floats  # (s,) at most the area between a span and its chord
+    lengths: Floats  # (e,) about
     lows: Floats  # (3,) exact extent, except of B-splines and hyperbolas
     highs: Floats
     gap: float  # largest distance of an end from its vertex
@@ -49,15 +50,14 @@ class Edges:
 def edges_of(table: Instances, rows: Integers, vertices: Floats, tails: Integers, heads: Integers, poses: Poses, owner: Integers) -> Edges:
     """Edges of EDGE_CURVEs at `rows` with the vertices at both ends."""
     curves, same = table.rows(rows, 2), table.flags(rows)
-    carriers = [table.keywords.index(word) for word in _CARRIERS]
     for _ in range(2):
-        carried = np.isin(table.kinds[curves], carriers)
+        carried = table.are(curves, *_CARRIERS)
         if not carried.any():
             break
         curves[carried] = table.rows(curves[carried], 0)
     lookup = np.full(len(table.keywords) + 1, -1)
     for word, kind in _CURVES.items():
-        lookup[table.keywords.index(word)] = kind
+        lookup[table.keywords[word]] = kind
     kinds = lookup[table.kinds[curves]]
     for at in np.flatnonzero(kinds < 0).tolist():
         if b"RATIONAL_B_SPLINE_CURVE" not in table.text(curves[at]):
@@ -94,7 +94,7 @@ class _Tracing:
     def _lines(self, table: Instances, rows: Integers, line: Integers, owner: Integers) -> None:
         """A line needs no more than its ends, but these must be on it."""
         start, vector = table.rows(rows, 0), table.rows(rows, 1)
-        if (table.kinds[vector] != table.keywords.index(b"VECTOR")).any():
+        if not table.are(vector, b"VECTOR").all():
             raise NotCovered("a vector is none")
         way = self.poses.turned(unit(table.vectors(table.rows(vector, 0))), owner)
         off = self.poses.moved(points(table, start), owner)
@@ -201,8 +201,11 @@ class _Tracing:
         chords = tangents.sum(axis=1)
         # between an arc of length l that turns by a and its chord lies l l a / 12
         bows = np.where(self.kinds[inner] == LINE, 0.0, (chords * chords).sum(axis=1) * (TURN / 12))
+        lengths = np.bincount(inner, np.sqrt((chords * chords).sum(axis=1)), len(spans)).astype(np.float64)
         lows, highs = self._extent(nodes)
-        return Edges(self.kinds, self.tails, self.heads, spans + 1, nodes, places.reshape(shape), tangents, bows, lows, highs, self.gap)
+        return Edges(
+            self.kinds, self.tails, self.heads, spans + 1, nodes, places.reshape(shape), tangents, bows, lengths, lows, highs, self.gap
+        )
 
     def _spans(self, deviation: float) -> tuple[Integers, Floats]:
         """How many pieces each edge has, and where in 0..1 each begins and ends."""

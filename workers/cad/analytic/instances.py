@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.cad.brep.step_text import StepText
-from workers.cad.shape import LARGEST, Floats, Integers, steps
+from workers.cad.shape import LARGEST, Flags, Floats, Integers, steps
 
 Bytes = NDArray[np.uint8]
 
@@ -39,16 +39,22 @@ class Instances:
     behind: Integers  # (r,) first byte behind each reference that is no blank
     opens: Integers  # all opening and closing brackets outside of strings
     closes: Integers
-    keywords: tuple[bytes, ...]
+    keywords: Mapping[bytes, int]  # what was asked for, and its place
 
     def of(self, keyword: bytes) -> Integers:
         """Rows of one kind."""
-        return np.flatnonzero(self.kinds == self.keywords.index(keyword))
+        return np.flatnonzero(self.kinds == self.keywords[keyword])
+
+    def are(self, rows: Integers, *keywords: bytes) -> Flags:
+        """Which of the rows are of one of these kinds."""
+        wanted = np.zeros(len(self.keywords) + 1, dtype=bool)
+        wanted[[self.keywords[word] for word in keywords]] = True
+        return np.asarray(wanted[self.kinds[rows]])
 
     def present(self, keywords: Iterable[bytes]) -> list[bytes]:
         """Which of these keywords occur."""
         counts = np.bincount(self.kinds + 1, minlength=len(self.keywords) + 1)
-        return [word for word in keywords if counts[self.keywords.index(word) + 1]]
+        return [word for word in keywords if counts[self.keywords[word] + 1]]
 
     def text(self, row: int) -> bytes:
         return self.data[self.starts[row] : self.ends[row]]
@@ -78,7 +84,7 @@ class Instances:
             raise NotCovered("a reference leads nowhere")
         return found, owner
 
-    def flags(self, rows: Integers) -> NDArray[np.bool_]:
+    def flags(self, rows: Integers) -> Flags:
         """Whether the last argument of each is .T.; it must be that or .F."""
         at = self.ends[rows] - 1
         at = self._back(at)
@@ -160,8 +166,13 @@ def instances(source: StepText, keywords: Iterable[bytes]) -> Instances:
     firsts = np.concatenate([[0], np.cumsum(np.bincount(owner[used], minlength=len(starts)))])
     rows = _found(marks.names[defining], marks.names[used])
     return Instances(
-        data, letters, _kinds(padded, starts, opens, known), starts, ends, firsts, rows, marks.after[used], opens, closes, known
+        data, letters, _kinds(padded, starts, opens, known), starts, ends, firsts, rows, marks.after[used], opens, closes, _places(known)
     )
+
+
+@cache
+def _places(known: tuple[bytes, ...]) -> dict[bytes, int]:
+    return {word: place for place, word in enumerate(known)}
 
 
 def _found(numbers: Integers, wanted: Integers) -> Integers:

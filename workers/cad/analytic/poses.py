@@ -40,11 +40,11 @@ class Poses:
 
 def frames(table: Instances, rows: Integers, poses: Poses, owner: Integers) -> Frames:
     """The placements at these rows in the poses `owner`."""
-    if (table.kinds[rows] != table.keywords.index(b"AXIS2_PLACEMENT_3D")).any() or (table.counts(rows) != 3).any():
+    if not table.are(rows, b"AXIS2_PLACEMENT_3D").all() or (table.counts(rows) != 3).any():
         raise NotCovered("a placement without all its directions")
     origins, *parts = (table.rows(rows, place) for place in range(3))
     ways = np.concatenate(parts)
-    if (table.kinds[ways] != table.keywords.index(b"DIRECTION")).any():
+    if not table.are(ways, b"DIRECTION").all():
         raise NotCovered("a direction is none")
     z, x = poses.turned(table.vectors(ways), np.concatenate([owner, owner])).reshape(2, -1, 3)
     z = unit(z)

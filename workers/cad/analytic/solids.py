@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,7 @@ _CONVERSION = re.compile(rb"CONVERSION_BASED_UNIT\s*\(\s*'(?:[^']|'')*'\s*,\s*#(
 _MEASURE = re.compile(rb"PLANE_ANGLE_MEASURE\s*\(\s*([-+0-9.Ee]+)\s*\)\s*,\s*#(\d+)")
 
 
+_PRODUCTS = (b"PRODUCT_DEFINITION", b"PRODUCT_DEFINITION_WITH_ASSOCIATED_DOCUMENTS")
 # an assembly is unfolded no deeper, and into no more occurrences
 _DEEPEST, _MOST = 32, 2000
 
@@ -61,16 +63,15 @@ def solids_of(table: Instances, source: StepText) -> Solids:
     """All solids; each must belong to exactly one representation that a product reaches."""
     if odd := table.present(ODD):
         raise NotCovered(f"it holds {odd[0].decode()}")
-    kind = {word: table.keywords.index(word) for word in KEYWORDS}
+    kind = table.keywords
     told = table.of(b"SHAPE_DEFINITION_REPRESENTATION")
     if not len(told):
         raise NotCovered("it defines no shape")
     shapes = table.rows(told, 0)
     if (table.kinds[shapes] != kind[b"PRODUCT_DEFINITION_SHAPE"]).any():
         raise NotCovered("a shape that is not of a product")
-    holders = (kind[b"PRODUCT_DEFINITION"], kind[b"PRODUCT_DEFINITION_WITH_ASSOCIATED_DOCUMENTS"])
     products = table.rows(shapes, 0)
-    if not np.isin(table.kinds[products], holders).all() or len(np.unique(products)) != len(products):
+    if not table.are(products, *_PRODUCTS).all() or len(np.unique(products)) != len(products):
         raise NotCovered("a shape that is not of a product")
     shape_of = dict(zip(products.tolist(), table.rows(told, 1).tolist(), strict=True))
     group = {row: row for row in shape_of.values()}
@@ -91,7 +92,7 @@ def solids_of(table: Instances, source: StepText) -> Solids:
         items = table.references[table.firsts[row] : table.firsts[row + 1] - 1]
         bodies = items[table.kinds[items] == kind[b"MANIFOLD_SOLID_BREP"]]
         others = items[table.kinds[items] != kind[b"MANIFOLD_SOLID_BREP"]]
-        if (items < 0).any() or (table.kinds[others] != table.keywords.index(b"AXIS2_PLACEMENT_3D")).any():
+        if (items < 0).any() or not table.are(others, b"AXIS2_PLACEMENT_3D").all():
             raise NotCovered("a shape of odd items")
         context = int(table.rows(np.array([row]), -1)[0])
         if context not in units:
@@ -108,7 +109,7 @@ def solids_of(table: Instances, source: StepText) -> Solids:
 
 
 def _placed(
-    table: Instances, source: StepText, kind: dict[bytes, int], group: dict[int, int], shape_of: dict[int, int],
+    table: Instances, source: StepText, kind: Mapping[bytes, int], group: dict[int, int], shape_of: dict[int, int],
     units: dict[int, tuple[float, float]],
 ) -> list[_Placed]:  # fmt: skip
     """Which shape stands in which, and how; each occurrence of the product structure must have its one placement."""

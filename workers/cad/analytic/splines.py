@@ -90,7 +90,7 @@ def spline(table: Instances, row: int, rational: bool) -> Spline:
 
 
 def points(table: Instances, rows: Integers) -> Floats:
-    if (table.kinds[rows] != table.keywords.index(b"CARTESIAN_POINT")).any():
+    if not table.are(rows, b"CARTESIAN_POINT").all():
         raise NotCovered("a point is none")
     return table.vectors(rows)
 

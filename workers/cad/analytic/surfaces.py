@@ -72,7 +72,7 @@ def surfaces_of(table: Instances, rows: Integers, poses: Poses, owner: Integers,
     """The surfaces at these rows; `angles`: radians in the unit of angle of each."""
     lookup = np.full(len(table.keywords) + 1, -1)
     for kind, word in enumerate(_SURFACES):
-        lookup[table.keywords.index(word)] = kind
+        lookup[table.keywords[word]] = kind
     kinds = lookup[table.kinds[rows]]
     if (kinds < 0).any():
         raise NotCovered("a face on an odd surface")

@@ -37,8 +37,7 @@ def topology(table: Instances, solids: Solids) -> Topology:
     if len(np.unique(solid * count + faces)) != len(faces):
         raise NotCovered("a face that is used twice")
     bounds, face = table.lists(faces, drop=1)
-    outer, inner = (table.keywords.index(word) for word in (b"FACE_OUTER_BOUND", b"FACE_BOUND"))
-    if not np.isin(table.kinds[bounds], (outer, inner)).all():
+    if not table.are(bounds, b"FACE_OUTER_BOUND", b"FACE_BOUND").all():
         raise NotCovered("an odd border")
     loops, kept = _of(table, table.rows(bounds, 0), b"EDGE_LOOP"), table.flags(bounds)
     uses, loop = table.lists(loops)
@@ -58,22 +57,23 @@ def topology(table: Instances, solids: Solids) -> Topology:
     corners, names = np.unique(owners * count + _of(table, ends, b"VERTEX_POINT"), return_inverse=True)
     tails, heads = names.reshape(ends.shape)
     places = solids.poses.moved(points(table, table.rows(corners % count, 0)), corners // count)
-    _apart(curves, owners, solids.rows)
-    _apart(corners % count, corners // count, solids.rows)
+    if len(solids.rows) > 1:
+        _apart(curves, owners, solids.rows)
+        _apart(corners % count, corners // count, solids.rows)
     made = Topology(solid, table.rows(faces, -1), ~table.flags(faces), use_face, loop, edge, forward, curves, tails, heads, owners, places)
     _check(made)
     return made
 
 
 def _of(table: Instances, rows: Integers, word: bytes) -> Integers:
-    if (table.kinds[rows] != table.keywords.index(word)).any():
+    if not table.are(rows, word).all():
         raise NotCovered(f"something that should be {word.decode()} is not")
     return rows
 
 
 def _apart(things: Integers, owners: Integers, solids: Integers) -> None:
     """No two solids of the file share an edge or a corner; two occurrences of one solid do not count."""
-    pairs = np.unique(np.stack([things, solids[owners]]), axis=1) if len(solids) > 1 else things[None]
+    pairs = np.unique(np.stack([things, solids[owners]]), axis=1)
     if len(np.unique(things)) != pairs.shape[1]:
         raise NotCovered("solids that share their edges or corners")
 
