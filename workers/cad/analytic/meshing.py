@@ -194,8 +194,8 @@ def _annuli(borders: Borders, u: Floats, v: Floats, first: Integers, last: Integ
     faces, names, alongs, xs, ys = (list(column) for column in zip(*parts, strict=True))
     end = np.cumsum([len(part) for part in names])
     begin = np.concatenate([[0], end[:-1]])
-    along, x, y = (np.concatenate(column) for column in (alongs, xs, ys))
-    return _Rings(np.concatenate(faces), np.concatenate(names), along, x, y, begin, end - 1)
+    along, across, up = (np.concatenate(column) for column in (alongs, xs, ys))
+    return _Rings(np.concatenate(faces), np.concatenate(names), along, across, up, begin, end - 1)
 
 
 def _sewn(rings: _Rings, count: int) -> tuple[Flags, _Some]:
