@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from scipy.spatial import Delaunay, QhullError
 
@@ -102,15 +100,25 @@ def _bordered(places: Floats, following: Integers) -> Integers:
     def side(a: int, b: int, c: int) -> float:
         return (xy[b][0] - xy[a][0]) * (xy[c][1] - xy[a][1]) - (xy[b][1] - xy[a][1]) * (xy[c][0] - xy[a][0])
 
-    def crossing(p: int, q: int) -> Iterator[tuple[int, int]]:
-        for a, b in list(apex):
-            if a < b and (b, a) in apex and not {a, b} & {p, q} and side(p, q, a) * side(p, q, b) < 0 and side(a, b, p) * side(a, b, q) < 0:
-                yield a, b
+    def crossing(p: int, q: int) -> list[tuple[int, int]]:
+        """Edges across the way from p to q, each from its right to its left end."""
+        start = [edge for edge, c in apex.items() if c == p and side(p, q, edge[0]) < 0 < side(p, q, edge[1])]
+        if len(start) != 1:
+            raise NotCovered("a border that cannot be brought back")
+        a, b = start[0]
+        found = [(a, b)]
+        while (c := apex.get((b, a), q)) != q:
+            beside = side(p, q, c)
+            if beside == 0 or len(found) > len(apex):
+                raise NotCovered("a border that cannot be brought back")
+            a, b = (a, c) if beside > 0 else (c, b)
+            found.append((a, b))
+        return found
 
     for p, q in enumerate(following.tolist()):
         if q < 0 or (p, q) in apex or (q, p) in apex:
             continue
-        waiting = list(crossing(p, q))
+        waiting = crossing(p, q)
         for _ in range(_MOST_TURNS):
             if not waiting:
                 break
