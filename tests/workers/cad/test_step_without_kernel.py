@@ -165,6 +165,7 @@ def test_a_doubtful_answer_is_none(tmp_path: Path) -> None:
     assert reason(re.sub(r"(CIRCLE\('',#\d+,)5\.\)", r"\g<1>5.01)", text)) == "edges that do not end at their vertices"
     assert reason(re.sub(r"(FACE_BOUND\('',#\d+,)\.T\.\)", r"\g<1>.F.)", text, count=1)) == "a shell that is not closed"
     assert reason(re.sub(r"(CLOSED_SHELL\('',\()#\d+,", r"\g<1>", text)) == "a shell that is not closed"
+    assert reason(re.sub(r"(VECTOR\('',#\d+,)1\.\)", r"\g<1>0.)", text)) == "a vector without length"
     # everything turned inside out: closed, but with a volume below zero
     inward = re.sub(r"(ADVANCED_FACE\([^;]*,)\.([TF])\.\)", lambda found: f"{found[1]}.{'FT'['TF'.index(found[2])]}.)", text)
     inward = re.sub(r"(FACE_BOUND\([^;]*,)\.([TF])\.\)", lambda found: f"{found[1]}.{'FT'['TF'.index(found[2])]}.)", inward)

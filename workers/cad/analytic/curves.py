@@ -96,6 +96,8 @@ class _Tracing:
         start, vector = table.rows(rows, 0), table.rows(rows, 1)
         if not table.are(vector, b"VECTOR").all():
             raise NotCovered("a vector is none")
+        if not (table.reals(vector, 1) > 0).all():
+            raise NotCovered("a vector without length")
         way = self.poses.turned(unit(table.vectors(table.rows(vector, 0))), owner)
         off = self.poses.moved(points(table, start), owner)
         for end in (self.begin[line], self.end[line]):
