@@ -6,8 +6,7 @@ import numpy as np
 from scipy.spatial import Delaunay, QhullError
 
 from workers.cad.analytic.instances import NotCovered
-from workers.cad.shape import Flags, Floats, Integers, steps
-from workers.features.regions import components
+from workers.cad.shape import Flags, Floats, Integers, components, steps
 
 # joggled by some 1e-11 of the extent, as for hulls: several times faster than merging what lies on one circle
 _QHULL = "Qbb QJ Pp"
