@@ -142,7 +142,8 @@ class Instances:
             found = found[found > _BLANK]
         text = found[:-1].tobytes()
         try:
-            values = np.array(text.split(b","), dtype=np.float64)
+            # float knows a way to write thousands that no CAD system means
+            values = np.array([*map(float, text.replace(b"_", b"?").split(b","))])
         except ValueError as error:
             raise NotCovered("a number is not written as it should be") from error
         if not (np.abs(values) <= LARGEST).all():
@@ -204,9 +205,9 @@ def _kinds(padded: Bytes, starts: Integers, opens: Integers, known: tuple[bytes,
     mixed = lengths.astype(np.uint64) * np.uint64(_MIX[4])
     longest = int(lengths.max(initial=0))
     for at in range(0, min(_COMPARED, longest), _WORD):
-        count = np.clip(lengths - at, 0, _WORD)
-        word = windows[np.minimum(begin + at, len(windows) - 1)].view("<u8")[:, 0]
-        mixed += (word & _MASKS[count]) * np.uint64(_MIX[at // _WORD])
+        long = np.flatnonzero(lengths > at) if at else slice(None)
+        word = windows[begin[long] + at].view("<u8")[:, 0]
+        mixed[long] += (word & _MASKS[np.minimum(lengths[long] - at, _WORD)]) * np.uint64(_MIX[at // _WORD])
     keys, order = _keys(known)
     at = np.minimum(np.searchsorted(keys, mixed), len(keys) - 1)
     return np.where(keys[at] == mixed, order[at], -1)
