@@ -14,6 +14,8 @@ _QHULL = "Qbb QJ Pp"
 _APART = 3.0
 # the most edges of the triangulation that are turned to bring one border back
 _MOST_TURNS = 2000
+# of all faces together: Qhull takes 5 s for 100,000
+_MOST_POINTS = 200_000
 # lost pieces of borders times nodes that are looked at for them
 _MOST_WORK = 3_000_000
 
@@ -23,6 +25,8 @@ def triangulated(points: Floats, owner: Integers, following: Integers) -> Intege
 
     `following` (n,) is the next point of the border whose inside lies to the left, -1 for points inside. Raises `NotCovered`.
     """
+    if len(points) > _MOST_POINTS:
+        raise NotCovered("faces of too many corners")
     count = int(owner[-1]) + 1
     first = np.searchsorted(owner, np.arange(count))
     low = np.minimum.reduceat(points, first)
