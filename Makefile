@@ -10,7 +10,7 @@ export UV_SYSTEM_CERTS := true
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench quality duplicates live fuzz models faults contract cancels poison tampers webhooks limits permits docs proto clean
+.PHONY: help setup libraries demo up test check fix bench step quality duplicates live fuzz models faults contract cancels poison tampers webhooks limits permits docs proto clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -62,6 +62,9 @@ bench: setup ## measure the engine, the index and what stands around calls besid
 	@$(BIN)/python -m bench.index
 	@$(BIN)/python -m bench.line
 	@$(BIN)/python -m bench.resilience
+
+step: setup ## STEP files without the kernel beside the kernel, all of them: coverage, ratio, differences; ARGS=--write
+	@$(BIN)/python -m bench.step $(ARGS)
 
 quality: setup ## measure how well vectors find what they should
 	@$(BIN)/python -m bench.quality $(ARGS)

@@ -16,6 +16,9 @@ class CadSettings(Section):
     max_nesting: int = Field(32, ge=1, description="deepest nesting of DXF blocks, and of lists in STEP")
     max_triangles: int = Field(5_000_000, ge=1, description="most triangles of a mesh")
     max_records: int = Field(5_000_000, ge=1, description="most entities of a STEP or IGES file")
+    step_kernel: Literal["fallback", "always"] = Field(
+        "fallback", description="fallback: Open CASCADE reads the STEP files that cannot be measured without it; always: all of them"
+    )
     max_string: int = Field(65_536, ge=1, description="longest string of a STEP file, in bytes")
 
 

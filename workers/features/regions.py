@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workers.cad.shape import Flags, Floats, Integers
+from workers.cad.shape import Floats, Integers, components
 
 # triangles belong to one flat patch below this turn, radians
 _SAME_PLANE = 0.01
@@ -84,23 +84,3 @@ def _described(count: int, name: Integers, areas: Floats, normals: Floats, conve
             about_mean[:, 2] < _ZERO, PLANE, np.where(about_zero[:, 0] < _ZERO, CYLINDER, np.where(about_mean[:, 0] < _ZERO, CONE, OTHER))
         )
     return Regions(total, vectors.T, kinds, convex)
-
-
-def components(count: int, one: Integers, two: Integers, linked: Flags) -> Integers:
-    """Name of the connected component of each of `count` nodes (its smallest member), given links one - two where `linked`.
-
-    Label propagation with pointer jumping: each round halves the distance to the smallest member.
-    """
-    label = np.arange(count, dtype=np.int64)
-    one, two = one.compress(linked), two.compress(linked)
-    while len(one):
-        np.minimum.at(label, np.maximum(one, two), np.minimum(one, two))
-        while True:
-            jumped = label.take(label)
-            if (jumped == label).all():
-                break
-            label = jumped
-        one, two = label.take(one), label.take(two)
-        apart = one != two
-        one, two = one.compress(apart), two.compress(apart)
-    return label

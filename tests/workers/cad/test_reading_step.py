@@ -111,7 +111,8 @@ def test_slips_that_do_no_harm_are_told_with_the_answer(cylinder: str, read: Rea
     whole, *others = read(cylinder, *slips.values())
     for code, told in zip(slips, others, strict=True):
         assert code in {finding["code"] for finding in told["result"]["findings"]}
-        assert told["result"]["vector"] == whole["result"]["vector"]
+        # with references to nothing the kernel reads the file, and its mesh has other last digits
+        assert told["result"]["vector"] == pytest.approx(whole["result"]["vector"], abs=1e-9)
 
 
 @needs_kernel

@@ -6,7 +6,6 @@ import io
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -31,26 +30,14 @@ from OCP.TopoDS import TopoDS
 from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
 from workers.cad.brep.kernel import kernel_work
+from workers.cad.brep.measured import NEAR, Body
 from workers.cad.shape import LARGEST, Finding, FindingCode, Floats, Mesh
 from workers.cad.stl import binary_corners, has_area, weld
 
 # deviation of the mesh from the true surface: parts of the box's diagonal, and radians between neighbours
 _DEVIATION, _TURN = 0.002, 0.2
-# nodes this part of the diagonal apart are one
-_NEAR = 4e-6
 # surfaces and curves whose extent has a formula
 _ELEMENTARY = {"plane", "cylinder", "cone", "sphere", "line", "circle", "ellipse"}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Body:
-    """A boundary representation, measured."""
-
-    mesh: Mesh
-    box: Floats  # (2, 3) exact lowest and highest corner where surfaces and edges are elementary, that of the mesh elsewhere
-    types: dict[str, int]  # faces by kind of surface
-    facts: dict[str, Any]
-    findings: tuple[Finding, ...]
 
 
 def body_of(shape: Any, limits: CadSettings) -> Body:
@@ -188,7 +175,7 @@ def _mesh(shape: Any, box: Floats, faces: list[Any], limits: CadSettings) -> tup
     if not (np.abs(corners) <= LARGEST * extent).all():
         raise Failure("GEOMETRY_INVALID", {"reason": "the mesh leaves the box of its shape by far", "triangles": len(corners)})
     # the nodes of neighbouring faces differ by rounding now and then
-    mesh, _ = weld(corners, _NEAR * extent)
+    mesh, _ = weld(corners, NEAR * extent)
     mesh = Mesh(mesh.vertices + middle, mesh.triangles)
     # welded and in its place: far from the origin, or in a box far too large, nothing may be left of it
     if not has_area(mesh):

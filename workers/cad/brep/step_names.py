@@ -155,11 +155,11 @@ def units(source: StepText) -> tuple[Units, list[str]]:
     """The unit of length of the first context that has one, and the names of all that occur. The kernel scales each context itself."""
     contexts = _matches(_UNITS, source.data, _sites(source.data, _CONTEXT))
     numbers = dict.fromkeys(number for context in contexts for number in re.findall(rb"#(\d+)", context[1]))
-    found = [unit for number in [*numbers][:NAMES] if (unit := _length(source, number, 4)) is not None]
+    found = [unit for number in [*numbers][:NAMES] if (unit := length_unit(source, number, 4)) is not None]
     return (found[0] if found else MILLIMETRES_ASSUMED), [*dict.fromkeys(unit.name for unit in found)]
 
 
-def _length(source: StepText, number: bytes, depth: int) -> Units | None:
+def length_unit(source: StepText, number: bytes, depth: int) -> Units | None:
     """What entity `number` is as a unit of length; conversions refer to other units, but not for ever."""
     entity = source.entity(number)
     if metric := _SI_LENGTH.search(entity):
@@ -169,7 +169,7 @@ def _length(source: StepText, number: bytes, depth: int) -> Units | None:
     if conversion is None or b"LENGTH_UNIT" not in entity or depth == 0:
         return None
     value = _MEASURE.search(source.entity(conversion[2]))
-    base = _length(source, value[2], depth - 1) if value else None
+    base = length_unit(source, value[2], depth - 1) if value else None
     if value is None or base is None:
         return None
     size = _number(value[1]) * base.millimetres_per_unit

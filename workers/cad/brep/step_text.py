@@ -40,6 +40,17 @@ _BLOCK, _TAIL = 1 << 16, 1 << 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Marks:
+    """What stands where outside of strings, in the order of the text."""
+
+    at: Integers  # (m,) places of quotes, lists, semicolons and hashes
+    kinds: Bytes  # (m,) which of them
+    names: Integers  # (h,) the number behind each hash
+    after: Integers  # (h,) where the first byte that is no blank stands behind it
+    defining: Flags  # (h,) whether that is an equals sign
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class StepText:
     """A text that may be shown to the kernel: comments are gone, the end is there."""
 
@@ -47,6 +58,7 @@ class StepText:
     numbers: Integers  # of its entities, ascending
     equals: Integers  # where the equals sign of each stands
     findings: tuple[Finding, ...]
+    marks: Marks
 
     @property
     def records(self) -> int:
@@ -88,10 +100,11 @@ def checked(data: bytes, limits: CadSettings) -> StepText:
     if not tail[:-1].rstrip().endswith(b"ENDSEC") and not findings:
         findings.append(Finding.of(FindingCode.FILE_REPAIRED))
     _check_numbers(body, letters)
-    numbers, equals, dangling = _check_references(letters, at[marks == _HASH], limits)
+    names, after, defining = _references(letters, at[marks == _HASH])
+    numbers, equals, dangling = _check_references(names, after, defining, limits)
     if dangling:
         findings.append(Finding.of(FindingCode.REFERENCES_DANGLING, dangling))
-    return StepText(body + _END + b";\n", numbers, equals, tuple(findings))
+    return StepText(body + _END + b";\n", numbers, equals, tuple(findings), Marks(at, marks, names, after, defining))
 
 
 def _corrupt(reason: str, **more: int) -> Failure:
@@ -168,10 +181,11 @@ def _check_numbers(body: bytes, letters: Bytes) -> None:
             raise _corrupt("a number is none", places=wrong)
 
 
-def _check_references(letters: Bytes, hashes: Integers, limits: CadSettings) -> tuple[Integers, Integers, int]:
-    """The numbers of all entities, ascending, where the equals sign of each stands, and how many references lead nowhere.
+def _references(letters: Bytes, hashes: Integers) -> tuple[Integers, Integers, Flags]:
+    """The number behind each hash, where that ends and blanks end, and whether an entity is defined there.
 
-    A semicolon must follow each hash somewhere."""
+    A semicolon must follow each hash somewhere.
+    """
     after = hashes + 1
     names = np.zeros(len(hashes), dtype=np.int64)
     for _ in range(_DIGITS):
@@ -189,7 +203,11 @@ def _check_references(letters: Bytes, hashes: Integers, limits: CadSettings) -> 
         after[blank] += 1
         following[blank] = letters[after[blank]]
         blank = blank[_blank(following[blank])]
-    defining = following == _EQUALS
+    return names, after, following == _EQUALS
+
+
+def _check_references(names: Integers, after: Integers, defining: Flags, limits: CadSettings) -> tuple[Integers, Integers, int]:
+    """The numbers of all entities, ascending, where the equals sign of each stands, and how many references lead nowhere."""
     numbers, equals, used = names.compress(defining), after.compress(defining), names.compress(~defining)
     if not (numbers[1:] > numbers[:-1]).all():  # most writers count
         order = np.argsort(numbers)
@@ -201,7 +219,7 @@ def _check_references(letters: Bytes, hashes: Integers, limits: CadSettings) -> 
     if doubled:
         # which of the two is meant nobody can say, and the kernel takes one without telling
         raise _corrupt("entity numbers are defined twice", numbers=doubled)
-    if not len(numbers) or numbers[-1] > 4 * len(hashes):
+    if not len(numbers) or numbers[-1] > 4 * len(names):
         return numbers, equals, int(np.count_nonzero(~np.isin(used, numbers)))
     known = np.zeros(int(numbers[-1]) + 2, dtype=bool)  # the last stands for all that are larger
     known[numbers] = True

@@ -1,0 +1,209 @@
+"""The body of a checked STEP text without a geometry kernel, or the reason why a kernel must read it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from foundation.engine_settings import CadSettings
+from workers.cad.analytic.curves import CURVE_NAMES, DEVIATION, Edges, edges_of
+from workers.cad.analytic.instances import Instances, NotCovered, instances
+from workers.cad.analytic.meshing import Borders, Facets, facets
+from workers.cad.analytic.poses import cross
+from workers.cad.analytic.solids import KEYWORDS as SOLID_WORDS
+from workers.cad.analytic.solids import solids_of
+from workers.cad.analytic.surfaces import CONE, SPHERE, SURFACE_NAMES, TORUS, Masses, Surfaces, masses, surfaces_of
+from workers.cad.analytic.topology import Topology, topology
+from workers.cad.brep.measured import NEAR, Body
+from workers.cad.brep.step_text import StepText
+from workers.cad.shape import LARGEST, FindingCode, Floats, Integers, Mesh, steps
+from workers.cad.stl import has_area, weld
+
+_WORDS = (*SOLID_WORDS, b"CLOSED_SHELL", b"ADVANCED_FACE", b"FACE_BOUND", b"FACE_OUTER_BOUND", b"EDGE_LOOP", b"ORIENTED_EDGE",
+          b"EDGE_CURVE", b"VERTEX_POINT", b"CARTESIAN_POINT", b"DIRECTION", b"VECTOR", b"AXIS2_PLACEMENT_3D", b"LINE", b"CIRCLE",
+          b"ELLIPSE", b"HYPERBOLA", b"B_SPLINE_CURVE_WITH_KNOTS", b"SURFACE_CURVE", b"SEAM_CURVE", b"INTERSECTION_CURVE", b"PLANE",
+          b"CYLINDRICAL_SURFACE", b"CONICAL_SURFACE", b"SPHERICAL_SURFACE", b"TOROIDAL_SURFACE", b"PCURVE",
+          b"DEFINITIONAL_REPRESENTATION")  # fmt: skip
+# the least references each must have
+_LEAST = {b"CLOSED_SHELL": 1, b"ADVANCED_FACE": 2, b"FACE_BOUND": 1, b"FACE_OUTER_BOUND": 1, b"EDGE_LOOP": 1, b"ORIENTED_EDGE": 1,
+          b"EDGE_CURVE": 3, b"VERTEX_POINT": 1, b"VECTOR": 1, b"AXIS2_PLACEMENT_3D": 1, b"LINE": 2, b"CIRCLE": 1, b"ELLIPSE": 1,
+          b"HYPERBOLA": 1, b"B_SPLINE_CURVE_WITH_KNOTS": 2, b"SURFACE_CURVE": 2, b"SEAM_CURVE": 2, b"INTERSECTION_CURVE": 2, b"PLANE": 1,
+          b"CYLINDRICAL_SURFACE": 1, b"CONICAL_SURFACE": 1, b"SPHERICAL_SURFACE": 1, b"TOROIDAL_SURFACE": 1, b"PCURVE": 2,
+          b"DEFINITIONAL_REPRESENTATION": 2}  # fmt: skip
+# millimetres: the shortest edge and the smallest shape; below a tenth of the first the kernel tells nothing apart
+_SHORTEST, _SMALLEST = 1e-6, 1e-3
+# gaps between a curve and its ends, or a surface and its border, in parts of the diagonal: what is called one place
+_GAP = 1e-6
+# how far mesh and formula may differ: in parts of a face or a solid, and of a face in parts of the whole
+_SHORT, _FACE = 0.02, 1e-6
+
+
+def analytic_body(source: StepText, limits: CadSettings) -> Body:
+    """Raises `NotCovered`."""
+    # what overflows or is none fails a comparison later on
+    with np.errstate(all="ignore"):
+        return _body(source, limits)
+
+
+def _body(source: StepText, limits: CadSettings) -> Body:
+    table = instances(source, _WORDS)
+    if any(finding.code is FindingCode.FILE_REPAIRED for finding in source.findings):
+        raise NotCovered("a text that breaks off")
+    _complete(table)
+    solids = solids_of(table, source)
+    topo = topology(table, solids)
+    surfaces = surfaces_of(table, topo.surfaces, solids.poses, topo.solid, solids.angles[topo.solid])
+    edges = edges_of(table, topo.curves, topo.vertices, topo.tails, topo.heads, solids.poses, topo.edge_solid)
+    extent = math.dist(edges.lows.tolist(), edges.highs.tolist())
+    if not _SMALLEST < extent <= LARGEST or not float(np.abs(edges.nodes).max()) <= LARGEST:
+        raise NotCovered("a shape without a sensible extent")
+    if not float(edges.lengths.min()) > _SHORTEST:
+        raise NotCovered("an edge without length")
+    if not edges.gap <= _GAP * extent:
+        raise NotCovered("edges that do not end at their vertices")
+    borders, piece, way, vertices = _borders(topo, edges, surfaces, _GAP * extent)
+    made = facets(borders, surfaces, topo.inward, len(vertices), DEVIATION * extent)
+    measures = _measured(topo, edges, surfaces, borders, piece, way, made, _GAP * extent)
+    bows = np.asarray(np.bincount(borders.face, edges.bows[piece], len(surfaces.kinds)), dtype=np.float64)
+    vertices = np.concatenate([vertices, made.places])
+    _closed(made.triangles, len(vertices))
+    if len(made.triangles) > limits.max_triangles:
+        raise NotCovered("a mesh of too many triangles")
+    area, volume = _checked(topo, measures, made, vertices, bows)
+    types = _counted(SURFACE_NAMES, surfaces.kinds)
+    curves = _counted(CURVE_NAMES, edges.kinds)
+    if made.seams:
+        # the kernel adds what it needs to cut such faces open, as curves of its own
+        curves["bspline"] = curves.get("bspline", 0) + made.seams
+    box = _box(surfaces, edges, made, vertices)
+    mesh = _welded(made.triangles, vertices, extent)
+    facts = {
+        "solids": len(solids.rows),
+        "shells": len(solids.rows),
+        "closed": True,
+        "edges": curves,
+        "vertices": len(topo.vertices),
+        "faces": types,
+        "area": area,
+        "volume": volume,
+        "triangles": len(mesh.triangles),
+    }
+    return Body(mesh, box, types, facts, ())
+
+
+def _complete(table: Instances) -> None:
+    """Nothing is missing from any geometry of the file, used or not, and nothing is made of itself: that is for the kernel to judge."""
+    owner = np.repeat(np.arange(len(table.kinds)), np.diff(table.firsts))
+    if (owner == table.references).any():
+        raise NotCovered("an entity that refers to itself")
+    least = np.array([*(_LEAST.get(word, 0) for word in table.keywords), 0])
+    if (table.references < 0).any() or (np.diff(table.firsts) < least[table.kinds]).any():
+        raise NotCovered("geometry that refers to nothing")
+
+
+def _borders(topo: Topology, edges: Edges, surfaces: Surfaces, gap: float) -> tuple[Borders, Integers, Floats, Floats]:
+    """The nodes of all borders; the span of an edge that begins at each, and 1 or -1 for its direction; all vertices (n, 3)."""
+    spans = edges.counts - 1
+    # vertices first, then the nodes within edges
+    first = np.cumsum(edges.counts) - edges.counts
+    names = np.empty(len(edges.nodes), dtype=np.int64)
+    inner = np.ones(len(edges.nodes), dtype=bool)
+    inner[first] = inner[first + spans] = False
+    names[inner] = len(topo.vertices) + np.arange(int(np.count_nonzero(inner)))
+    names[first], names[first + spans] = topo.tails, topo.heads
+    vertices = np.concatenate([topo.vertices, edges.nodes[inner]])
+    use, place = steps(spans[topo.edge])
+    edge, forward = topo.edge[use], topo.forward[use]
+    node = first[edge] + np.where(forward, place, spans[edge] - place)
+    piece = (np.cumsum(spans) - spans)[edge] + np.where(forward, place, spans[edge] - 1 - place)
+    face = topo.face[use]
+    local = surfaces.local(face, edges.nodes[node][:, None])
+    off = surfaces.distances(face, local[:, 0])
+    if not float(off.max()) <= gap:
+        raise NotCovered("edges that leave their surfaces")
+    u, v = surfaces.parameters(face, local)
+    kinds = surfaces.kinds[face]
+    axis = (np.hypot(local[:, 0, 0], local[:, 0, 1]) < gap) & ((kinds == CONE) | (kinds == SPHERE))
+    borders = Borders(face, topo.loop[use], names[node], u[:, 0], v[:, 0], axis)
+    return borders, piece, np.where(forward, 1.0, -1.0), vertices
+
+
+def _measured(
+    topo: Topology, edges: Edges, surfaces: Surfaces, borders: Borders, piece: Integers, way: Floats, made: Facets, gap: float
+) -> Masses:
+    places, tangents = edges.places[piece], edges.tangents[piece] * way[:, None, None]
+    v = np.zeros(places.shape[:2])
+    ring = np.flatnonzero(surfaces.kinds[borders.face] == TORUS)
+    if len(ring):
+        _, raw = surfaces.parameters(borders.face[ring], surfaces.local(borders.face[ring], places[ring]))
+        start = made.v[ring, None]
+        v[ring] = start + (raw - start + np.pi) % (2 * np.pi) - np.pi
+    return masses(surfaces, topo.inward, borders.face, places, tangents, v, made.jumps, gap)
+
+
+def _closed(triangles: Integers, count: int) -> None:
+    """Every edge of the mesh has two triangles, which agree on what is outside."""
+    tail, head = triangles.T.ravel(), triangles[:, [1, 2, 0]].T.ravel()
+    forth, back = np.sort(tail * count + head), np.sort(head * count + tail)
+    if (forth != back).any() or (forth[1:] == forth[:-1]).any():
+        raise NotCovered("a mesh that is not closed")
+
+
+def _checked(topo: Topology, measures: Masses, made: Facets, vertices: Floats, bows: Floats) -> tuple[float, float]:
+    """Exact area and volume, if each face and each solid agrees with its mesh."""
+    a, b, c = (vertices[corner] for corner in made.triangles.T)
+    normals = cross(b - a, c - a)
+    meshed = np.bincount(made.faces, np.sqrt((normals * normals).sum(axis=1)) / 2, len(measures.areas))
+    total = float(measures.areas.sum())
+    if not (measures.areas > 0).all() or not (np.abs(meshed - measures.areas) <= _SHORT * measures.areas + bows + _FACE * total).all():
+        raise NotCovered("a face whose mesh and formula differ")
+    count = int(topo.solid.max()) + 1
+    volumes = np.bincount(topo.solid, measures.volumes, count)
+    pieces = np.bincount(topo.solid[made.faces], (a * normals).sum(axis=1) / 6, count)
+    if not (volumes > 0).all() or not (np.abs(volumes - pieces) <= _SHORT * volumes).all():
+        raise NotCovered("a solid whose mesh and formula differ")
+    return total, float(volumes.sum())
+
+
+def _counted(names: tuple[str, ...], kinds: Integers) -> dict[str, int]:
+    found = np.bincount(kinds, minlength=len(names))
+    return {name: int(count) for name, count in zip(names, found, strict=True) if count}
+
+
+def _box(surfaces: Surfaces, edges: Edges, made: Facets, vertices: Floats) -> Floats:
+    """Lowest and highest corner: of the edges, and of what bulges beyond them."""
+    low, high = np.minimum(edges.lows, vertices.min(axis=0)), np.maximum(edges.highs, vertices.max(axis=0))
+    balls = np.flatnonzero(surfaces.kinds == SPHERE)
+    order = np.argsort(made.faces, kind="stable") if len(balls) else made.faces
+    ends = np.searchsorted(made.faces[order], np.stack([balls, balls + 1])) if len(balls) else np.zeros((2, 0))
+    for face, begin, end in zip(balls.tolist(), *ends.tolist(), strict=True):
+        corners = vertices[made.triangles[order[begin:end]]]
+        centre, radius = surfaces.frames.origins[face], float(surfaces.sizes[face, 0])
+        for axis in range(3):
+            for sign in (-1.0, 1.0):
+                tip = np.zeros(3)
+                tip[axis] = sign
+                if _pierced(corners - centre, tip):
+                    place = centre + radius * tip
+                    low[axis], high[axis] = min(low[axis], place[axis]), max(high[axis], place[axis])
+    return np.stack([low, high])
+
+
+def _pierced(corners: Floats, way: Floats) -> bool:
+    """Whether a ray from the origin meets one of the triangles (m, 3, 3)."""
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    sides = np.stack([cross(a, b) @ way, cross(b, c) @ way, cross(c, a) @ way])
+    allowed = 1e-9 * np.abs(sides).max(initial=0.0)
+    ahead = corners.sum(axis=1) @ way > 0
+    return bool((((sides >= -allowed).all(axis=0) | (sides <= allowed).all(axis=0)) & ahead).any())
+
+
+def _welded(triangles: Integers, vertices: Floats, extent: float) -> Mesh:
+    """As the mesh of the kernel is: nodes of neighbouring solids become one."""
+    middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+    mesh, _ = weld((vertices - middle)[triangles].astype(np.float32), NEAR * extent)
+    mesh = Mesh(mesh.vertices + middle, mesh.triangles)
+    if not has_area(mesh):
+        raise NotCovered("a mesh without area")
+    return mesh

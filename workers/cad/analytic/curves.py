@@ -1,0 +1,258 @@
+"""Edges: lines, conics and B-splines as polylines, and what is integrated along them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from workers.cad.analytic.instances import Instances, NotCovered
+from workers.cad.analytic.poses import Poses, cross, frames, unit
+from workers.cad.analytic.splines import Spline, points, spline
+from workers.cad.shape import Flags, Floats, Integers, steps
+
+LINE, CIRCLE, ELLIPSE, HYPERBOLA, SPLINE = range(5)
+CURVE_NAMES = ("line", "circle", "ellipse", "hyperbola", "bspline")
+# a curve turns by this much from node to node, radians: what Open CASCADE makes of the 0.2 it is asked for
+TURN = 0.1
+# and leaves its chords by no more than this part of the diagonal
+DEVIATION = 0.002
+# the same for curves that are no circles; arcs have three pieces, and other bent curves five, however short they are
+_ODD_TURN, _LEAST_ROUND, _LEAST_ODD, _STRAIGHT = 0.073, 3, 5, 1e-6
+# places and tangents of a curve whose turns are counted
+_LOOKED_AT = 65
+# nodes and weights of Gauss and Legendre on 0..1
+_GAUSS, _WEIGHTS = (part / 2 for part in np.polynomial.legendre.leggauss(4))
+_GAUSS = _GAUSS + 0.5
+_CURVES = {b"LINE": LINE, b"CIRCLE": CIRCLE, b"ELLIPSE": ELLIPSE, b"HYPERBOLA": HYPERBOLA, b"B_SPLINE_CURVE_WITH_KNOTS": SPLINE}
+_CARRIERS = (b"SURFACE_CURVE", b"SEAM_CURVE", b"INTERSECTION_CURVE")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edges:
+    """e edges; a node is a place where the polyline bends, or its end."""
+
+    kinds: Integers  # (e,)
+    tails: Integers  # (e,) vertex it begins with
+    heads: Integers  # (e,)
+    counts: Integers  # (e,) nodes, both ends included
+    nodes: Floats  # (sum of counts, 3)
+    places: Floats  # (s, 4, 3) four places in each of the s spans between the nodes of an edge, and
+    tangents: Floats  # (s, 4, 3) the derivative there times the weight in the span
+    bows: Floats  # (s,) at most the area between a span and its chord
+    lengths: Floats  # (e,) about
+    lows: Floats  # (3,) exact extent, except of B-splines and hyperbolas
+    highs: Floats
+    gap: float  # largest distance of an end from its vertex
+
+
+def edges_of(table: Instances, rows: Integers, vertices: Floats, tails: Integers, heads: Integers, poses: Poses, owner: Integers) -> Edges:
+    """Edges of EDGE_CURVEs at `rows` with the vertices at both ends."""
+    curves, same = table.rows(rows, 2), table.flags(rows)
+    for _ in range(2):
+        carried = table.are(curves, *_CARRIERS)
+        if not carried.any():
+            break
+        curves[carried] = table.rows(curves[carried], 0)
+    lookup = np.full(len(table.keywords) + 1, -1)
+    for word, kind in _CURVES.items():
+        lookup[table.keywords[word]] = kind
+    kinds = lookup[table.kinds[curves]]
+    for at in np.flatnonzero(kinds < 0).tolist():
+        if b"RATIONAL_B_SPLINE_CURVE" not in table.text(curves[at]):
+            raise NotCovered("an edge on an odd curve")
+    rational = kinds < 0
+    kinds[rational] = SPLINE
+    return _Tracing(table, curves, kinds, rational, same, vertices, tails, heads, poses, owner).edges()
+
+
+class _Tracing:
+    """Edge k is origin + ways[0] f(t) + ways[1] g(t) for t from starts to starts + sweeps; B-splines stand apart."""
+
+    def __init__(
+        self, table: Instances, curves: Integers, kinds: Integers, rational: Flags, same: Flags,
+        vertices: Floats, tails: Integers, heads: Integers, poses: Poses, owner: Integers,
+    ) -> None:  # fmt: skip
+        self.kinds, self.tails, self.heads, self.poses = kinds, tails, heads, poses
+        count = len(kinds)
+        self.begin, self.end = vertices[tails], vertices[heads]
+        self.origins, self.ways = self.begin.copy(), np.zeros((count, 2, 3))
+        self.starts, self.sweeps = np.zeros(count), np.ones(count)
+        self.ways[:, 0] = self.end - self.begin
+        self.gap = 0.0
+        line = np.flatnonzero(kinds == LINE)
+        if len(line):
+            self._lines(table, curves[line], line, owner[line])
+        conic = np.flatnonzero((kinds != LINE) & (kinds != SPLINE))
+        if len(conic):
+            self._conics(table, curves[conic], conic, same[conic], owner[conic])
+        self.splines: dict[int, Spline] = {}
+        for at in np.flatnonzero(kinds == SPLINE).tolist():
+            self._spline(spline(table, int(curves[at]), bool(rational[at])), at, bool(same[at]), int(owner[at]))
+
+    def _lines(self, table: Instances, rows: Integers, line: Integers, owner: Integers) -> None:
+        """A line needs no more than its ends, but these must be on it."""
+        start, vector = table.rows(rows, 0), table.rows(rows, 1)
+        if not table.are(vector, b"VECTOR").all():
+            raise NotCovered("a vector is none")
+        if not (table.reals(vector, 1) > 0).all():
+            raise NotCovered("a vector without length")
+        way = self.poses.turned(unit(table.vectors(table.rows(vector, 0))), owner)
+        off = self.poses.moved(points(table, start), owner)
+        for end in (self.begin[line], self.end[line]):
+            beside = cross(end - off, way)
+            self.gap = max(self.gap, float(np.sqrt((beside * beside).sum(axis=1)).max()))
+
+    def _conics(self, table: Instances, rows: Integers, conic: Integers, same: Flags, owner: Integers) -> None:
+        kinds = self.kinds[conic]
+        placed = frames(table, table.rows(rows, 0), self.poses, owner)
+        round_ = kinds == CIRCLE
+        sizes = np.empty((len(conic), 2))
+        sizes[round_] = table.reals(rows[round_], 1)
+        sizes[~round_] = table.reals(rows[~round_], 2)
+        if not (sizes > 0).all():
+            raise NotCovered("a conic without size")
+        if ((kinds == ELLIPSE) & (np.abs(sizes[:, 0] - sizes[:, 1]) <= 1e-6 * sizes[:, 0])).any():
+            raise NotCovered("an ellipse that is a circle")
+        sizes *= self.poses.factors[owner, None]
+        ends = np.stack([self.begin[conic], self.end[conic]]) - placed.origins
+        u, v, _ = np.moveaxis(np.einsum("nki,kji->nkj", ends, placed.axes), 2, 0)
+        open_ = kinds == HYPERBOLA
+        angles = np.where(open_, np.arcsinh(v / sizes[:, 1]), np.arctan2(v / sizes[:, 1], u / sizes[:, 0]))
+        sweep = angles[1] - angles[0]
+        turn = np.where(same, sweep, -sweep) % (2 * np.pi)
+        closed = self.tails[conic] == self.heads[conic]
+        turn[closed] = 2 * np.pi
+        if (~open_ & ((turn < 1e-7) | (~closed & (turn > 2 * np.pi - 1e-7)))).any():
+            raise NotCovered("an arc that is nothing or all")
+        self.starts[conic], self.sweeps[conic] = angles[0], np.where(open_, sweep, np.where(same, turn, -turn))
+        if (open_ & (np.where(same, sweep, -sweep) <= 0)).any():
+            raise NotCovered("a hyperbola that runs backwards")
+        self.origins[conic] = placed.origins
+        self.ways[conic] = placed.axes[:, :2] * sizes[:, :, None]
+
+    def _spline(self, curve: Spline, at: int, same: bool, owner: int) -> None:
+        weights = curve.poles[:, 3:]
+        places = self.poses.moved(curve.poles[:, :3] / weights, np.full(len(weights), owner))
+        poles = np.concatenate([places * weights, weights], axis=1)
+        self.splines[at] = curve = Spline(curve.degree, curve.knots, poles)
+        first, last = (curve.first, curve.last) if same else (curve.last, curve.first)
+        ends, _ = curve.at(np.array([first, last]))
+        size = float(np.ptp(places, axis=0).max())
+        begin = self._near(curve, self.begin[at], first, ends[0], size)
+        end = self._near(curve, self.end[at], last, ends[1], size)
+        if not (begin < end if same else begin > end):
+            raise NotCovered("a B-spline that runs backwards")
+        self.starts[at], self.sweeps[at] = begin, end - begin
+
+    @staticmethod
+    def _near(curve: Spline, place: Floats, at: float, found: Floats, size: float) -> float:
+        """The parameter of a place on the curve: `at` where that is it, else by looking along and Newton's method."""
+        if np.linalg.norm(found - place) <= 1e-5 * size:
+            return at
+        t = np.linspace(curve.first, curve.last, 4 * len(curve.poles) + 1)
+        best = float(t[np.argmin(((curve.at(t)[0] - place) ** 2).sum(axis=1))])
+        for _ in range(12):
+            here, way = curve.at(np.array([best]))
+            more = ((place - here[0]) @ way[0]) / max(way[0] @ way[0], 1e-300)
+            best = float(np.clip(best + more, curve.first, curve.last))
+            if abs(more) <= 1e-12 * (curve.last - curve.first):
+                break
+        return best
+
+    def at(self, owner: Integers, s: Floats) -> tuple[Floats, Floats]:
+        """Places and derivatives by s at s in 0..1 of the edges `owner`, ascending."""
+        t = self.starts[owner] + self.sweeps[owner] * s
+        kinds = self.kinds[owner]
+        f, g, df, dg = t.copy(), np.zeros_like(t), np.ones_like(t), np.zeros_like(t)
+        bent = np.flatnonzero((kinds == CIRCLE) | (kinds == ELLIPSE))
+        f[bent], g[bent] = np.cos(t[bent]), np.sin(t[bent])
+        df[bent], dg[bent] = -g[bent], f[bent]
+        open_ = np.flatnonzero(kinds == HYPERBOLA)
+        if len(open_):
+            f[open_], g[open_] = np.cosh(t[open_]), np.sinh(t[open_])
+            df[open_], dg[open_] = g[open_], f[open_]
+        ways = self.ways[owner]
+        places = self.origins[owner] + ways[:, 0] * f[:, None] + ways[:, 1] * g[:, None]
+        tangents = (ways[:, 0] * df[:, None] + ways[:, 1] * dg[:, None]) * self.sweeps[owner, None]
+        for at, curve in self.splines.items():
+            low, high = np.searchsorted(owner, [at, at + 1])
+            mine = slice(int(low), int(high))
+            places[mine], way = curve.at(np.clip(t[mine], curve.first, curve.last))
+            tangents[mine] = way * self.sweeps[at]
+        return places, tangents
+
+    def edges(self) -> Edges:
+        low, high = self._extent(np.concatenate([self.begin, self.end]))
+        spans, where = self._spans(DEVIATION * float(np.linalg.norm(high - low)))
+        owner, _ = steps(spans + 1)
+        nodes, _ = self.at(owner, where)
+        last = np.cumsum(spans + 1) - 1
+        first = last - spans
+        for at, vertex in ((first, self.begin), (last, self.end)):
+            apart = nodes[at] - vertex
+            self.gap = max(self.gap, float(np.sqrt((apart * apart).sum(axis=1)).max()))
+            nodes[at] = vertex
+        low, high = np.delete(where, last), np.delete(where, first)
+        inner = np.repeat(np.arange(len(spans)), spans)
+        s = low[:, None] + (high - low)[:, None] * _GAUSS
+        places, tangents = self.at(np.repeat(inner, len(_GAUSS)), s.ravel())
+        shape = (len(inner), len(_GAUSS), 3)
+        tangents = tangents.reshape(shape) * ((high - low)[:, None] * _WEIGHTS)[..., None]
+        chords = tangents.sum(axis=1)
+        # between an arc of length l that turns by a and its chord lies l l a / 12
+        bows = np.where(self.kinds[inner] == LINE, 0.0, (chords * chords).sum(axis=1) * (TURN / 12))
+        lengths = np.bincount(inner, np.sqrt((chords * chords).sum(axis=1)), len(spans)).astype(np.float64)
+        lows, highs = self._extent(nodes)
+        return Edges(
+            self.kinds, self.tails, self.heads, spans + 1, nodes, places.reshape(shape), tangents, bows, lengths, lows, highs, self.gap
+        )
+
+    def _spans(self, deviation: float) -> tuple[Integers, Floats]:
+        """How many pieces each edge has, and where in 0..1 each begins and ends."""
+        spans = np.ones(len(self.kinds), dtype=np.int64)
+        round_ = np.flatnonzero(self.kinds == CIRCLE)
+        if len(round_):
+            radii = np.sqrt((self.ways[round_, 0] ** 2).sum(axis=1))
+            turn = np.minimum(2 * np.arccos(np.maximum(1 - deviation / radii, 0.0)), TURN)
+            spans[round_] = np.maximum(np.ceil(np.abs(self.sweeps[round_]) / turn - 1e-6), _LEAST_ROUND)
+        odd = np.flatnonzero((self.kinds != CIRCLE) & (self.kinds != LINE)).tolist()
+        uneven: dict[int, Floats] = {}
+        for at in odd:
+            looked = _LOOKED_AT if at not in self.splines else max(_LOOKED_AT, 4 * len(self.splines[at].poles) + 1)
+            s = np.linspace(0, 1, looked)
+            _, way = self.at(np.full(len(s), at), s)
+            length = np.sqrt((way * way).sum(axis=1))
+            way = way / np.maximum(length, 1e-300)[:, None]
+            cosine = (way[1:] * way[:-1]).sum(axis=1)
+            turns = np.arctan2(np.sqrt((cross(way[1:], way[:-1]) ** 2).sum(axis=1)), cosine)
+            turns[(length[1:] < 1e-12) | (length[:-1] < 1e-12)] = 0.0
+            total = float(turns.sum())
+            turn, least = (TURN, 1) if self.kinds[at] == HYPERBOLA else (_ODD_TURN, _LEAST_ODD)
+            # a piece of length l that turns by a leaves its chord by l a / 8
+            bow = total * float(length.mean()) / (8 * deviation)
+            spans[at] = max(math.ceil(max(total / turn, math.sqrt(bow)) - 1e-6), least) if total > _STRAIGHT else 1
+            # mostly by turn, a little by way, so that straight parts advance too
+            along = np.concatenate([[0.0], np.cumsum(turns + max(total, 1e-3) / len(turns) * 0.05)])
+            uneven[at] = np.interp(np.linspace(0, along[-1], spans[at] + 1), along, s)
+        owner, place = steps(spans + 1)
+        where = place / spans[owner]
+        first = np.cumsum(spans + 1) - spans - 1
+        for at, s in uneven.items():
+            where[first[at] : first[at] + len(s)] = s
+        return spans, where
+
+    def _extent(self, nodes: Floats) -> tuple[Floats, Floats]:
+        """Lowest and highest places: nodes, and where arcs turn around."""
+        lows, highs = nodes.min(axis=0), nodes.max(axis=0)
+        bent = np.flatnonzero((self.kinds == CIRCLE) | (self.kinds == ELLIPSE))
+        if len(bent):
+            ways, starts, sweeps = self.ways[bent], self.starts[bent, None], self.sweeps[bent, None]
+            at = np.arctan2(ways[:, 1], ways[:, 0])
+            reach = np.sqrt((ways * ways).sum(axis=1))
+            for angle, sign in ((at, 1.0), (at + np.pi, -1.0)):
+                within = np.where(sweeps > 0, angle - starts, starts - angle) % (2 * np.pi) <= np.abs(sweeps)
+                place = np.where(within, self.origins[bent] + sign * reach, nodes[0])
+                lows, highs = np.minimum(lows, place.min(axis=0)), np.maximum(highs, place.max(axis=0))
+        return lows, highs

@@ -1,0 +1,225 @@
+"""The entities of a STEP file as a table: kind, references and numbers of all of them at once, with numpy and no parser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.cad.brep.step_text import StepText
+from workers.cad.shape import LARGEST, Flags, Floats, Integers, steps
+
+Bytes = NDArray[np.uint8]
+
+_OPEN, _CLOSE, _SEMICOLON, _COMMA, _DOT, _TRUE, _FALSE, _BLANK = b"();,.TF "
+# bytes of a keyword that are compared: longer ones are told apart by these and their length
+_COMPARED, _WORD = 32, 8
+_MASKS = np.array([(1 << (8 * count)) - 1 for count in range(_WORD + 1)], dtype=np.uint64)
+_MIX = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5, 0x85EBCA77C2B2AE63)
+
+
+class NotCovered(Exception):
+    """The kernel must read this file; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instances:
+    """n entities in the order of the text."""
+
+    data: bytes
+    letters: Bytes
+    kinds: Integers  # (n,) place of the keyword among those asked for, -1 for all others; complex entities have none
+    starts: Integers  # (n,) first byte behind the equals sign
+    ends: Integers  # (n,) the semicolon
+    firsts: Integers  # (n + 1,) the first reference of each
+    references: Integers  # (r,) rows referred to, -1 for those that do not exist
+    behind: Integers  # (r,) first byte behind each reference that is no blank
+    opens: Integers  # all opening and closing brackets outside of strings
+    closes: Integers
+    keywords: Mapping[bytes, int]  # what was asked for, and its place
+
+    def of(self, keyword: bytes) -> Integers:
+        """Rows of one kind."""
+        return np.flatnonzero(self.kinds == self.keywords[keyword])
+
+    def are(self, rows: Integers, *keywords: bytes) -> Flags:
+        """Which of the rows are of one of these kinds."""
+        wanted = np.zeros(len(self.keywords) + 1, dtype=bool)
+        wanted[[self.keywords[word] for word in keywords]] = True
+        return np.asarray(wanted[self.kinds[rows]])
+
+    def present(self, keywords: Iterable[bytes]) -> list[bytes]:
+        """Which of these keywords occur."""
+        counts = np.bincount(self.kinds + 1, minlength=len(self.keywords) + 1)
+        return [word for word in keywords if counts[self.keywords[word] + 1]]
+
+    def text(self, row: int) -> bytes:
+        return self.data[self.starts[row] : self.ends[row]]
+
+    def counts(self, rows: Integers) -> Integers:
+        """How many references each has."""
+        return self.firsts[rows + 1] - self.firsts[rows]
+
+    def rows(self, rows: Integers, place: int) -> Integers:
+        """The row that each refers to at this place, -1 for the last one; all must have it."""
+        counts = self.counts(rows)
+        if (counts <= (place if place >= 0 else -place - 1)).any():
+            raise NotCovered("an entity has fewer references than it should")
+        found = self.references[(self.firsts[rows] if place >= 0 else self.firsts[rows + 1]) + place]
+        if (found < 0).any():
+            raise NotCovered("a reference leads nowhere")
+        return found
+
+    def lists(self, rows: Integers, drop: int = 0) -> tuple[Integers, Integers]:
+        """All rows referred to, one entity after the other, and the entity of each by its place in `rows`; the last `drop` left out."""
+        counts = self.counts(rows) - drop
+        if (counts < 1).any():
+            raise NotCovered("an entity has fewer references than it should")
+        owner, place = steps(counts)
+        found = self.references[self.firsts[rows][owner] + place]
+        if (found < 0).any():
+            raise NotCovered("a reference leads nowhere")
+        return found, owner
+
+    def flags(self, rows: Integers) -> Flags:
+        """Whether the last argument of each is .T.; it must be that or .F."""
+        at = self.ends[rows] - 1
+        at = self._back(at)
+        ok = self.letters[at] == _CLOSE
+        at = self._back(at - 1)
+        letter = self.letters[at - 1]
+        ok &= (self.letters[at] == _DOT) & (self.letters[at - 2] == _DOT) & ((letter == _TRUE) | (letter == _FALSE))
+        if not ok.all():
+            raise NotCovered("a flag is not where it should be")
+        return np.asarray(letter == _TRUE)
+
+    def _back(self, at: Integers) -> Integers:
+        at = at.copy()
+        blank = np.flatnonzero(self.letters[at] <= _BLANK)
+        while len(blank):
+            at[blank] -= 1
+            blank = blank[self.letters[at[blank]] <= _BLANK]
+        return at
+
+    def vectors(self, rows: Integers) -> Floats:
+        """(k, 3) of entities with a name and a list of three numbers."""
+        opening = np.searchsorted(self.opens, self.starts[rows]) + 1
+        if len(rows) and int(opening.max()) >= len(self.opens):
+            raise NotCovered("a point is not written as it should be")
+        start = self.opens[opening] + 1
+        end = self.closes[np.minimum(np.searchsorted(self.closes, start), len(self.closes) - 1)]
+        if (start > self.ends[rows]).any() or (end > self.ends[rows]).any():
+            raise NotCovered("a point is not written as it should be")
+        return self._numbers(start, end, 3)
+
+    def reals(self, rows: Integers, count: int) -> Floats:
+        """(k, count) numbers that follow the last reference of each up to the end."""
+        last = self.firsts[rows + 1] - 1
+        if (last < self.firsts[rows]).any():
+            raise NotCovered("an entity has fewer references than it should")
+        start = self.behind[last]
+        end = self._back(self.ends[rows] - 1)
+        if (self.letters[start] != _COMMA).any() or (self.letters[end] != _CLOSE).any():
+            raise NotCovered("numbers are not where they should be")
+        return self._numbers(start + 1, end, count)
+
+    def _numbers(self, starts: Integers, ends: Integers, count: int) -> Floats:
+        """(k, count) numbers between commas in each of the pieces of text."""
+        if not len(starts):
+            return np.zeros((0, count))
+        # the byte that ends each piece becomes a comma
+        owner, place = steps(ends - starts + 1)
+        found = self.letters[starts[owner] + place]
+        lengths = np.cumsum(ends - starts + 1)
+        found[lengths - 1] = _COMMA
+        commas = np.flatnonzero(found == _COMMA)
+        if len(commas) != count * len(starts) or (commas[count - 1 :: count] != lengths - 1).any():
+            raise NotCovered("an entity has another number of numbers than it should")
+        if (found <= _BLANK).any():
+            found = found[found > _BLANK]
+        text = found[:-1].tobytes()
+        try:
+            # float knows a way to write thousands that no CAD system means
+            values = np.array([*map(float, text.replace(b"_", b"?").split(b","))])
+        except ValueError as error:
+            raise NotCovered("a number is not written as it should be") from error
+        if not (np.abs(values) <= LARGEST).all():
+            raise NotCovered("a number is not finite or absurdly large")
+        return values.reshape(-1, count)
+
+
+def instances(source: StepText, keywords: Iterable[bytes]) -> Instances:
+    """The table of all entities of a checked text; `keywords` are those to be known apart."""
+    known, marks = tuple(keywords), source.marks
+    data = source.data
+    padded = np.frombuffer(data + bytes(_COMPARED + _WORD), dtype=np.uint8)
+    letters = padded[: len(data)]
+    defining = marks.defining
+    starts = marks.after[defining] + 1
+    semicolons = marks.at[marks.kinds == _SEMICOLON]
+    ends = semicolons[np.searchsorted(semicolons, starts)]
+    opens, closes = marks.at[marks.kinds == _OPEN], marks.at[marks.kinds == _CLOSE]
+    owner = np.cumsum(defining) - 1
+    used = ~defining & (owner >= 0)
+    firsts = np.concatenate([[0], np.cumsum(np.bincount(owner[used], minlength=len(starts)))])
+    rows = _found(marks.names[defining], marks.names[used])
+    return Instances(
+        data, letters, _kinds(padded, starts, opens, known), starts, ends, firsts, rows, marks.after[used], opens, closes, _places(known)
+    )
+
+
+@cache
+def _places(known: tuple[bytes, ...]) -> dict[bytes, int]:
+    return {word: place for place, word in enumerate(known)}
+
+
+def _found(numbers: Integers, wanted: Integers) -> Integers:
+    """Row of each wanted number among those of the entities, -1 where there is none."""
+    largest = int(numbers.max(initial=0))
+    if largest <= 16 * len(numbers) + 1024:
+        table = np.full(largest + 2, -1, dtype=np.int64)
+        table[numbers] = np.arange(len(numbers))
+        return table[np.minimum(wanted, largest + 1)]
+    order = np.argsort(numbers)
+    at = np.minimum(np.searchsorted(numbers[order], wanted), len(numbers) - 1)
+    return np.where(numbers[order[at]] == wanted, order[at], -1)
+
+
+def _kinds(padded: Bytes, starts: Integers, opens: Integers, known: tuple[bytes, ...]) -> Integers:
+    """Place of the keyword of each entity in `known`, -1 for all others."""
+    begin = starts.copy()
+    blank = np.flatnonzero(padded[begin] <= _BLANK)
+    while len(blank):
+        begin[blank] += 1
+        blank = blank[padded[begin[blank]] <= _BLANK]
+    stop = opens[np.minimum(np.searchsorted(opens, starts), len(opens) - 1)]
+    gap = np.flatnonzero((padded[stop - 1] <= _BLANK) & (stop > begin))
+    while len(gap):
+        stop[gap] -= 1
+        gap = gap[(padded[stop[gap] - 1] <= _BLANK) & (stop[gap] > begin[gap])]
+    lengths = np.maximum(stop - begin, 0)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _WORD)
+    mixed = lengths.astype(np.uint64) * np.uint64(_MIX[4])
+    longest = int(lengths.max(initial=0))
+    for at in range(0, min(_COMPARED, longest), _WORD):
+        long = np.flatnonzero(lengths > at) if at else slice(None)
+        word = windows[begin[long] + at].view("<u8")[:, 0]
+        mixed[long] += (word & _MASKS[np.minimum(lengths[long] - at, _WORD)]) * np.uint64(_MIX[at // _WORD])
+    keys, order = _keys(known)
+    at = np.minimum(np.searchsorted(keys, mixed), len(keys) - 1)
+    return np.where(keys[at] == mixed, order[at], -1)
+
+
+@cache
+def _keys(known: tuple[bytes, ...]) -> tuple[NDArray[np.uint64], Integers]:
+    keys = np.array([_key(word) for word in known], dtype=np.uint64)
+    order = np.argsort(keys)
+    return keys[order], order
+
+
+def _key(word: bytes) -> int:
+    parts = (int.from_bytes(word[at : at + _WORD], "little") for at in range(0, _COMPARED, _WORD))
+    return (sum(part * mix for part, mix in zip(parts, _MIX, strict=False)) + len(word) * _MIX[4]) & 0xFFFFFFFFFFFFFFFF

@@ -1,0 +1,321 @@
+"""Triangles of faces over the nodes of their edges, so that neighbours fit together node by node."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from workers.cad.analytic.borders import Inner, continued, inner, polygon
+from workers.cad.analytic.curves import TURN
+from workers.cad.analytic.instances import NotCovered
+from workers.cad.analytic.surfaces import CONE, CYLINDER, PLANE, SPHERE, TORUS, Surfaces
+from workers.cad.analytic.triangulation import fans, triangulated
+from workers.cad.shape import Flags, Floats, Integers, steps
+
+# steps and triangles below this part of the whole are none
+_NOTHING = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Borders:
+    """Nodes of all loops of all faces, loop after loop, faces ascending; each with the piece of the border that begins there."""
+
+    face: Integers  # (r,)
+    loop: Integers  # (r,)
+    names: Integers  # (r,) of the nodes among the vertices
+    u: Floats  # (r,) parameters on the surface; not continued
+    v: Floats
+    axis: Flags  # (r,) on the axis of the surface, where u means nothing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facets:
+    triangles: Integers  # (m, 3) over the vertices and, after these, the new ones
+    faces: Integers  # (m,)
+    places: Floats  # (n, 3) the new vertices
+    v: Floats  # (r,) of the border, continued along each loop of a torus
+    jumps: Floats  # (f, 2) of u along the border at the upper and at the lower pole
+    seams: int  # faces that were cut open where the file has no edge
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rings:
+    """One closed polygon for each of some faces, counter-clockwise; `first` and `last` (k,) of its nodes."""
+
+    face: Integers  # (n,)
+    names: Integers  # (n,)
+    along: Floats  # (n,) what they are sewn along
+    x: Floats  # (n,)
+    y: Floats
+    first: Integers
+    last: Integers
+
+
+_Some = tuple[Integers, Integers]
+_NONE: _Some = (np.zeros((0, 3), dtype=np.int64), np.zeros(0, dtype=np.int64))
+
+
+def facets(borders: Borders, surfaces: Surfaces, inward: Flags, vertices: int, deviation: float) -> Facets:
+    """Triangles that face where their faces do. Raises `NotCovered`."""
+    first, last, owner = _loops(borders)
+    kinds = surfaces.kinds[borders.face]
+    count = len(surfaces.kinds)
+    curved = kinds != PLANE
+    sign = np.where(inward, -1.0, 1.0)[borders.face]
+    smooth, turns, far = continued(np.where(curved, borders.u, 0.0), first, last)
+    u = np.where(curved, smooth, borders.u) * sign
+    v = borders.v
+    ring = kinds == TORUS
+    if ring.any():
+        height, around, leaps = continued(np.where(ring, v, 0.0), first, last)
+        v = np.where(ring, height, v)
+        if (np.rint(around) != 0).any() or leaps.any():
+            raise NotCovered("a border that runs around a ring")
+    loops = np.bincount(owner, minlength=count)
+    grids = _grids(borders, surfaces, u, v, deviation)
+    # faces with one loop that does not turn, leaps nowhere and touches no pole
+    plain = loops == 1
+    plain[list(grids)] = False
+    plain[owner[np.rint(turns) != 0]] = False
+    plain[borders.face[far | borders.axis]] = False
+    flat = surfaces.kinds == PLANE
+    convex = (loops == 1) & flat & _convex(borders, u, v, first, last)
+    done = [_fanned(borders, first, last, convex[owner])]
+    strips = plain & (flat | (surfaces.kinds == CYLINDER) | (surfaces.kinds == CONE)) & ~convex
+    open_ = ~convex
+    rings = _single(borders, u, v, first, last, strips[owner])
+    for more in (rings, _annuli(borders, u, v, first, last, owner, flat & (loops == 2))):
+        good, sewn = _sewn(more, count)
+        done.append(sewn)
+        open_ &= ~good
+    again = _some(rings, (open_ & flat)[rings.face])
+    good, sewn = _sewn(_Rings(again.face, again.names, again.y, again.y, -again.x, again.first, again.last), count)
+    done.append(sewn)
+    rest = np.flatnonzero(open_ & ~good)
+    others, places, jumps, seams = _others(borders, surfaces, inward, u, v, first, last, owner, rest, vertices, grids)
+    done.append(others)
+    return Facets(np.concatenate([one for one, _ in done]), np.concatenate([two for _, two in done]), places, v, jumps, seams)
+
+
+def _loops(borders: Borders) -> tuple[Integers, Integers, Integers]:
+    """First and last node of each loop, and its face."""
+    changes = np.flatnonzero(borders.loop[1:] != borders.loop[:-1]) + 1
+    first = np.concatenate([[0], changes])
+    last = np.concatenate([changes, [len(borders.loop)]]) - 1
+    return first, last, borders.face[first]
+
+
+def _grids(borders: Borders, surfaces: Surfaces, u: Floats, v: Floats, deviation: float) -> dict[int, Inner]:
+    """The nodes inside, of faces that need some."""
+    bulging = np.flatnonzero((surfaces.kinds != PLANE) & (surfaces.kinds != CYLINDER))
+    if not len(bulging):
+        return {}
+    found = {}
+    first = np.searchsorted(borders.face, np.arange(len(surfaces.kinds) + 1))
+    for face in bulging.tolist():
+        x, y = u[first[face] : first[face + 1]], v[first[face] : first[face + 1]]
+        low, high = (float(x.min()), float(y.min())), (float(x.max()), float(y.max()))
+        a, b = surfaces.sizes[face].tolist()
+        grid = inner(int(surfaces.kinds[face]), (a, b), low, high, deviation)
+        if grid.wanted:
+            found[face] = grid
+    return found
+
+
+def _convex(borders: Borders, u: Floats, v: Floats, first: Integers, last: Integers) -> Flags:
+    """Which faces have true corners to the left only, at all nodes."""
+    following, before = np.arange(1, len(u) + 1), np.arange(-1, len(u) - 1)
+    following[last], before[first] = first, last
+    a, b = u[following] - u, v[following] - v
+    c, d = a[before], b[before]
+    turn = c * b - d * a
+    bad = turn <= 1e-6 * np.sqrt((a * a + b * b) * (c * c + d * d))
+    # a border that winds twice turns left only as well
+    total = np.bincount(borders.face, np.arctan2(turn, a * c + b * d), int(borders.face[-1]) + 1)
+    good = np.abs(total - 2 * np.pi) < 1e-3
+    good[borders.face[bad]] = False
+    return np.asarray(good)
+
+
+def _fanned(borders: Borders, first: Integers, last: Integers, which: Flags) -> _Some:
+    begin, counts = first[which], (last - first + 1)[which]
+    if (counts < 3).any():
+        raise NotCovered("a face with less than three corners")
+    polygon, second, third = fans(counts)
+    base = begin[polygon]
+    return borders.names[np.stack([base, base + second, base + third], axis=1)], borders.face[base]
+
+
+def _single(borders: Borders, u: Floats, v: Floats, first: Integers, last: Integers, which: Flags) -> _Rings:
+    """The loops `which` (l,) as they are."""
+    counts = (last - first + 1)[which]
+    end = np.cumsum(counts)
+    owner, place = steps(counts)
+    some = first[which][owner] + place
+    return _Rings(borders.face[some], borders.names[some], u[some], u[some], v[some], end - counts, end - 1)
+
+
+def _some(rings: _Rings, nodes: Flags) -> _Rings:
+    """Those of the rings whose nodes are told."""
+    whole = nodes[rings.first]
+    counts = (rings.last - rings.first + 1)[whole]
+    end = np.cumsum(counts)
+    return _Rings(rings.face[nodes], rings.names[nodes], rings.along[nodes], rings.x[nodes], rings.y[nodes], end - counts, end - 1)
+
+
+def _annuli(borders: Borders, u: Floats, v: Floats, first: Integers, last: Integers, owner: Integers, which: Flags) -> _Rings:
+    """Plane faces with one hole, cut open and seen from its middle: an angle to be sewn along."""
+    parts: list[tuple[Integers, Integers, Floats, Floats, Floats]] = []
+    for face in np.flatnonzero(which).tolist():
+        at = int(np.searchsorted(owner, face))
+        spans = [np.arange(first[loop], last[loop] + 1) for loop in (at, at + 1)]
+        areas = [float((u[span] * np.roll(v[span], -1) - v[span] * np.roll(u[span], -1)).sum()) for span in spans]
+        outer, hole = spans if areas[0] > 0 else spans[::-1]
+        if areas[0] * areas[1] >= 0:
+            continue
+        x, y = float(u[hole].mean()), float(v[hole].mean())
+        zero = np.array([0])
+        one, once, _ = continued(np.arctan2(v[outer] - y, u[outer] - x), zero, np.array([len(outer) - 1]))
+        two, back, _ = continued(np.arctan2(v[hole] - y, u[hole] - x), zero, np.array([len(hole) - 1]))
+        if round(float(once[0])) != 1 or round(float(back[0])) != -1:
+            continue
+        near = int(np.argmin(np.abs((two - one[0] + np.pi) % (2 * np.pi) - np.pi)))
+        two = np.concatenate([two[near:], two[:near] - 2 * np.pi])
+        two += one[0] + 2 * np.pi - two[0]
+        hole = np.roll(hole, -near)
+        some = np.concatenate([outer, outer[:1], hole, hole[:1]])
+        along = np.concatenate([one, one[:1] + 2 * np.pi, two, one[:1]])
+        parts.append((np.full(len(some), face), borders.names[some], along, u[some], v[some]))
+    if not parts:
+        nothing = np.zeros(0, dtype=np.int64)
+        return _Rings(nothing, nothing, np.zeros(0), np.zeros(0), np.zeros(0), nothing, nothing)
+    faces, names, alongs, xs, ys = (list(column) for column in zip(*parts, strict=True))
+    end = np.cumsum([len(part) for part in names])
+    begin = np.concatenate([[0], end[:-1]])
+    along, across, up = (np.concatenate(column) for column in (alongs, xs, ys))
+    return _Rings(np.concatenate(faces), np.concatenate(names), along, across, up, begin, end - 1)
+
+
+def _sewn(rings: _Rings, count: int) -> tuple[Flags, _Some]:
+    """Faces (f,) whose ring runs once forth and once back, and their triangles: both sides are sewn together node by node."""
+    good = np.zeros(count, dtype=bool)
+    if not len(rings.first):
+        return good, _NONE
+    face, begin, end = rings.face, rings.first, rings.last
+    size = float(np.ptp(rings.along)) * _NOTHING
+    a = np.round(rings.along / size) if size > 0 else np.zeros(len(face))
+    counts = end - begin + 1
+    order = np.arange(len(a))
+    following, before = order + 1, order - 1
+    following[end], before[begin] = begin, end
+    way = np.sign(a[following] - a)
+    # a level step goes the way of the last one that is not, around the loop
+    for _ in range(2):
+        known = np.maximum.accumulate(np.where(way != 0, order, -1))
+        usable = (way == 0) & (known >= np.repeat(begin, counts))
+        way = np.where(usable, way[np.maximum(known, 0)], way)
+        loose = (way[begin] == 0) & (way[end] != 0)
+        way[begin[loose]] = way[end[loose]]
+    starts = np.flatnonzero((way > 0) & (way[before] < 0))
+    good[face[begin]] = True
+    good &= np.bincount(face[starts], minlength=count) == 1
+    good[face[way == 0]] = False
+    starts = starts[good[face[starts]]]
+    origin, length = np.zeros(count, dtype=np.int64), np.ones(count, dtype=np.int64)
+    origin[face[starts]] = starts
+    length[face[begin]] = counts
+    start, long = origin[face], length[face]
+    root = order == start
+    rank = (order - start) % long
+    # forth: nodes whose incoming step goes forth, and the first; the others run back
+    forth = (way[before] > 0) | root
+    place = np.where(forth, rank, long - rank)
+    rows = np.flatnonzero(good[face])
+    rows = rows[np.lexsort((place[rows], ~root[rows], a[rows], face[rows]))]
+    lower, root = forth[rows], root[rows]
+    at = np.arange(len(rows))
+    low = np.maximum.accumulate(np.where(lower, at, 0))
+    high = np.maximum.accumulate(np.where(~lower | root, at, 0))
+    third = at[~root]
+    one, two = low[third - 1], high[third - 1]
+    sound = one != two
+    triangles = rows[np.stack([one[sound], third[sound], two[sound]], axis=1)]
+    x, y = rings.x[triangles], rings.y[triangles]
+    area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
+    whole = np.zeros(count)
+    np.add.at(whole, face[triangles[:, 0]], np.abs(area))
+    good[face[triangles[area <= _NOTHING * whole[face[triangles[:, 0]]], 0]]] = False
+    triangles = triangles[good[face[triangles[:, 0]]]]
+    return good, (rings.names[triangles], face[triangles[:, 0]])
+
+
+def _others(
+    borders: Borders, surfaces: Surfaces, inward: Flags, u: Floats, v: Floats,
+    first: Integers, last: Integers, owner: Integers, rest: Integers, vertices: int, grids: dict[int, Inner],
+) -> tuple[_Some, Floats, Floats, int]:  # fmt: skip
+    """All other faces: constrained Delaunay triangulations in parameters that are stretched so that triangles become sensible."""
+    jumps = np.zeros((len(surfaces.kinds), 2))
+    if not len(rest):
+        return _NONE, np.zeros((0, 3)), jumps, 0
+    by_face: dict[int, list[int]] = {int(face): [] for face in rest}
+    for loop, face in enumerate(owner.tolist()):
+        if face in by_face:
+            by_face[face].append(loop)
+    names, points, followings, owners, base, fresh, seams = [], [], [], [], 0, vertices, 0
+    new_face, new_u, new_v = [], [], []
+    for number, (face, loops) in enumerate(by_face.items()):
+        kind = int(surfaces.kinds[face])
+        spans = [np.arange(first[loop], last[loop] + 1) for loop in loops]
+        if kind == PLANE:
+            some = np.concatenate(spans)
+            ids, x, y = borders.names[some], u[some], v[some]
+            ends = np.cumsum([len(span) for span in spans])
+            following = np.arange(1, len(some) + 1)
+            following[ends - 1] = ends - [len(span) for span in spans]
+        else:
+            a, b = surfaces.sizes[face].tolist()
+            sign = -1.0 if inward[face] else 1.0
+            found = polygon(
+                kind, (a, b), sign,
+                [(borders.names[span], borders.u[span], borders.v[span]) for span in spans],
+                [np.flatnonzero(borders.axis[span]).tolist() for span in spans],
+                grids.get(face, Inner(0, 0, False)),
+            )  # fmt: skip
+            jumps[face] = found.jumps
+            seams += found.seam
+            ids, x, y, following = found.names.copy(), found.u, found.v, found.following
+            inner = np.flatnonzero(ids < 0)
+            ids[inner] = fresh + np.arange(len(inner))
+            fresh += len(inner)
+            new_face.append(np.full(len(inner), face))
+            new_u.append(x[inner] * sign)
+            new_v.append(y[inner])
+            x, y = _stretched(kind, (a, b), x, y, face in grids)
+        names.append(ids)
+        points.append(np.stack([x, y], axis=1))
+        followings.append(np.where(following >= 0, following + base, -1))
+        owners.append(np.full(len(ids), number))
+        base += len(ids)
+    every = np.concatenate(owners)
+    found_triangles = triangulated(np.concatenate(points), every, np.concatenate(followings))
+    triangles = np.concatenate(names)[found_triangles]
+    faces = np.array(list(by_face), dtype=np.int64)[every[found_triangles[:, 0]]]
+    # at a pole triangles shrink to nothing
+    real = (triangles[:, 0] != triangles[:, 1]) & (triangles[:, 1] != triangles[:, 2]) & (triangles[:, 2] != triangles[:, 0])
+    places = np.zeros((0, 3))
+    if fresh > vertices:
+        places = surfaces.places(np.concatenate(new_face), np.concatenate(new_u), np.concatenate(new_v))
+    return (triangles[real], faces[real]), places, jumps, seams
+
+
+def _stretched(kind: int, sizes: tuple[float, float], x: Floats, y: Floats, inner: bool) -> tuple[Floats, Floats]:
+    """Parameters in which an even triangulation fits the surface: along straight lines it may be long, around the axis not."""
+    if kind in (SPHERE, TORUS):
+        return x, y
+    if inner:
+        a, b = sizes
+        return x * float(np.abs(a + b * y).max()), y * math.sqrt(1 + b * b)
+    tall = float(np.ptp(y))
+    return x, y * (TURN / tall if tall > 0 else 1.0)

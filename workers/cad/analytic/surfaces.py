@@ -1,0 +1,179 @@
+"""Faces on planes, cylinders, cones, spheres and tori: parameters, exact area, exact volume below.
+
+By Green's theorem an integral over a face becomes one along its border: with the antiderivative F of the density in the second
+parameter v, the integral is that of -F du, counter-clockwise. The volume is a third of the flux of the place vector. A place on
+such a surface is a fixed point C and a piece along the normal n, so that flux is C times the vector area, which by Stokes' theorem
+is half the integral of P x dP, and a multiple of the area.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workers.cad.analytic.instances import Instances, NotCovered
+from workers.cad.analytic.poses import Frames, Poses, frames
+from workers.cad.shape import Flags, Floats, Integers
+
+PLANE, CYLINDER, CONE, SPHERE, TORUS = range(5)
+SURFACE_NAMES = ("plane", "cylinder", "cone", "sphere", "torus")
+_SURFACES = (b"PLANE", b"CYLINDRICAL_SURFACE", b"CONICAL_SURFACE", b"SPHERICAL_SURFACE", b"TOROIDAL_SURFACE")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surfaces:
+    """f surfaces; `sizes`: the radius and nothing, of cones the radius at the origin and the tangent of half the opening, of tori
+    both radii.
+    """
+
+    kinds: Integers  # (f,)
+    frames: Frames
+    sizes: Floats  # (f, 2)
+
+    def local(self, which: Integers, places: Floats) -> Floats:
+        """(n, g, 3) places in the frames of the surfaces `which` (n,)."""
+        return np.asarray(np.einsum("ngi,nji->ngj", places - self.frames.origins[which, None], self.frames.axes[which]))
+
+    def parameters(self, which: Integers, local: Floats) -> tuple[Floats, Floats]:
+        """u and v (n, g) each: x and y on planes, else angle and height, or angle and angle; neither is continued over a turn."""
+        kinds, sizes = self.kinds[which, None], self.sizes[which]
+        x, y, z = np.moveaxis(local, 2, 0)
+        radius = np.hypot(x, y)
+        v = z.copy()
+        for kind, across in ((SPHERE, radius), (TORUS, radius - sizes[:, :1])):
+            some = np.flatnonzero(kinds[:, 0] == kind)
+            v[some] = np.arctan2(z[some], across[some])
+        flat = kinds == PLANE
+        return np.where(flat, x, np.arctan2(y, x)), np.where(flat, y, v)
+
+    def places(self, which: Integers, u: Floats, v: Floats) -> Floats:
+        """(n, 3) places in space of parameters (n,) each."""
+        kinds, (a, b) = self.kinds[which], self.sizes[which].T
+        ball, ring = kinds == SPHERE, kinds == TORUS
+        reach = np.where(kinds == CYLINDER, a, np.where(kinds == CONE, a + b * v, np.where(ball, a * np.cos(v), a + b * np.cos(v))))
+        z = np.where(ball, a * np.sin(v), np.where(ring, b * np.sin(v), v))
+        local = np.stack([reach * np.cos(u), reach * np.sin(u), z], axis=1)
+        return np.asarray(self.frames.origins[which] + np.einsum("nj,nji->ni", local, self.frames.axes[which]))
+
+    def distances(self, which: Integers, local: Floats) -> Floats:
+        """(n,) of places from their surfaces."""
+        kinds, (a, b) = self.kinds[which], self.sizes[which].T
+        x, y, z = local.T
+        radius = np.hypot(x, y)
+        cone = (radius - a - b * z) / np.sqrt(1 + b * b)
+        # beyond its apex a cone goes on, with a negative radius
+        cone = np.minimum(np.abs(cone), np.abs((radius + a + b * z) / np.sqrt(1 + b * b)))
+        found = np.choose(kinds, [z, radius - a, cone, np.sqrt(radius * radius + z * z) - a, np.hypot(radius - a, z) - b])
+        return np.asarray(np.abs(found))
+
+
+def surfaces_of(table: Instances, rows: Integers, poses: Poses, owner: Integers, angles: Floats) -> Surfaces:
+    """The surfaces at these rows; `angles`: radians in the unit of angle of each."""
+    lookup = np.full(len(table.keywords) + 1, -1)
+    for kind, word in enumerate(_SURFACES):
+        lookup[table.keywords[word]] = kind
+    kinds = lookup[table.kinds[rows]]
+    if (kinds < 0).any():
+        raise NotCovered("a face on an odd surface")
+    sizes = np.zeros((len(rows), 2))
+    for kind, count in ((CYLINDER, 1), (CONE, 2), (SPHERE, 1), (TORUS, 2)):
+        some = np.flatnonzero(kinds == kind)
+        if len(some):
+            sizes[some, :count] = table.reals(rows[some], count)
+    cone = kinds == CONE
+    lengths = sizes * poses.factors[owner, None]
+    half = sizes[:, 1] * angles
+    if (cone & ((half <= 1e-6) | (half >= np.pi / 2 - 1e-6))).any():
+        raise NotCovered("a cone that opens oddly")
+    lengths[cone, 1] = np.tan(half[cone])
+    ring = kinds == TORUS
+    if (lengths < 0).any() or (lengths[(kinds != PLANE) & ~cone, 0] <= 0).any() or (ring & (lengths[:, 1] <= 0)).any():
+        raise NotCovered("a surface without size")
+    if (ring & (lengths[:, 1] >= lengths[:, 0] * (1 - 1e-9))).any():
+        raise NotCovered("a ring that meets itself")
+    return Surfaces(kinds, frames(table, table.rows(rows, 0), poses, owner), lengths)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Masses:
+    """Exact area, and a third of the flux of places: their sum over a closed shell is the volume."""
+
+    areas: Floats  # (f,)
+    volumes: Floats  # (f,)
+
+
+def masses(
+    surfaces: Surfaces, inward: Flags, face: Integers, places: Floats, tangents: Floats, v: Floats, jumps: Floats, gap: float
+) -> Masses:
+    """Of faces `inward` (f,), whose normal is not the surface's. Their borders, counter-clockwise about the normal of the face, are
+    r pieces `face` (r,) with `places` and weighted `tangents` (r, 4, 3), and `v` (r, 4) continued along the border; `jumps` (f, 2) of u,
+    as it runs around the normal of the face, at the upper and at the lower pole. No place is further than `gap` from its surface.
+    """
+    count = len(surfaces.kinds)
+    sign = np.where(inward, -1.0, 1.0)
+    px, py, pz = np.moveaxis(places, 2, 0)
+    tx, ty, tz = np.moveaxis(tangents, 2, 0)
+    vector = np.stack([_sum(face, 0.5 * part.sum(axis=1), count) for part in (py * tz - pz * ty, pz * tx - px * tz, px * ty - py * tx)], 1)
+    axes = surfaces.frames.axes
+    middle, centres, sizes = _near(surfaces, face, places)
+    flux = ((centres - middle) * vector).sum(axis=1)
+    areas = (axes[:, 2] * vector).sum(axis=1) * sign
+    curved = np.flatnonzero(surfaces.kinds[face] != PLANE)
+    if len(curved):
+        face, v = face[curved], v[curved]
+        local = surfaces.local(face, places[curved])
+        if not float(surfaces.distances(np.repeat(face, local.shape[1]), local.reshape(-1, 3)).max()) <= gap:
+            raise NotCovered("edges that leave their surfaces")
+        along = np.einsum("ngi,nji->ngj", tangents[curved], axes[face])
+        x, y, z = np.moveaxis(local, 2, 0)
+        du = (x * along[..., 1] - y * along[..., 0]) / np.maximum(x * x + y * y, 1e-300)
+        kinds = surfaces.kinds[face]
+        a, b = surfaces.sizes[face, 0, None], surfaces.sizes[face, 1, None]
+        slant = np.sqrt(1 + b * b)
+        inner = np.where((kinds == CONE)[:, None], slant * (a * z + b * z * z / 2), a * z)
+        ring = np.flatnonzero(kinds == TORUS)
+        inner[ring] = (b * (a * v + b * np.sin(v)))[ring]
+        total, around = _sum(face, (inner * du).sum(axis=1), count) * sign, _sum(face, du.sum(axis=1), count) * sign
+        if not (np.abs(around + jumps.sum(axis=1)) <= 1e-3).all():
+            raise NotCovered("a face whose border does not close")
+        area, more = _settled(surfaces, sizes, total, jumps)
+        extra = more * area
+        if len(ring):
+            b, a, v = b[ring], a[ring], v[ring]
+            second = b * ((a * a + b * b) * np.sin(v) + a * b * (v / 2 + np.sin(2 * v) / 4) + a * b * v)
+            extra -= sign * _sum(face[ring], (second * du[ring]).sum(axis=1), count)
+        bent = surfaces.kinds != PLANE
+        areas = np.where(bent, area, areas)
+        flux = np.where(bent, flux + sign * extra, flux)
+    return Masses(areas, flux / 3)
+
+
+def _near(surfaces: Surfaces, face: Integers, places: Floats) -> tuple[Floats, Floats, Floats]:
+    """The middle of all; a centre of each surface near its face: a place on a plane, on the axis of a cylinder or a cone; and the radius
+    of a cone there. The nearer they are, the less gaps between edges and surfaces weigh.
+    """
+    count = len(surfaces.kinds)
+    weights = np.maximum(np.bincount(face, minlength=count), 1)[:, None]
+    means = np.stack([np.bincount(face, places[:, 0, axis], count) for axis in range(3)], axis=1) / weights
+    axes, origins = surfaces.frames.axes[:, 2], surfaces.frames.origins
+    along = ((means - origins) * axes).sum(axis=1)
+    straight = (surfaces.kinds == CYLINDER) | (surfaces.kinds == CONE)
+    centres = np.where(straight[:, None], origins + along[:, None] * axes, origins)
+    centres = np.where((surfaces.kinds == PLANE)[:, None], means - along[:, None] * axes, centres)
+    radii = surfaces.sizes[:, 0] + np.where(surfaces.kinds == CONE, along * surfaces.sizes[:, 1], 0.0)
+    return means.mean(axis=0), centres, radii
+
+
+def _settled(surfaces: Surfaces, radii: Floats, totals: Floats, jumps: Floats) -> tuple[Floats, Floats]:
+    """Areas, from the integrals of F du without what the poles add, and the length of the piece along the normal of the places."""
+    kinds, (a, b) = surfaces.kinds, surfaces.sizes.T
+    ball, cone = kinds == SPHERE, kinds == CONE
+    slant = np.sqrt(1 + b * b)
+    apex = -slant * a * a / (2 * np.where(cone, b, 1.0))
+    poles = np.where(ball, a * a * (jumps[:, 0] - jumps[:, 1]), np.where(cone, apex * jumps.sum(axis=1), 0.0))
+    return -totals - poles, np.where(kinds == TORUS, 0.0, np.where(cone, radii / slant, a))
+
+
+def _sum(face: Integers, values: Floats, count: int) -> Floats:
+    return np.bincount(face, values, count).astype(np.float64)

@@ -1,0 +1,93 @@
+"""From shells to edges: all faces, loops and edges of all solids as flat tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workers.cad.analytic.instances import Instances, NotCovered
+from workers.cad.analytic.solids import Solids
+from workers.cad.analytic.splines import points
+from workers.cad.shape import Flags, Floats, Integers, steps
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Topology:
+    solid: Integers  # (f,) of each face, by its place among the solids
+    surfaces: Integers  # (f,) rows of their surfaces
+    inward: Flags  # (f,) the face looks against the normal of its surface
+    face: Integers  # (u,) of each use of an edge, loop after loop, as the border runs around the face
+    loop: Integers  # (u,)
+    edge: Integers  # (u,)
+    forward: Flags  # (u,) the border follows the edge
+    curves: Integers  # (e,) rows of EDGE_CURVEs
+    tails: Integers  # (e,) vertices
+    heads: Integers
+    edge_solid: Integers  # (e,)
+    vertices: Floats  # (v, 3) in millimetres
+
+
+def topology(table: Instances, solids: Solids) -> Topology:
+    """Raises `NotCovered` where anything is not of the kind it should be, or is used by two solids."""
+    shells = _of(table, table.rows(solids.rows, 0), b"CLOSED_SHELL")
+    faces, solid = table.lists(shells)
+    _of(table, faces, b"ADVANCED_FACE")
+    count = len(table.kinds)
+    if len(np.unique(solid * count + faces)) != len(faces):
+        raise NotCovered("a face that is used twice")
+    bounds, face = table.lists(faces, drop=1)
+    if not table.are(bounds, b"FACE_OUTER_BOUND", b"FACE_BOUND").all():
+        raise NotCovered("an odd border")
+    loops, kept = _of(table, table.rows(bounds, 0), b"EDGE_LOOP"), table.flags(bounds)
+    uses, loop = table.lists(loops)
+    _of(table, uses, b"ORIENTED_EDGE")
+    # a border that is turned around runs through its edges from the last to the first
+    counts = table.counts(loops)
+    _, place = steps(counts)
+    first = np.cumsum(counts) - counts
+    order = first[loop] + np.where(kept[loop], place, counts[loop] - 1 - place)
+    uses = uses[order]
+    forward = table.flags(uses) == kept[loop]
+    # the same row in another occurrence of its solid is another edge
+    use_face = face[loop]
+    every, edge = np.unique(solid[use_face] * count + _of(table, table.rows(uses, -1), b"EDGE_CURVE"), return_inverse=True)
+    curves, owners = every % count, every // count
+    ends = np.stack([table.rows(curves, 0), table.rows(curves, 1)])
+    corners, names = np.unique(owners * count + _of(table, ends, b"VERTEX_POINT"), return_inverse=True)
+    tails, heads = names.reshape(ends.shape)
+    places = solids.poses.moved(points(table, table.rows(corners % count, 0)), corners // count)
+    if len(solids.rows) > 1:
+        _apart(curves, owners, solids.rows)
+        _apart(corners % count, corners // count, solids.rows)
+    made = Topology(solid, table.rows(faces, -1), ~table.flags(faces), use_face, loop, edge, forward, curves, tails, heads, owners, places)
+    _check(made)
+    return made
+
+
+def _of(table: Instances, rows: Integers, word: bytes) -> Integers:
+    if not table.are(rows, word).all():
+        raise NotCovered(f"something that should be {word.decode()} is not")
+    return rows
+
+
+def _apart(things: Integers, owners: Integers, solids: Integers) -> None:
+    """No two solids of the file share an edge or a corner; two occurrences of one solid do not count."""
+    pairs = np.unique(np.stack([things, solids[owners]]), axis=1)
+    if len(np.unique(things)) != pairs.shape[1]:
+        raise NotCovered("solids that share their edges or corners")
+
+
+def _check(made: Topology) -> None:
+    """Every edge is used twice, once in each way, and loops run from vertex to vertex."""
+    forth = np.bincount(made.edge[made.forward], minlength=len(made.curves))
+    back = np.bincount(made.edge[~made.forward], minlength=len(made.curves))
+    if (forth != 1).any() or (back != 1).any():
+        raise NotCovered("a shell that is not closed")
+    begin = np.where(made.forward, made.tails[made.edge], made.heads[made.edge])
+    end = np.where(made.forward, made.heads[made.edge], made.tails[made.edge])
+    following = np.arange(1, len(begin) + 1)
+    changes = np.flatnonzero(made.loop[1:] != made.loop[:-1]) + 1
+    following[np.concatenate([changes, [len(begin)]]) - 1] = np.concatenate([[0], changes])
+    if (end != begin[following]).any():
+        raise NotCovered("a border with a gap")
