@@ -39,13 +39,14 @@ demo: setup ## the whole line on sample files, from upload to webhook, in about 
 up: setup ## start the stack in ./cadmill-data
 	@$(BIN)/cadmill up
 
-# on two cores: most tests wait for processes half of the time; what hurts processes and waits for them has more room
-PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
-ROOMY := tests/faults
+# three on two cores: most tests wait for processes half of the time
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# what hurts processes and waits for them is not mixed with what computes
+APART := tests/faults
 
 test: setup check ## every test, and the checks
-	@$(PYTEST) -n 3 $(ROOMY:%=--ignore=%)
-	@$(PYTEST) -n 2 $(ROOMY)
+	@$(PYTEST) $(APART:%=--ignore=%)
+	@$(PYTEST) $(APART)
 
 check: setup ## lint, types, the arrow of imports
 	@$(BIN)/ruff check .

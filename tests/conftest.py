@@ -26,7 +26,10 @@ DATABASES = ("sqlite", "postgresql")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it every process of a stack compiles a thousand modules before it answers
 
 # What takes longest begins first, so that nobody has a long file left when all others are done.
-LONGEST = ("tests/test_line.py", "tests/api/", "tests/pages/", "tests/docker/", "tests/contract/", "tests/workers/")
+LONGEST = (
+    "tests/test_line.py", "tests/api/", "tests/pages/", "tests/docker/", "tests/contract/", "tests/workers/",
+    *(f"tests/faults/test_{name}" for name in ("chaos", "workers", "cancel", "campaign", "redis")),
+)  # fmt: skip
 # Folders whose tests share one stack go to one of pytest's processes as a whole: each other would start it once more.
 SHARED = ("tests/api/grpc/", "tests/api/live/", "tests/pages/", "tests/docker/", "tests/contract/")
 
