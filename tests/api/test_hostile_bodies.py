@@ -102,7 +102,7 @@ def test_a_slow_drip_ends_by_its_rate_and_holds_no_thread(capped: Stack) -> None
                     except ConnectionError:
                         ended.add(number)
         assert capped.http.get("/api/v1/queues").status_code == 200
-        answered_meanwhile += time.monotonic() - began < IDLE and len(ended) < len(lines) - THREADS
+        answered_meanwhile += len(ended) < len(lines) - THREADS
         time.sleep(0.1)
     for line in lines:
         line.close()
