@@ -43,10 +43,12 @@ up: setup ## start the stack in ./cadmill-data
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 # what hurts processes and waits for them is not mixed with what computes
 APART := tests/faults
+# what failed beside others is asked once more by itself: both answers are shown, and a test that passes only then wants mending
+ALONE := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail 3
 
 test: setup check ## every test, and the checks
-	@$(PYTEST) $(APART:%=--ignore=%)
-	@$(PYTEST) $(APART)
+	@$(PYTEST) $(APART:%=--ignore=%) || $(ALONE)
+	@$(PYTEST) $(APART) || $(ALONE)
 
 check: setup ## lint, types, the arrow of imports
 	@$(BIN)/ruff check .
