@@ -95,9 +95,7 @@ def client(settings: RedisSettings, seconds: float | None = None) -> redis.Redis
 
 def loop_client(settings: RedisSettings, seconds: float) -> redis.asyncio.Redis:
     """The same for one who reads live events in an event loop."""
-    return LoopClient.from_url(
-        _address(settings.url), retry=redis.asyncio.retry.Retry(NoBackoff(), 0), socket_timeout=seconds, socket_connect_timeout=seconds
-    )
+    return LoopClient.from_url(_address(settings.url), retry=redis.asyncio.retry.Retry(NoBackoff(), 0), **_patience(seconds))
 
 
 def limits_client(settings: RedisSettings, seconds: float) -> redis.Redis:
