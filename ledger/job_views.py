@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, exists, select
+from sqlalchemy import Row, bindparam, exists, select
 
 from foundation.clock import iso
 from foundation.errors import Failure
@@ -47,9 +47,12 @@ def among(tx: Tx, job_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {row.id: view(row) for row in found}
 
 
+_GET = select(jobs).where(jobs.c.id == bindparam("of"), jobs.c.tenant_id == bindparam("tenant"), jobs.c.pruned_at.is_(None))
+
+
 def get(tx: Tx, tenant_id: str, job_id: str) -> dict[str, Any]:
     """Raises JOB_NOT_FOUND, also for a job of another tenant."""
-    job = tx.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.tenant_id == tenant_id, jobs.c.pruned_at.is_(None))).one_or_none()
+    job = tx.first(_GET, {"of": job_id, "tenant": tenant_id})
     if job is None:
         raise Failure("JOB_NOT_FOUND", {"id": job_id[:64]})
     return view(job) | ({"summary": _estimated(tx, job)} if job.summary else {})

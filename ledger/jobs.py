@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, and_, bindparam, func, insert, select, update
 
 from foundation import caller
 from foundation.clock import iso
@@ -90,46 +91,87 @@ SELECT %s::text, new.*, 'pending' FROM (
 ) AS new"""
 
 
+# Statements of every submission, claim and finish are composed once: composing one takes five times as long as running it.
+_ADD, _ADD_CHUNK = insert(jobs).returning(*jobs.c), insert(chunks)
+_LOCK = select(jobs).where(jobs.c.id == bindparam("of")).with_for_update()
+_OURS = and_(chunks.c.id == bindparam("of"), chunks.c.attempt == bindparam("try"), chunks.c.state == "running")
+_OURS_NOW = update(chunks).where(_OURS)
+_HAND_BACK = _OURS_NOW.values(handed_back=chunks.c.handed_back + 1)
+_CLAIM = (
+    update(chunks)
+    .where(chunks.c.id == bindparam("of"), chunks.c.state == "queued")
+    .values(state="running", attempt=chunks.c.attempt + 1, rung_at=None)
+    .returning(*(chunks.c[name] for name in ("attempt", "handed_back", "crashes", "queue", "step", "turn", "waits_for")))
+)
+_BEGIN = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("of"), jobs.c.state == "queued")
+    .values(state="running", started_at=func.coalesce(jobs.c.started_at, bindparam("at")))
+)
+_TO_DO = (
+    select(items.c.index, items.c.part_id, items.c.payload, parts.c.name, parts.c.sha256)
+    # the tenant's own alone: a job may name ids of anybody
+    .outerjoin(parts, (parts.c.id == items.c.part_id) & (parts.c.tenant_id == bindparam("tenant")) & parts.c.deleted_at.is_(None))
+    .where(items.c.chunk_id == bindparam("of"), items.c.state == "pending")
+    .order_by(items.c.index)
+)
+
+_BEST = (
+    select(chunks.c.id)
+    .where(
+        line.unrung(chunks.c.queue == bindparam("of_queue"), chunks.c.step == bindparam("of_step"), chunks.c.turn >= bindparam("behind"))
+    )
+    .order_by(chunks.c.turn, chunks.c.created_at, chunks.c.ordinal)
+    .limit(bindparam("room"))
+    .with_for_update(skip_locked=True)
+)
+_RING = (
+    update(chunks)
+    .where(chunks.c.id.in_(_BEST))
+    .values(rings=chunks.c.rings + 1)
+    .returning(chunks.c.id, chunks.c.turn, chunks.c.created_at, chunks.c.ordinal)
+)
+
+
 # -- asking ------------------------------------------------------------------------------------------------------------
 
 
-def add(tx: Tx, job: NewJob) -> tuple[str, ...]:
-    """Write a job, its chunks and its items: a handful of statements, however many items. Answers the deliveries to ring.
+def add(tx: Tx, job: NewJob) -> tuple[Row[Any], tuple[str, ...]]:
+    """Write a job, its chunks and its items: a handful of statements, however many items. Answers its row, and the deliveries to ring.
 
     Raises QUOTA_EXCEEDED, TENANT_DISABLED."""
     quotas.start_job(tx, job.tenant_id)
     runs = cut([item.bytes for item in job.items], job.size)
     row = tx.execute(
-        insert(jobs)
-        .values(
-            id=job.id,
-            tenant_id=job.tenant_id,
-            kind=job.kind,
-            queue=job.queue,
-            state="queued",
-            generation=1,
-            priority=job.priority,
-            step=job.step,
-            input=job.input,
-            labels=job.labels,
-            callback_url=job.callback_url,
-            max_concurrency=job.max_concurrency,
-            run_after=job.run_after,
-            deadline=job.deadline,
-            chunks_made=len(runs),
-            total=len(job.items),
-            created_at=tx.now,
-            key_id=caller.current().key_id or None,
-        )
-        .returning(*jobs.c)
+        _ADD,
+        {
+            "id": job.id,
+            "tenant_id": job.tenant_id,
+            "kind": job.kind,
+            "queue": job.queue,
+            "state": "queued",
+            "generation": 1,
+            "priority": job.priority,
+            "step": job.step,
+            "input": job.input,
+            "labels": job.labels,
+            "callback_url": job.callback_url,
+            "max_concurrency": job.max_concurrency,
+            "run_after": job.run_after,
+            "deadline": job.deadline,
+            "chunks_made": len(runs),
+            "total": len(job.items),
+            "created_at": tx.now,
+            "key_id": caller.current().key_id or None,
+        },
     ).one()
     costs = [job.size.share(len(run), sum(job.items[index].bytes for index in run)) for run in runs]
     new = [new_chunk(tx, job, ordinal, job.run_after, beyond(job, ordinal), cost) for ordinal, cost in enumerate(costs)]
-    tx.execute(insert(chunks), line.tagged(tx, job, new))
+    tx.execute(_ADD_CHUNK, line.tagged(tx, job, new))
     _add_items(tx, job, runs)
     audit.record(tx, job.tenant_id, "api", "job.accepted", job.id, kind=job.kind, items=len(job.items), chunks=len(runs))
     telling.job(tx, row)
-    return settling.tell(tx, job.tenant_id, job.id, "accepted")
+    return row, settling.tell(tx, job.tenant_id, job.id, "accepted")
 
 
 def _add_items(tx: Tx, job: NewJob, runs: Sequence[range]) -> None:
@@ -177,20 +219,8 @@ def ring(tx: Tx, queue: str, step: int, window: int) -> list[str]:
     room, last = line.room(tx, queue, step, window)
     if not room:
         return []
-    behind = [] if last is None else [chunks.c.turn >= last]
-    best = (
-        select(chunks.c.id)
-        .where(line.unrung(chunks.c.queue == queue, chunks.c.step == step, *behind))
-        .order_by(chunks.c.turn, chunks.c.created_at, chunks.c.ordinal)
-        .limit(room)
-        .with_for_update(skip_locked=True)
-    )
-    rows = tx.execute(
-        update(chunks)
-        .where(chunks.c.id.in_(best))
-        .values(rung_at=tx.now, rings=chunks.c.rings + 1)
-        .returning(chunks.c.id, chunks.c.turn, chunks.c.created_at, chunks.c.ordinal)
-    )
+    told = {"of_queue": queue, "of_step": step, "behind": -inf if last is None else last, "room": room, "rung_at": tx.now}
+    rows = tx.execute(_RING, told)
     return [row.id for row in sorted(rows, key=lambda row: (row.turn, row.created_at, row.ordinal))]
 
 
@@ -200,7 +230,7 @@ def ring(tx: Tx, queue: str, step: int, window: int) -> list[str]:
 def lock(tx: Tx, chunk_id: str) -> Row[Any] | None:
     """The job of a chunk, locked until the commit."""
     job_id = chunk_id.rpartition(".")[0]
-    return tx.first(select(jobs).where(jobs.c.id == job_id).with_for_update())
+    return tx.first(_LOCK, {"of": job_id})
 
 
 def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | None = None) -> Claimed | None:
@@ -211,39 +241,16 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
     if job.paused_at is not None:  # its time had come just before
         places.hold(tx, chunks.c.id == chunk_id)
         return None
-    row = tx.execute(
-        update(chunks)
-        .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
-        .values(
-            state="running",
-            attempt=chunks.c.attempt + 1,
-            owner=owner,
-            engine_build=build,
-            lease_until=tx.now + lease_seconds,
-            rung_at=None,
-            started_at=tx.now,
-        )
-        .returning(*(chunks.c[name] for name in ("attempt", "handed_back", "crashes", "queue", "step", "turn", "waits_for")))
-    ).one_or_none()
+    taken = {"of": chunk_id, "owner": owner, "engine_build": build, "lease_until": tx.now + lease_seconds, "started_at": tx.now}
+    row = tx.first(_CLAIM, taken)
     if row is None:
         return None
     line.serve(tx, row.queue, row.step, row.turn)
     started: tuple[str, ...] = ()
     if job.state == "queued":
-        tx.execute(
-            update(jobs)
-            .where(jobs.c.id == job.id, jobs.c.state == "queued")
-            .values(state="running", started_at=func.coalesce(jobs.c.started_at, tx.now))
-        )
+        tx.execute(_BEGIN, {"of": job.id, "at": tx.now})
         telling.job(tx, job, state="running", started_at=job.started_at or tx.now)
         started = settling.tell(tx, job.tenant_id, job.id, "started")
-    found = tx.execute(
-        select(items.c.index, items.c.part_id, items.c.payload, parts.c.name, parts.c.sha256)
-        # the tenant's own alone: a job may name ids of anybody
-        .outerjoin(parts, (parts.c.id == items.c.part_id) & (parts.c.tenant_id == job.tenant_id) & parts.c.deleted_at.is_(None))
-        .where(items.c.chunk_id == chunk_id, items.c.state == "pending")
-        .order_by(items.c.index)
-    )
     return Claimed(
         chunk_id=chunk_id,
         attempt=row.attempt,
@@ -255,7 +262,7 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
         queue=row.queue,
         step=row.step,
         input=job.input,
-        items=tuple(ClaimedItem(*each) for each in found),
+        items=tuple(ClaimedItem(*each) for each in tx.execute(_TO_DO, {"of": chunk_id, "tenant": job.tenant_id})),
         waits_for=row.waits_for,
         deliveries=started,
     )
@@ -267,7 +274,11 @@ def ours(chunk_id: str, attempt: int) -> tuple[Any, ...]:
 
 def beat(tx: Tx, chunk_id: str, attempt: int, lease_seconds: float) -> bool:
     """Extend the lease. False: the chunk is no longer ours (rescued, cancelled), stop working on it."""
-    return bool(tx.execute(update(chunks).where(*ours(chunk_id, attempt)).values(lease_until=tx.now + lease_seconds)).rowcount == 1)
+    return bool(tx.execute(_OURS_NOW, {"of": chunk_id, "try": attempt, "lease_until": tx.now + lease_seconds}).rowcount == 1)
+
+
+def _of(claimed: Claimed) -> dict[str, Any]:
+    return {"of": claimed.chunk_id, "try": claimed.attempt}
 
 
 def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> Settled | None:
@@ -277,11 +288,8 @@ def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> Set
     if len(outcomes) == len(claimed.items):
         return finish(tx, claimed, outcomes)
     job = lock(tx, claimed.chunk_id)
-    moved = tx.execute(
-        update(chunks)
-        .where(*ours(claimed.chunk_id, claimed.attempt))
-        .values(state=places.again(job), owner=None, lease_until=None, rung_at=None, handed_back=chunks.c.handed_back + 1)
-    )
+    given = {"state": places.again(job), "owner": None, "lease_until": None, "rung_at": None}
+    moved = tx.execute(_HAND_BACK, _of(claimed) | given)
     if job is None or moved.rowcount != 1:
         return None
     settling.settle_items(tx, job, claimed.attempt, outcomes)
@@ -292,9 +300,7 @@ def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> Set
 def finish(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome]) -> Settled | None:
     """Record every outcome of a chunk and end it. None: a stale attempt; nothing was written."""
     job = lock(tx, claimed.chunk_id)
-    done = tx.execute(
-        update(chunks).where(*ours(claimed.chunk_id, claimed.attempt)).values(state="done", lease_until=None, finished_at=tx.now)
-    )
+    done = tx.execute(_OURS_NOW, _of(claimed) | {"state": "done", "lease_until": None, "finished_at": tx.now})
     if job is None or done.rowcount != 1:
         return None
     settling.settle_items(tx, job, claimed.attempt, outcomes)
@@ -312,11 +318,8 @@ def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str,
     left = [item.index for item in claimed.items if item.index not in settled]
     state = "dead" if retry_at is None else "waiting" if left else "done"
     retry_at = retry_at if left else None  # a chunk without items has nothing to wait for
-    moved = tx.execute(
-        update(chunks)
-        .where(*ours(claimed.chunk_id, claimed.attempt))
-        .values(state=state, lease_until=None, run_after=retry_at, rung_at=None, error=error, finished_at=tx.now)
-    )
+    end = {"state": state, "lease_until": None, "run_after": retry_at, "rung_at": None, "error": error, "finished_at": tx.now}
+    moved = tx.execute(_OURS_NOW, _of(claimed) | end)
     if job is None or moved.rowcount != 1:
         return None
     rest = [Outcome(index, error=error) for index in left] if state == "dead" else []

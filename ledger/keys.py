@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy import Row, bindparam, insert, or_, select, update
 
 from foundation.clock import iso
 from foundation.errors import Failure
@@ -72,18 +72,21 @@ def add(
     return NewKey(key_id, f"{text}_{_checksum(text)}")
 
 
+_OPENED = (
+    select(
+        keys.c.secret_hash, keys.c.form, keys.c.scopes, keys.c.revoked_at, keys.c.created_at, keys.c.expires_at, keys.c.successor_id,
+        tenants.c.id, tenants.c.name, tenants.c.disabled_at,
+    )
+    .join(tenants, tenants.c.id == keys.c.tenant_id)
+    .where(keys.c.id == bindparam("of"))
+)  # fmt: skip
+
+
 def of_key(tx: Tx, pepper: bytes, text: str) -> Tenant:
     """Whose key it is. Raises API_KEY_UNKNOWN for one that is malformed, unknown or revoked: a guesser learns nothing;
     and, to who holds the right secret only, API_KEY_EXPIRED and TENANT_DISABLED."""
     key_id, secret, form = _parsed(text)
-    row = tx.execute(
-        select(
-            keys.c.secret_hash, keys.c.form, keys.c.scopes, keys.c.revoked_at, keys.c.created_at, keys.c.expires_at, keys.c.successor_id,
-            tenants.c.id, tenants.c.name, tenants.c.disabled_at,
-        )
-        .join(tenants, tenants.c.id == keys.c.tenant_id)
-        .where(keys.c.id == key_id)
-    ).one_or_none()  # fmt: skip
+    row = tx.first(_OPENED, {"of": key_id})
     stored = bytes(32) if row is None else row.secret_hash
     right = hmac.compare_digest(stored, _hash(form, pepper, secret))
     if row is None or not right or row.form != form or row.revoked_at is not None:

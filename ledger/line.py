@@ -54,20 +54,27 @@ def take(tx: Tx, queue: str, step: int, tenant_id: str, priority: str, costs: Se
     """Turns for chunks of one flow, in this order. Costs are shares of a full chunk."""
     share = _SHARES.get(priority, 1)
     total = sum(costs) / share
-    come = select(func.coalesce(func.max(turns.c.turn), 0.0)).where(turns.c.queue == queue, turns.c.step == step, turns.c.flow == _LINE)
-    start = float(tx.connection.execute(come).scalar_one()) - credit / share
-    dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(turns).values(queue=queue, step=step, flow=flow(tenant_id, priority), turn=start + total)
-    end = tx.execute(
-        insert.on_conflict_do_update(
-            index_elements=["queue", "step", "flow"], set_={"turn": case((turns.c.turn > start, turns.c.turn), else_=start) + total}
-        ).returning(turns.c.turn)
-    ).scalar_one()
+    come = tx.first(_COME, {"of_queue": queue, "of_step": step})
+    start = (0.0 if come is None else float(come.turn)) - credit / share
+    own = {"queue": queue, "step": step, "flow": flow(tenant_id, priority), "turn": start + total}
+    end = tx.execute(_taken(tx.connection.dialect.name), own | {"start": start, "total": total}).scalar_one()
     taken, turn = [], float(end) - total
     for cost in costs:
         taken.append(turn)
         turn += cost / share
     return taken
+
+
+_COME = select(turns.c.turn).where(turns.c.queue == bindparam("of_queue"), turns.c.step == bindparam("of_step"), turns.c.flow == _LINE)
+
+
+@cache
+def _taken(dialect: str) -> Any:
+    """The flow goes on from where its last chunk ends, or from `start` if that is later, by `total`."""
+    new = (postgresql if dialect == "postgresql" else sqlite).insert(turns)
+    start, total = bindparam("start", type_=turns.c.turn.type), bindparam("total", type_=turns.c.turn.type)
+    later = case((turns.c.turn > start, turns.c.turn), else_=start) + total
+    return new.on_conflict_do_update(index_elements=["queue", "step", "flow"], set_={"turn": later}).returning(turns.c.turn)
 
 
 def tagged(tx: Tx, job: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -133,32 +140,40 @@ def _give_back(tx: Tx, queue: str, step: int, tenant_id: str, priority: str, cos
 
 def room(tx: Tx, queue: str, step: int, window: int) -> tuple[int, float | None]:
     """How many more chunks may be rung (none while the queue is paused), and from which turn on: that of the last one rung, if any."""
-    outstanding = select(func.count().label("out"), func.max(chunks.c.turn).label("last"))
-    outstanding = outstanding.select_from(chunks).where(rung(chunks.c.queue == queue, chunks.c.step == step))
-    paused = select(queues.c.name).where(queues.c.name == queue, queues.c.paused_at.is_not(None))
-    row = tx.execute(outstanding.add_columns(paused.exists().label("paused"))).one()
+    row = tx.execute(_OUTSTANDING, {"of_queue": queue, "of_step": step}).one()
     return 0 if row.paused else max(0, window - int(row.out)), row.last
+
+
+_PAUSED = select(queues.c.name).where(queues.c.name == bindparam("of_queue"), queues.c.paused_at.is_not(None))
+_OUTSTANDING = (
+    select(func.count().label("out"), func.max(chunks.c.turn).label("last"), _PAUSED.exists().label("paused"))
+    .select_from(chunks)
+    .where(rung(chunks.c.queue == bindparam("of_queue"), chunks.c.step == bindparam("of_step")))
+)
 
 
 def unring(tx: Tx, chunk_id: str) -> tuple[str, int] | None:
     """The ring of a chunk was used, but not for it: (queue, step), or None if the chunk is no longer queued."""
-    row = tx.execute(
-        update(chunks)
-        .where(chunks.c.id == chunk_id, chunks.c.state == "queued")
-        .values(rung_at=None)
-        .returning(chunks.c.queue, chunks.c.step)
-    ).one_or_none()
+    row = tx.first(_UNRING, {"of": chunk_id})
     return None if row is None else (row.queue, row.step)
+
+
+_UNRING = (
+    update(chunks)
+    .where(chunks.c.id == bindparam("of"), chunks.c.state == "queued")
+    .values(rung_at=None)
+    .returning(chunks.c.queue, chunks.c.step)
+)
 
 
 def serve(tx: Tx, queue: str, step: int, turn: float) -> None:
     """The line has come as far as this turn. It never goes back."""
-    here = (turns.c.queue == queue, turns.c.step == step, turns.c.flow == _LINE)
-    come = tx.connection.execute(select(turns.c.turn).where(*here)).scalar_one_or_none()
+    come = tx.first(_COME, {"of_queue": queue, "of_step": step})
     if come is None:
         dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
         tx.execute(dialect.insert(turns).values(queue=queue, step=step, flow=_LINE, turn=turn).on_conflict_do_nothing())
-    elif turn >= come + _COARSE:
+    elif turn >= come.turn + _COARSE:
+        here = (turns.c.queue == queue, turns.c.step == step, turns.c.flow == _LINE)
         tx.execute(update(turns).where(*here, turns.c.turn < turn).values(turn=turn))
 
 
@@ -166,7 +181,7 @@ def choose(tx: Tx, chunk_id: str) -> str | None:
     """Which chunk the ring of this one shall start: itself, or one of a better step or turn that came after it was rung.
 
     None: it does not wait for a ring, or its queue is paused; then it stays queued and is rung again by `jobs.ring`."""
-    row = tx.execute(_choice(), {"asked": chunk_id}).one_or_none()
+    row = tx.first(_choice(), {"asked": chunk_id})
     if row is None:
         return None
     if row.paused_at is not None:

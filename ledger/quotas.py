@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
 
 from foundation.errors import Failure
 from ledger.rows import jobs, tenants
@@ -17,6 +17,7 @@ from ledger.session import Tx
 
 NAMES = ("bytes", "parts", "jobs")
 
+_OF_JOBS = select(tenants.c.quota_jobs, tenants.c.disabled_at).where(tenants.c.id == bindparam("of"))
 # written out: only then may the partial index answer
 _IN_FLIGHT = text("state IN ('queued', 'running')")
 
@@ -37,14 +38,14 @@ def keep(tx: Tx, tenant_id: str, parts: int, size: int) -> None:
 
 def start_job(tx: Tx, tenant_id: str) -> None:
     """One more job comes into flight. Raises QUOTA_EXCEEDED, TENANT_DISABLED (its schedules go on asking)."""
-    row = select(tenants.c.quota_jobs, tenants.c.disabled_at).where(tenants.c.id == tenant_id)
-    found = tx.execute(row).one()
+    told = {"of": tenant_id}
+    found = tx.execute(_OF_JOBS, told).one()
     if found.disabled_at is not None:
         raise Failure("TENANT_DISABLED")
     if _limit(tx, "jobs", found.quota_jobs) is None:
         return
     # Not FOR UPDATE: whoever writes a row that names the tenant must not wait. Read again: the quota may have been changed.
-    limit = _limit(tx, "jobs", tx.execute(row.with_for_update(key_share=True)).one().quota_jobs)
+    limit = _limit(tx, "jobs", tx.execute(_OF_JOBS.with_for_update(key_share=True), told).one().quota_jobs)
     if limit is not None and in_flight(tx, tenant_id, limit) >= limit:
         raise Failure("QUOTA_EXCEEDED", {"quota": "jobs", "used": limit, "asked": 1, "limit": limit})
 

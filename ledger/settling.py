@@ -32,29 +32,43 @@ class Settled:
     deliveries: tuple[str, ...] = ()
 
 
+_ITEM = (
+    update(items)
+    .where(items.c.job_id == bindparam("of"), items.c.index == bindparam("i"), items.c.state == "pending")
+    .values(
+        state=bindparam("s"), attempts=bindparam("a"), error=bindparam("e"), result=bindparam("r"), finished_at=bindparam("at"),
+    )
+)  # fmt: skip
+_COUNTED = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("of"))
+    .values(succeeded=jobs.c.succeeded + bindparam("good"), failed=jobs.c.failed + bindparam("bad"))
+)
+_ENDED = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("of"), jobs.c.state == "running")
+    .where(jobs.c.total - jobs.c.succeeded - jobs.c.failed - jobs.c.cancelled == 0)
+    .values(state=case((jobs.c.failed == 0, literal("succeeded")), (jobs.c.succeeded == 0, literal("failed")), else_=literal("partial")))
+    .returning(*jobs.c)
+)
+_JOB = select(jobs).where(jobs.c.id == bindparam("of"))
+
+
 def settle_items(tx: Tx, job: Row[Any], attempt: int, outcomes: Sequence[Outcome]) -> None:
     if not outcomes:
         return
+    common = {"of": job.id, "a": attempt, "at": tx.now}
     tx.execute(
-        update(items)
-        .where(items.c.job_id == job.id, items.c.index == bindparam("i"), items.c.state == "pending")
-        .values(state=bindparam("s"), attempts=attempt, error=bindparam("e"), result=bindparam("r"), finished_at=tx.now),
+        _ITEM,
         [
-            {"i": outcome.index, "s": "failed" if outcome.error else "succeeded", "e": outcome.error, "r": outcome.result}
+            {"i": outcome.index, "s": "failed" if outcome.error else "succeeded", "e": outcome.error, "r": outcome.result, **common}
             for outcome in outcomes
         ],
     )
     bad = sum(1 for outcome in outcomes if outcome.error)
     summary = added_up(job.summary, outcomes)
-    tx.execute(
-        update(jobs)
-        .where(jobs.c.id == job.id)
-        .values(
-            succeeded=jobs.c.succeeded + (len(outcomes) - bad),
-            failed=jobs.c.failed + bad,
-            **({} if summary == job.summary else {"summary": summary}),
-        )
-    )
+    counted = {"of": job.id, "good": len(outcomes) - bad, "bad": bad}
+    tx.execute(_COUNTED, counted if summary == job.summary else {**counted, "summary": summary})
     failed = [(outcome.index, outcome.error) for outcome in outcomes if outcome.error]
     telling.progress(tx, job, failed, succeeded=job.succeeded + len(outcomes) - bad, failed=job.failed + bad)
 
@@ -70,17 +84,7 @@ def added_up(summary: dict[str, float] | None, outcomes: Sequence[Outcome]) -> d
 
 def close(tx: Tx, job: Row[Any]) -> Settled:
     """End the job when its last item has ended, and owe its webhook."""
-    open_items = jobs.c.total - jobs.c.succeeded - jobs.c.failed - jobs.c.cancelled
-    row = tx.execute(
-        update(jobs)
-        .where(jobs.c.id == job.id, jobs.c.state == "running", open_items == 0)
-        .values(
-            state=case((jobs.c.failed == 0, literal("succeeded")), (jobs.c.succeeded == 0, literal("failed")), else_=literal("partial")),
-            finished_at=tx.now,
-            paused_at=None,
-        )
-        .returning(*jobs.c)
-    ).one_or_none()
+    row = tx.first(_ENDED, {"of": job.id, "finished_at": tx.now, "paused_at": None})
     return Settled("running") if row is None else announce(tx, row)
 
 
@@ -100,4 +104,4 @@ def record_end(tx: Tx, job: Row[Any], actor: str, **more: Any) -> None:
 
 def tell(tx: Tx, tenant_id: str, job_id: str, event: str) -> tuple[str, ...]:
     """Tell the endpoints that want it how a job goes on. Answers the deliveries to ring."""
-    return outbox.tell(tx, tenant_id, f"job.{event}", lambda: view(tx.execute(select(jobs).where(jobs.c.id == job_id)).one()), job_id)
+    return outbox.tell(tx, tenant_id, f"job.{event}", lambda: view(tx.execute(_JOB, {"of": job_id}).one()), job_id)

@@ -100,7 +100,7 @@ def accept(
         asked = _ASKS[task.asks](tx, tenant_id, asked_for, settings)
         if not 0 < len(asked.items) <= settings.upload.max_items:
             raise Failure("REQUEST_INVALID", {"items": len(asked.items), "allowed": [1, settings.upload.max_items]})
-        told = jobs.add(
+        row, told = jobs.add(
             tx,
             jobs.NewJob(
                 id=job_id,
@@ -120,10 +120,9 @@ def accept(
             ),
         )
         ready = jobs.ring(tx, task.queue, request.priority.step, settings.queue.ring_window)
-        answer = job_views.get(tx, tenant_id, job_id)
     doorbell.ring([*ring.of_chunks(ready, task.queue, request.priority.step), *ring.of_deliveries(told)])
     emit(JobAccepted(job_id, task.name, len(asked.items)))
-    return answer
+    return job_views.view(row)
 
 
 def body_hash(request: JobRequest) -> str:

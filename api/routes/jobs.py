@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from api import paging
 from api.auth import TheTenant
+from api.hot import Submission
 from api.house import House, TheHouse
 from api.paging import Cursor, Limit
 from api.shapes.answers import LOCATION, answers, streams
@@ -44,10 +45,6 @@ _SUBMIT_CODES = (
 )
 
 
-@router.post(
-    "", status_code=202,
-    responses=answers(Job, *_SUBMIT_CODES, status=202, says="It is written down, and will reach an end", headers=LOCATION),
-)  # fmt: skip
 def submit_job(
     request: JobRequest,
     house: TheHouse,
@@ -57,6 +54,12 @@ def submit_job(
     """Accept a job. A 202 is a promise: the job is written down and will reach an end, whatever dies meanwhile."""
     job = submit.submit(house.ledger, house.doorbell, house.settings, tenant.id, request, idempotency_key)
     return JSONResponse(linked(job), 202, {"Location": link(f"/jobs/{job['id']}")})
+
+
+router.add_api_route(
+    "", submit_job, methods=["POST"], status_code=202, route_class_override=Submission,
+    responses=answers(Job, *_SUBMIT_CODES, status=202, says="It is written down, and will reach an end", headers=LOCATION),
+)  # fmt: skip
 
 
 @router.get("", responses=answers(JobPage, "CURSOR_INVALID"))

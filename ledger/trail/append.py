@@ -18,6 +18,7 @@ from ledger.rows import audit, audit_heads
 from ledger.trail.chain import GENESIS, Body, Place, linked
 from ledger.trail.details import Details
 
+_ADD = insert(audit)
 _HELD = select(audit_heads.c.number, audit_heads.c.hash).where(audit_heads.c.chain == bindparam("of")).with_for_update()
 _MOVED = update(audit_heads).where(audit_heads.c.chain == bindparam("of"))
 _FIRST = {"number": 0, "hash": GENESIS, "floor": 0, "floor_hash": GENESIS}
@@ -34,7 +35,7 @@ def append(connection: Connection, bodies: Sequence[Body], details: Details) -> 
             body["detail"] = details.kept(body["detail"], chain, number, body["action"])
             place = Place(number, linked(place.hash, number, body))
             rows.append(_row(body, place))
-        connection.execute(insert(audit), rows)
+        connection.execute(_ADD, rows)
         connection.execute(_MOVED, {"of": chain, "number": place.number, "hash": place.hash})
 
 
