@@ -88,7 +88,12 @@ def _extract(bite: tuple[Sequence[File], str]) -> int:
 def _spin(bite: tuple[int, float]) -> int:
     items, ms = bite
     for _ in range(items):
-        end = time.monotonic() + ms / 1000
-        while time.monotonic() < end:
-            pass
+        spin(ms)
     return items
+
+
+def spin(ms: float) -> None:
+    """So many milliseconds of Python."""
+    end = time.monotonic() + ms / 1000
+    while time.monotonic() < end:
+        pass
