@@ -10,6 +10,7 @@ from sqlalchemy import Row, bindparam, exists, select
 from foundation.clock import iso
 from foundation.errors import Failure
 from ledger import queues, recorded
+from ledger.prepared import Prepared
 from ledger.rows import items, jobs, parts
 from ledger.session import Tx
 from ledger.telling import counts_of
@@ -47,12 +48,12 @@ def among(tx: Tx, job_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {row.id: view(row) for row in found}
 
 
-_GET = select(jobs).where(jobs.c.id == bindparam("of"), jobs.c.tenant_id == bindparam("tenant"), jobs.c.pruned_at.is_(None))
+_GET = Prepared(select(jobs).where(jobs.c.id == bindparam("of"), jobs.c.tenant_id == bindparam("tenant"), jobs.c.pruned_at.is_(None)))
 
 
 def get(tx: Tx, tenant_id: str, job_id: str) -> dict[str, Any]:
     """Raises JOB_NOT_FOUND, also for a job of another tenant."""
-    job = tx.first(_GET, {"of": job_id, "tenant": tenant_id})
+    job = _GET.first(tx.connection, {"of": job_id, "tenant": tenant_id})
     if job is None:
         raise Failure("JOB_NOT_FOUND", {"id": job_id[:64]})
     return view(job) | ({"summary": _estimated(tx, job)} if job.summary else {})

@@ -19,6 +19,7 @@ from foundation import caller
 from foundation.clock import iso
 from ledger import audit, line, places, quotas, settling, telling
 from ledger.chunking import ChunkSize, cut
+from ledger.prepared import Prepared
 from ledger.rows import audit as audit_rows
 from ledger.rows import chunks, items, jobs, parts
 from ledger.session import Tx
@@ -91,31 +92,29 @@ SELECT %s::text, new.*, 'pending' FROM (
 ) AS new"""
 
 
-# Statements of every submission, claim and finish are composed once: composing one takes five times as long as running it.
-_ADD, _ADD_CHUNK = insert(jobs).returning(*jobs.c), insert(chunks)
-_LOCK = select(jobs).where(jobs.c.id == bindparam("of")).with_for_update()
+_ADD, _ADD_CHUNK = Prepared(insert(jobs).returning(*jobs.c)), Prepared(insert(chunks))
+_LOCK = Prepared(select(jobs).where(jobs.c.id == bindparam("of")).with_for_update())
 _OURS = and_(chunks.c.id == bindparam("of"), chunks.c.attempt == bindparam("try"), chunks.c.state == "running")
-_OURS_NOW = update(chunks).where(_OURS)
-_HAND_BACK = _OURS_NOW.values(handed_back=chunks.c.handed_back + 1)
-_CLAIM = (
+_OURS_NOW = Prepared(update(chunks).where(_OURS))
+_HAND_BACK = Prepared(update(chunks).where(_OURS).values(handed_back=chunks.c.handed_back + 1))
+_CLAIM = Prepared(
     update(chunks)
     .where(chunks.c.id == bindparam("of"), chunks.c.state == "queued")
     .values(state="running", attempt=chunks.c.attempt + 1, rung_at=None)
     .returning(*(chunks.c[name] for name in ("attempt", "handed_back", "crashes", "queue", "step", "turn", "waits_for")))
 )
-_BEGIN = (
+_BEGIN = Prepared(
     update(jobs)
     .where(jobs.c.id == bindparam("of"), jobs.c.state == "queued")
     .values(state="running", started_at=func.coalesce(jobs.c.started_at, bindparam("at")))
 )
-_TO_DO = (
+_TO_DO = Prepared(
     select(items.c.index, items.c.part_id, items.c.payload, parts.c.name, parts.c.sha256)
     # the tenant's own alone: a job may name ids of anybody
     .outerjoin(parts, (parts.c.id == items.c.part_id) & (parts.c.tenant_id == bindparam("tenant")) & parts.c.deleted_at.is_(None))
     .where(items.c.chunk_id == bindparam("of"), items.c.state == "pending")
     .order_by(items.c.index)
 )
-
 _BEST = (
     select(chunks.c.id)
     .where(
@@ -125,7 +124,7 @@ _BEST = (
     .limit(bindparam("room"))
     .with_for_update(skip_locked=True)
 )
-_RING = (
+_RING = Prepared(
     update(chunks)
     .where(chunks.c.id.in_(_BEST))
     .values(rings=chunks.c.rings + 1)
@@ -142,8 +141,8 @@ def add(tx: Tx, job: NewJob) -> tuple[Row[Any], tuple[str, ...]]:
     Raises QUOTA_EXCEEDED, TENANT_DISABLED."""
     quotas.start_job(tx, job.tenant_id)
     runs = cut([item.bytes for item in job.items], job.size)
-    row = tx.execute(
-        _ADD,
+    row = _ADD.first(
+        tx.connection,
         {
             "id": job.id,
             "tenant_id": job.tenant_id,
@@ -164,10 +163,10 @@ def add(tx: Tx, job: NewJob) -> tuple[Row[Any], tuple[str, ...]]:
             "created_at": tx.now,
             "key_id": caller.current().key_id or None,
         },
-    ).one()
+    )
     costs = [job.size.share(len(run), sum(job.items[index].bytes for index in run)) for run in runs]
     new = [new_chunk(tx, job, ordinal, job.run_after, beyond(job, ordinal), cost) for ordinal, cost in enumerate(costs)]
-    tx.execute(_ADD_CHUNK, line.tagged(tx, job, new))
+    _ADD_CHUNK.each(tx.connection, line.tagged(tx, job, new))
     _add_items(tx, job, runs)
     audit.record(tx, job.tenant_id, "api", "job.accepted", job.id, kind=job.kind, items=len(job.items), chunks=len(runs))
     telling.job(tx, row)
@@ -220,7 +219,7 @@ def ring(tx: Tx, queue: str, step: int, window: int) -> list[str]:
     if not room:
         return []
     told = {"of_queue": queue, "of_step": step, "behind": -inf if last is None else last, "room": room, "rung_at": tx.now}
-    rows = tx.execute(_RING, told)
+    rows = _RING.all(tx.connection, told)
     return [row.id for row in sorted(rows, key=lambda row: (row.turn, row.created_at, row.ordinal))]
 
 
@@ -230,7 +229,8 @@ def ring(tx: Tx, queue: str, step: int, window: int) -> list[str]:
 def lock(tx: Tx, chunk_id: str) -> Row[Any] | None:
     """The job of a chunk, locked until the commit."""
     job_id = chunk_id.rpartition(".")[0]
-    return tx.first(_LOCK, {"of": job_id})
+    row: Row[Any] | None = _LOCK.first(tx.connection, {"of": job_id})
+    return row
 
 
 def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | None = None) -> Claimed | None:
@@ -242,13 +242,13 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
         places.hold(tx, chunks.c.id == chunk_id)
         return None
     taken = {"of": chunk_id, "owner": owner, "engine_build": build, "lease_until": tx.now + lease_seconds, "started_at": tx.now}
-    row = tx.first(_CLAIM, taken)
+    row = _CLAIM.first(tx.connection, taken)
     if row is None:
         return None
     line.serve(tx, row.queue, row.step, row.turn)
     started: tuple[str, ...] = ()
     if job.state == "queued":
-        tx.execute(_BEGIN, {"of": job.id, "at": tx.now})
+        _BEGIN.run(tx.connection, {"of": job.id, "at": tx.now})
         telling.job(tx, job, state="running", started_at=job.started_at or tx.now)
         started = settling.tell(tx, job.tenant_id, job.id, "started")
     return Claimed(
@@ -262,7 +262,7 @@ def claim(tx: Tx, chunk_id: str, owner: str, lease_seconds: float, build: str | 
         queue=row.queue,
         step=row.step,
         input=job.input,
-        items=tuple(ClaimedItem(*each) for each in tx.execute(_TO_DO, {"of": chunk_id, "tenant": job.tenant_id})),
+        items=tuple(ClaimedItem(*each) for each in _TO_DO.all(tx.connection, {"of": chunk_id, "tenant": job.tenant_id})),
         waits_for=row.waits_for,
         deliveries=started,
     )
@@ -274,7 +274,7 @@ def ours(chunk_id: str, attempt: int) -> tuple[Any, ...]:
 
 def beat(tx: Tx, chunk_id: str, attempt: int, lease_seconds: float) -> bool:
     """Extend the lease. False: the chunk is no longer ours (rescued, cancelled), stop working on it."""
-    return bool(tx.execute(_OURS_NOW, {"of": chunk_id, "try": attempt, "lease_until": tx.now + lease_seconds}).rowcount == 1)
+    return _OURS_NOW.run(tx.connection, {"of": chunk_id, "try": attempt, "lease_until": tx.now + lease_seconds}) == 1
 
 
 def _of(claimed: Claimed) -> dict[str, Any]:
@@ -289,8 +289,8 @@ def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> Set
         return finish(tx, claimed, outcomes)
     job = lock(tx, claimed.chunk_id)
     given = {"state": places.again(job), "owner": None, "lease_until": None, "rung_at": None}
-    moved = tx.execute(_HAND_BACK, _of(claimed) | given)
-    if job is None or moved.rowcount != 1:
+    moved = _HAND_BACK.run(tx.connection, _of(claimed) | given)
+    if job is None or moved != 1:
         return None
     settling.settle_items(tx, job, claimed.attempt, outcomes)
     audit.record(tx, job.tenant_id, claimed.chunk_id, "chunk.handed_back", job.id, attempt=claimed.attempt, items=len(outcomes))
@@ -300,8 +300,8 @@ def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> Set
 def finish(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome]) -> Settled | None:
     """Record every outcome of a chunk and end it. None: a stale attempt; nothing was written."""
     job = lock(tx, claimed.chunk_id)
-    done = tx.execute(_OURS_NOW, _of(claimed) | {"state": "done", "lease_until": None, "finished_at": tx.now})
-    if job is None or done.rowcount != 1:
+    done = _OURS_NOW.run(tx.connection, _of(claimed) | {"state": "done", "lease_until": None, "finished_at": tx.now})
+    if job is None or done != 1:
         return None
     settling.settle_items(tx, job, claimed.attempt, outcomes)
     audit.record(tx, job.tenant_id, claimed.chunk_id, "chunk.done", job.id, attempt=claimed.attempt, items=len(outcomes))
@@ -319,8 +319,8 @@ def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str,
     state = "dead" if retry_at is None else "waiting" if left else "done"
     retry_at = retry_at if left else None  # a chunk without items has nothing to wait for
     end = {"state": state, "lease_until": None, "run_after": retry_at, "rung_at": None, "error": error, "finished_at": tx.now}
-    moved = tx.execute(_OURS_NOW, _of(claimed) | end)
-    if job is None or moved.rowcount != 1:
+    moved = _OURS_NOW.run(tx.connection, _of(claimed) | end)
+    if job is None or moved != 1:
         return None
     rest = [Outcome(index, error=error) for index in left] if state == "dead" else []
     settling.settle_items(tx, job, claimed.attempt, [*outcomes, *rest])

@@ -13,12 +13,12 @@ but started by the next of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from typing import Any
 
 from sqlalchemy import Row, Select, and_, bindparam, case, delete, func, literal_column, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ledger.prepared import Prepared
 from ledger.rows import chunks, in_state, jobs, queues, turns
 from ledger.session import Tx
 
@@ -54,10 +54,10 @@ def take(tx: Tx, queue: str, step: int, tenant_id: str, priority: str, costs: Se
     """Turns for chunks of one flow, in this order. Costs are shares of a full chunk."""
     share = _SHARES.get(priority, 1)
     total = sum(costs) / share
-    come = tx.first(_COME, {"of_queue": queue, "of_step": step})
+    come = _COME.first(tx.connection, {"of_queue": queue, "of_step": step})
     start = (0.0 if come is None else float(come.turn)) - credit / share
     own = {"queue": queue, "step": step, "flow": flow(tenant_id, priority), "turn": start + total}
-    end = tx.execute(_taken(tx.connection.dialect.name), own | {"start": start, "total": total}).scalar_one()
+    end = _TAKEN.first(tx.connection, own | {"start": start, "total": total}).turn
     taken, turn = [], float(end) - total
     for cost in costs:
         taken.append(turn)
@@ -65,16 +65,20 @@ def take(tx: Tx, queue: str, step: int, tenant_id: str, priority: str, costs: Se
     return taken
 
 
-_COME = select(turns.c.turn).where(turns.c.queue == bindparam("of_queue"), turns.c.step == bindparam("of_step"), turns.c.flow == _LINE)
+_COME = Prepared(
+    select(turns.c.turn).where(turns.c.queue == bindparam("of_queue"), turns.c.step == bindparam("of_step"), turns.c.flow == _LINE)
+)
 
 
-@cache
 def _taken(dialect: str) -> Any:
     """The flow goes on from where its last chunk ends, or from `start` if that is later, by `total`."""
     new = (postgresql if dialect == "postgresql" else sqlite).insert(turns)
     start, total = bindparam("start", type_=turns.c.turn.type), bindparam("total", type_=turns.c.turn.type)
     later = case((turns.c.turn > start, turns.c.turn), else_=start) + total
     return new.on_conflict_do_update(index_elements=["queue", "step", "flow"], set_={"turn": later}).returning(turns.c.turn)
+
+
+_TAKEN = Prepared(_taken)
 
 
 def tagged(tx: Tx, job: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -140,12 +144,12 @@ def _give_back(tx: Tx, queue: str, step: int, tenant_id: str, priority: str, cos
 
 def room(tx: Tx, queue: str, step: int, window: int) -> tuple[int, float | None]:
     """How many more chunks may be rung (none while the queue is paused), and from which turn on: that of the last one rung, if any."""
-    row = tx.execute(_OUTSTANDING, {"of_queue": queue, "of_step": step}).one()
+    row = _OUTSTANDING.first(tx.connection, {"of_queue": queue, "of_step": step})
     return 0 if row.paused else max(0, window - int(row.out)), row.last
 
 
 _PAUSED = select(queues.c.name).where(queues.c.name == bindparam("of_queue"), queues.c.paused_at.is_not(None))
-_OUTSTANDING = (
+_OUTSTANDING = Prepared(
     select(func.count().label("out"), func.max(chunks.c.turn).label("last"), _PAUSED.exists().label("paused"))
     .select_from(chunks)
     .where(rung(chunks.c.queue == bindparam("of_queue"), chunks.c.step == bindparam("of_step")))
@@ -154,11 +158,11 @@ _OUTSTANDING = (
 
 def unring(tx: Tx, chunk_id: str) -> tuple[str, int] | None:
     """The ring of a chunk was used, but not for it: (queue, step), or None if the chunk is no longer queued."""
-    row = tx.first(_UNRING, {"of": chunk_id})
+    row = _UNRING.first(tx.connection, {"of": chunk_id})
     return None if row is None else (row.queue, row.step)
 
 
-_UNRING = (
+_UNRING = Prepared(
     update(chunks)
     .where(chunks.c.id == bindparam("of"), chunks.c.state == "queued")
     .values(rung_at=None)
@@ -168,7 +172,7 @@ _UNRING = (
 
 def serve(tx: Tx, queue: str, step: int, turn: float) -> None:
     """The line has come as far as this turn. It never goes back."""
-    come = tx.first(_COME, {"of_queue": queue, "of_step": step})
+    come = _COME.first(tx.connection, {"of_queue": queue, "of_step": step})
     if come is None:
         dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
         tx.execute(dialect.insert(turns).values(queue=queue, step=step, flow=_LINE, turn=turn).on_conflict_do_nothing())
@@ -181,7 +185,7 @@ def choose(tx: Tx, chunk_id: str) -> str | None:
     """Which chunk the ring of this one shall start: itself, or one of a better step or turn that came after it was rung.
 
     None: it does not wait for a ring, or its queue is paused; then it stays queued and is rung again by `jobs.ring`."""
-    row = tx.first(_choice(), {"asked": chunk_id})
+    row = _CHOICE.first(tx.connection, {"asked": chunk_id})
     if row is None:
         return None
     if row.paused_at is not None:
@@ -190,7 +194,6 @@ def choose(tx: Tx, chunk_id: str) -> str | None:
     return row.better or chunk_id
 
 
-@cache  # asked at each claim: composing it takes as long as answering it
 def _choice() -> Select[Any]:
     """Of the queued chunk `asked`: since when its queue is paused, and the best chunk that goes before it."""
     return (
@@ -218,6 +221,9 @@ def _better() -> Any:
     ]
     best = union_all(*(select(one) for one in bests)).subquery()
     return select(best.c.id).order_by(best.c.step, best.c.turn, best.c.created_at, best.c.ordinal).limit(1).scalar_subquery()
+
+
+_CHOICE = Prepared(_choice())
 
 
 # -- growing old -------------------------------------------------------------------------------------------------------

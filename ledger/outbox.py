@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Row, bindparam, exists, func, insert, lite
 
 from foundation.clock import iso
 from ledger import telling
+from ledger.prepared import Prepared
 from ledger.session import Tx
 from ledger.states import ended
 from ledger.webhook_rows import deliveries, endpoints, tries
@@ -25,7 +26,9 @@ SWITCHED_OFF, TEST = "webhook.switched_off", "webhook.test"
 EVENTS = ("job.accepted", "job.started", *ENDS, "job.retried", SWITCHED_OFF)  # what an endpoint can want
 UNLESS_SAID = (*ENDS, SWITCHED_OFF)  # what it gets if it does not say
 _LOCK = 0x0CAD_0315  # any fixed number: with the hash of a receiver, it is held while what is in flight there is counted
-_ENDPOINTS = select(endpoints).where(endpoints.c.tenant_id == bindparam("of")).order_by(endpoints.c.id)  # asked at each step of a job
+_ENDPOINTS = Prepared(
+    select(endpoints).where(endpoints.c.tenant_id == bindparam("of")).order_by(endpoints.c.id)
+)  # asked at each step of a job
 _OPEN = deliveries.c.state.in_([literal_column("'owed'"), literal_column("'waiting'")])  # written out: the partial indexes answer
 
 
@@ -78,7 +81,7 @@ def tell(
     ring after the commit.
 
     Who calls it for a job holds the job's lock, which gives the messages their order. `data` is asked only if anybody wants it."""
-    rows = tx.execute(_ENDPOINTS, {"of": tenant_id}).all()
+    rows = _ENDPOINTS.all(tx.connection, {"of": tenant_id})
     wanting: list[tuple[str, Row[Any] | None]] = [(row.url, row) for row in rows if event in row.events and row.id != but]
     if callback_url and event in ENDS:
         wanting.insert(0, (callback_url, None))

@@ -12,12 +12,14 @@ from typing import Any
 from sqlalchemy import bindparam, func, select, text, update
 
 from foundation.errors import Failure
+from ledger.prepared import Prepared
 from ledger.rows import jobs, tenants
 from ledger.session import Tx
 
 NAMES = ("bytes", "parts", "jobs")
 
-_OF_JOBS = select(tenants.c.quota_jobs, tenants.c.disabled_at).where(tenants.c.id == bindparam("of"))
+_OF_TENANT = select(tenants.c.quota_jobs, tenants.c.disabled_at).where(tenants.c.id == bindparam("of"))
+_ASKED, _HELD = Prepared(_OF_TENANT), Prepared(_OF_TENANT.with_for_update(key_share=True))
 # written out: only then may the partial index answer
 _IN_FLIGHT = text("state IN ('queued', 'running')")
 
@@ -39,13 +41,13 @@ def keep(tx: Tx, tenant_id: str, parts: int, size: int) -> None:
 def start_job(tx: Tx, tenant_id: str) -> None:
     """One more job comes into flight. Raises QUOTA_EXCEEDED, TENANT_DISABLED (its schedules go on asking)."""
     told = {"of": tenant_id}
-    found = tx.execute(_OF_JOBS, told).one()
+    found = _ASKED.first(tx.connection, told)
     if found.disabled_at is not None:
         raise Failure("TENANT_DISABLED")
     if _limit(tx, "jobs", found.quota_jobs) is None:
         return
     # Not FOR UPDATE: whoever writes a row that names the tenant must not wait. Read again: the quota may have been changed.
-    limit = _limit(tx, "jobs", tx.execute(_OF_JOBS.with_for_update(key_share=True), told).one().quota_jobs)
+    limit = _limit(tx, "jobs", _HELD.first(tx.connection, told).quota_jobs)
     if limit is not None and in_flight(tx, tenant_id, limit) >= limit:
         raise Failure("QUOTA_EXCEEDED", {"quota": "jobs", "used": limit, "asked": 1, "limit": limit})
 

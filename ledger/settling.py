@@ -10,6 +10,7 @@ from sqlalchemy import Row, bindparam, case, literal, select, update
 
 from ledger import audit, outbox, telling
 from ledger.job_views import view
+from ledger.prepared import Prepared
 from ledger.rows import items, jobs
 from ledger.session import Tx
 
@@ -32,34 +33,34 @@ class Settled:
     deliveries: tuple[str, ...] = ()
 
 
-_ITEM = (
+_ITEM = Prepared(
     update(items)
     .where(items.c.job_id == bindparam("of"), items.c.index == bindparam("i"), items.c.state == "pending")
     .values(
         state=bindparam("s"), attempts=bindparam("a"), error=bindparam("e"), result=bindparam("r"), finished_at=bindparam("at"),
     )
 )  # fmt: skip
-_COUNTED = (
+_COUNTED = Prepared(
     update(jobs)
     .where(jobs.c.id == bindparam("of"))
     .values(succeeded=jobs.c.succeeded + bindparam("good"), failed=jobs.c.failed + bindparam("bad"))
 )
-_ENDED = (
+_ENDED = Prepared(
     update(jobs)
     .where(jobs.c.id == bindparam("of"), jobs.c.state == "running")
     .where(jobs.c.total - jobs.c.succeeded - jobs.c.failed - jobs.c.cancelled == 0)
     .values(state=case((jobs.c.failed == 0, literal("succeeded")), (jobs.c.succeeded == 0, literal("failed")), else_=literal("partial")))
     .returning(*jobs.c)
 )
-_JOB = select(jobs).where(jobs.c.id == bindparam("of"))
+_JOB = Prepared(select(jobs).where(jobs.c.id == bindparam("of")))
 
 
 def settle_items(tx: Tx, job: Row[Any], attempt: int, outcomes: Sequence[Outcome]) -> None:
     if not outcomes:
         return
     common = {"of": job.id, "a": attempt, "at": tx.now}
-    tx.execute(
-        _ITEM,
+    _ITEM.each(
+        tx.connection,
         [
             {"i": outcome.index, "s": "failed" if outcome.error else "succeeded", "e": outcome.error, "r": outcome.result, **common}
             for outcome in outcomes
@@ -68,7 +69,7 @@ def settle_items(tx: Tx, job: Row[Any], attempt: int, outcomes: Sequence[Outcome
     bad = sum(1 for outcome in outcomes if outcome.error)
     summary = added_up(job.summary, outcomes)
     counted = {"of": job.id, "good": len(outcomes) - bad, "bad": bad}
-    tx.execute(_COUNTED, counted if summary == job.summary else {**counted, "summary": summary})
+    _COUNTED.run(tx.connection, counted if summary == job.summary else {**counted, "summary": summary})
     failed = [(outcome.index, outcome.error) for outcome in outcomes if outcome.error]
     telling.progress(tx, job, failed, succeeded=job.succeeded + len(outcomes) - bad, failed=job.failed + bad)
 
@@ -84,7 +85,7 @@ def added_up(summary: dict[str, float] | None, outcomes: Sequence[Outcome]) -> d
 
 def close(tx: Tx, job: Row[Any]) -> Settled:
     """End the job when its last item has ended, and owe its webhook."""
-    row = tx.first(_ENDED, {"of": job.id, "finished_at": tx.now, "paused_at": None})
+    row = _ENDED.first(tx.connection, {"of": job.id, "finished_at": tx.now, "paused_at": None})
     return Settled("running") if row is None else announce(tx, row)
 
 
@@ -104,4 +105,4 @@ def record_end(tx: Tx, job: Row[Any], actor: str, **more: Any) -> None:
 
 def tell(tx: Tx, tenant_id: str, job_id: str, event: str) -> tuple[str, ...]:
     """Tell the endpoints that want it how a job goes on. Answers the deliveries to ring."""
-    return outbox.tell(tx, tenant_id, f"job.{event}", lambda: view(tx.execute(_JOB, {"of": job_id}).one()), job_id)
+    return outbox.tell(tx, tenant_id, f"job.{event}", lambda: view(_JOB.first(tx.connection, {"of": job_id})), job_id)

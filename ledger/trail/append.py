@@ -14,13 +14,14 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ledger.prepared import Prepared
 from ledger.rows import audit, audit_heads
 from ledger.trail.chain import GENESIS, Body, Place, linked
 from ledger.trail.details import Details
 
-_ADD = insert(audit)
-_HELD = select(audit_heads.c.number, audit_heads.c.hash).where(audit_heads.c.chain == bindparam("of")).with_for_update()
-_MOVED = update(audit_heads).where(audit_heads.c.chain == bindparam("of"))
+_ADD = Prepared(insert(audit))
+_HELD = Prepared(select(audit_heads.c.number, audit_heads.c.hash).where(audit_heads.c.chain == bindparam("of")).with_for_update())
+_MOVED = Prepared(update(audit_heads).where(audit_heads.c.chain == bindparam("of")))
 _FIRST = {"number": 0, "hash": GENESIS, "floor": 0, "floor_hash": GENESIS}
 
 
@@ -35,17 +36,17 @@ def append(connection: Connection, bodies: Sequence[Body], details: Details) -> 
             body["detail"] = details.kept(body["detail"], chain, number, body["action"])
             place = Place(number, linked(place.hash, number, body))
             rows.append(_row(body, place))
-        connection.execute(_ADD, rows)
-        connection.execute(_MOVED, {"of": chain, "number": place.number, "hash": place.hash})
+        _ADD.each(connection, rows)
+        _MOVED.run(connection, {"of": chain, "number": place.number, "hash": place.hash})
 
 
 def held(connection: Connection, chain: str) -> Place:
     """The last line of a chain, held until the commit."""
-    row = connection.execute(_HELD, {"of": chain}).one_or_none()
+    row = _HELD.first(connection, {"of": chain})
     if row is None:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         connection.execute(dialect.insert(audit_heads).on_conflict_do_nothing(index_elements=["chain"]), {"chain": chain, **_FIRST})
-        row = connection.execute(_HELD, {"of": chain}).one()
+        row = _HELD.first(connection, {"of": chain})
     return Place(int(row.number), str(row.hash))
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from foundation.errors import Failure
-from ledger import changes, jobs, line, queues, repair, starting, tenants
+from ledger import changes, jobs, line, prepared, queues, repair, starting, tenants
 from ledger.chunking import ChunkSize
 from ledger.rows import audit, chunks, turns
 from tests.ledger.conftest import Desk
@@ -313,7 +313,9 @@ def _plans(desk: Desk, ask: object) -> str:
         dialect = tx.connection.dialect.name
         note = lambda _c, _cursor, statement, values, _context, _many: seen.append((statement, values))  # noqa: E731
         event.listen(tx.connection, "before_cursor_execute", note)
+        prepared.watchers.append(hear := lambda statement, values: seen.append((statement, values)))
         ask(tx)  # type: ignore[operator]
+        prepared.watchers.remove(hear)
         event.remove(tx.connection, "before_cursor_execute", note)
         if dialect == "postgresql":
             tx.execute(text("SET LOCAL enable_seqscan = off"))  # with so few rows it would be the cheapest
