@@ -29,7 +29,8 @@ _START_SECONDS, _LAP_SECONDS, _LOOK_SECONDS = 60.0, 600.0, 0.0002
 
 app = Celery("alone", broker=os.environ.get(_BROKER, "memory://"))
 app.conf.update(
-    task_acks_late=True, worker_prefetch_multiplier=1, task_ignore_result=True, task_default_queue="alone", broker_connection_retry_on_startup=True
+    task_acks_late=True, worker_prefetch_multiplier=1, task_ignore_result=True, task_default_queue="alone",
+    broker_connection_retry_on_startup=True,
 )  # fmt: skip
 
 
@@ -114,7 +115,22 @@ def alone(directory: Path, broker: str) -> Iterator[Alone]:
     app.conf.broker_url = broker
     board = directory / "board"
     environment = os.environ | {_BROKER: broker, _BOARD: str(board)}
-    argv = [sys.executable, "-m", "celery", "-A", "bench.alone", "worker", "-P", "prefork", "-c", str(PROCESSES), "-l", "WARNING", "-O", "fair"]
+    argv = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "bench.alone",
+        "worker",
+        "-P",
+        "prefork",
+        "-c",
+        str(PROCESSES),
+        "-l",
+        "WARNING",
+        "-O",
+        "fair",
+    ]
     argv += ["--without-mingle", "--without-gossip"]
     running = Alone(Board.new(board))
     with (directory / "alone.log").open("wb") as log:

@@ -68,8 +68,13 @@ class QueueSettings(Section):
     ring_stuck_seconds: float = Field(30.0, ge=0, description="how long a fetched message may stay unclaimed")
     ring_window: int = Field(8, ge=1, description="chunks rung but not yet claimed, per queue and priority")
     age_seconds: float = Field(600.0, gt=0, description="a chunk that has waited so long moves up to the next priority, and so on")
-    chunk_max_items: int = Field(100, ge=1, description="most items in one chunk")
-    chunk_target_bytes: int = Field(2_500_000, ge=1, description="input bytes at which a chunk is full")
+    chunk_max_items: int = Field(2000, ge=1, description="most items in one chunk")
+    chunk_target_bytes: int = Field(
+        2_500_000, ge=1, description="input bytes at which a chunk is full, while it is not known how long they take"
+    )
+    chunk_seconds: float = Field(
+        1.0, gt=0, le=60, description="work in a chunk, once it is known how long items take; urgent jobs: half of it"
+    )
     chunk_per_job_min: int = Field(8, ge=1, description="a job is cut into at least this many chunks, if it has the items")
     quarantine_hours: float = Field(24.0, gt=0, description="how long a file that killed two processes is kept from the engine")
     retry_tokens: float = Field(500.0, gt=0, description="retry budget of each dependency; a retry takes 5, after a timeout 10")

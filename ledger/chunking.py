@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import ceil
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much of a full chunk one chunk is to hold, where it is known how long such items take: `most` of it, and `least` of it where
+    a job has little left; never more than `items`."""
+
+    most: float
+    least: float
+    items: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +25,7 @@ class ChunkSize:
     items: int
     bytes: int
     per_job_min: int
+    pace: Pace | None = None
 
     def share(self, items: int, bytes: int) -> float:
         """What so many items of so many bytes weigh, as a share of a full chunk."""
@@ -21,15 +33,27 @@ class ChunkSize:
 
 
 def cut(sizes: Sequence[int], size: ChunkSize) -> list[range]:
-    """Cut items of these `sizes` (bytes) into runs, in order. Every item is in exactly one run; no run is empty."""
-    most = max(1, min(size.items, ceil(len(sizes) / size.per_job_min)))
+    """Cut items of these `sizes` (bytes) into runs, in order. Every item is in exactly one run; no run is empty.
+
+    With a pace, runs become smaller towards the end (guided self-scheduling: Polychronopoulos and Kuck 1987), so that few chunks keep
+    all workers busy until all are done."""
+    before = [0, *accumulate(sizes)]
+    even = max(1, min(size.items, ceil(len(sizes) / size.per_job_min)))
     runs: list[range] = []
-    start, weight = 0, 0
-    for index, length in enumerate(sizes):
-        if index > start and (index - start >= most or weight + length > size.bytes):
-            runs.append(range(start, index))
-            start, weight = index, 0
-        weight += length
-    if sizes:
-        runs.append(range(start, len(sizes)))
+    start = 0
+    while start < len(sizes):
+        if size.pace is None:
+            most, limit = even, 1.0
+        else:
+            most, limit = size.pace.items, _limit(size.pace, size, len(sizes) - start, before[-1] - before[start])
+        end = start + 1
+        while end < len(sizes) and end - start < most and size.share(end + 1 - start, before[end + 1] - before[start]) <= limit:
+            end += 1
+        runs.append(range(start, end))
+        start = end
     return runs
+
+
+def _limit(pace: Pace, size: ChunkSize, items: int, bytes: int) -> float:
+    """Of the next chunk, of so many items and bytes that are left."""
+    return min(pace.most, max(pace.least, size.share(items, bytes) / size.per_job_min))

@@ -23,6 +23,7 @@ from sqlalchemy import Row, bindparam, insert, or_, select, update
 from foundation.clock import iso
 from foundation.errors import Failure
 from ledger import audit
+from ledger.prepared import Prepared
 from ledger.rows import keys, tenants
 from ledger.session import Ledger, Tx
 from ledger.tenants import Tenant, by
@@ -72,7 +73,7 @@ def add(
     return NewKey(key_id, f"{text}_{_checksum(text)}")
 
 
-_OPENED = (
+_OPENED = Prepared(
     select(
         keys.c.secret_hash, keys.c.form, keys.c.scopes, keys.c.revoked_at, keys.c.created_at, keys.c.expires_at, keys.c.successor_id,
         tenants.c.id, tenants.c.name, tenants.c.disabled_at,
@@ -86,7 +87,7 @@ def of_key(tx: Tx, pepper: bytes, text: str) -> Tenant:
     """Whose key it is. Raises API_KEY_UNKNOWN for one that is malformed, unknown or revoked: a guesser learns nothing;
     and, to who holds the right secret only, API_KEY_EXPIRED and TENANT_DISABLED."""
     key_id, secret, form = _parsed(text)
-    row = tx.first(_OPENED, {"of": key_id})
+    row = _OPENED.first(tx.connection, {"of": key_id})
     stored = bytes(32) if row is None else row.secret_hash
     right = hmac.compare_digest(stored, _hash(form, pepper, secret))
     if row is None or not right or row.form != form or row.revoked_at is not None:

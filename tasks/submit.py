@@ -15,8 +15,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from foundation.errors import Failure
 from foundation.settings import Settings
 from foundation.telemetry import JobAccepted, emit
-from ledger import changes, idempotency, job_views, jobs, parts
-from ledger.chunking import ChunkSize
+from ledger import changes, idempotency, job_views, jobs, pace, parts
+from ledger.chunking import ChunkSize, Pace
 from ledger.jobs import NewItem
 from ledger.session import Ledger, Tx
 from tasks import ring
@@ -31,6 +31,9 @@ from tasks.ring import Doorbell
 from tasks.similarity import SimilarityRequest, SimilaritySelector, resolved
 from tasks.vocabulary import FeatureVersion, Kind, Priority
 
+_LEAST = 0.1  # of the work that a chunk is to hold, in those at the end of a job
+_MOST = 20.0  # full chunks in one: what was measured may have been of stored answers, and files may be new now
+_SHORTEST = 1e-3  # seconds that a full chunk takes, whatever was measured
 _LATEST = 253_402_300_800.0  # the year 10000, which no calendar of ours can tell
 _FROM_NOW_BELOW = 1e9  # 31 years as a time from now, the year 2001 as a time: the two cannot be mixed up
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -111,7 +114,7 @@ def accept(
                 step=request.priority.step,
                 input=asked.input,
                 items=asked.items,
-                size=chunk_size(task, settings),
+                size=_paced(tx, tenant_id, task, request.priority, asked, settings),
                 labels=request.labels,
                 callback_url=request.callback_url,
                 max_concurrency=request.max_concurrency,
@@ -193,6 +196,19 @@ def chunk_size(task: Task, settings: Settings) -> ChunkSize:
     if task.kind is Kind.SIMILARITY:  # queries are searched together, and no file is read: only their number weighs
         return ChunkSize(min(task.chunk_items, queue.chunk_max_items), sys.maxsize, 1)
     return ChunkSize(min(task.chunk_items, queue.chunk_max_items), queue.chunk_target_bytes, queue.chunk_per_job_min)
+
+
+def _paced(tx: Tx, tenant_id: str, task: Task, priority: Priority, asked: Asked, settings: Settings) -> ChunkSize:
+    """The size of chunks that take about as long as they shall; that of `chunk_size` while nobody knows how long items take."""
+    size, queue = chunk_size(task, settings), settings.queue
+    if len(asked.items) <= size.per_job_min or task.kind is Kind.SIMILARITY:
+        return size
+    measured = pace.seconds(tx, tenant_id, task.name, asked.input)
+    if measured is None:
+        return size
+    wanted = queue.chunk_seconds * (0.5 if priority is Priority.URGENT else 1.0)
+    full = min(wanted / max(measured, _SHORTEST), _MOST)
+    return replace(size, pace=Pace(full, full * _LEAST, queue.chunk_max_items))
 
 
 def _of_parts(sizes: dict[str, int], part_ids: tuple[str, ...]) -> list[NewItem]:

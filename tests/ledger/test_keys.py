@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event, insert, select
 
 from foundation.errors import Failure
-from ledger import keys, tenants
+from ledger import keys, prepared, tenants
 from ledger.keys import Scope, Uses
 from ledger.rows import keys as rows
 from tests.ledger.conftest import Desk
@@ -44,6 +44,7 @@ def test_a_typing_error_is_told_without_a_look_up(desk: Desk) -> None:
         key = keys.add(tx, PEPPER, desk.tenant.id).text
     asked: list[str] = []
     event.listen(desk.ledger.engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+    prepared.watchers.append(lambda statement, _values: asked.append(statement))
     with desk.ledger.read() as tx:
         before = len(asked)
         for place in (12, 40, 80, len(key) - 1):
@@ -53,6 +54,7 @@ def test_a_typing_error_is_told_without_a_look_up(desk: Desk) -> None:
         assert len(asked) == before
         keys.of_key(tx, PEPPER, key)
         assert len(asked) == before + 1, "one statement finds a key"
+    prepared.watchers.clear()
 
 
 def test_nothing_in_the_database_opens_a_door(desk: Desk) -> None:
