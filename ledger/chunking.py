@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -46,9 +47,11 @@ def cut(sizes: Sequence[int], size: ChunkSize) -> list[range]:
             most, limit = even, 1.0
         else:
             most, limit = size.pace.items, _limit(size.pace, size, len(sizes) - start, before[-1] - before[start])
-        end = start + 1
-        while end < len(sizes) and end - start < most and size.share(end + 1 - start, before[end + 1] - before[start]) <= limit:
-            end += 1
+        most = min(most, int(limit * size.items), len(sizes) - start)
+        heavy = (
+            bisect_right(before, before[start] + limit * size.bytes, start, start + max(1, most) + 1) - 1
+        )  # all before it weigh little enough
+        end = max(start + 1, heavy)
         runs.append(range(start, end))
         start = end
     return runs

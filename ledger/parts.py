@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from foundation.clock import iso
 from foundation.errors import Failure
 from ledger import audit, quotas
+from ledger.prepared import tuples
 from ledger.rows import files, native, parts, vectors
 from ledger.session import Tx
 
@@ -138,10 +140,20 @@ def in_bites(tx: Tx, values: Sequence[Any], query: Callable[[Sequence[Any]], Any
     return [row for start in range(0, len(values), size) for row in tx.execute(query(values[start : start + size]))]
 
 
+# as text, because a job may name many thousands: one list is one value
+_SIZES_SQLITE = """
+SELECT parts.id, files.bytes FROM json_each(?) AS asked CROSS JOIN parts ON parts.id = asked.value JOIN files ON files.sha256 = parts.sha256
+WHERE parts.tenant_id = ? AND parts.deleted_at IS NULL"""
+_SIZES_POSTGRESQL = """
+SELECT parts.id, files.bytes FROM parts JOIN files ON files.sha256 = parts.sha256
+WHERE parts.id = ANY(%s::text[]) AND parts.tenant_id = %s AND parts.deleted_at IS NULL"""
+
+
 def sizes(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, int]:
     """Bytes of those of the named parts that are the tenant's."""
-    query = _mine(tenant_id).with_only_columns(parts.c.id, files.c.bytes)
-    return dict(tuple(row) for row in in_bites(tx, part_ids, lambda bite: query.where(parts.c.id.in_(bite))))
+    postgres = tx.connection.dialect.name == "postgresql"
+    asked = list(part_ids) if postgres else json.dumps(part_ids)
+    return dict(tuples(tx.connection, _SIZES_POSTGRESQL if postgres else _SIZES_SQLITE, (asked, tenant_id)))
 
 
 def copies(tx: Tx, tenant_id: str) -> dict[str, list[str]]:

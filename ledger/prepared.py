@@ -107,6 +107,12 @@ class Prepared:
         return _Plan(str(compiled), parameters, bool(compiled.positional), _row(tuple(column.key for column in columns)), columns, dialect)
 
 
+def tuples(connection: Connection, text: str, values: Any) -> list[tuple[Any, ...]]:
+    """The rows of a statement that was written as text, just as the driver makes them."""
+    found: list[tuple[Any, ...]] = _run(connection, text, values).fetchall()
+    return found
+
+
 def _impl(column: Any, dialect: Dialect) -> Any:
     return column.type.dialect_impl(dialect)
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import repeat
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -213,7 +214,7 @@ def _paced(tx: Tx, tenant_id: str, task: Task, priority: Priority, asked: Asked,
 
 def _of_parts(sizes: dict[str, int], part_ids: tuple[str, ...]) -> list[NewItem]:
     """One item a part, in the order asked. An id that is nobody's fails by itself later and disturbs no other item."""
-    return [NewItem(part_id=part_id, bytes=sizes.get(part_id, 0)) for part_id in part_ids]
+    return list(map(NewItem, part_ids, repeat(None), map(sizes.get, part_ids, repeat(0))))
 
 
 def _extraction(tx: Tx, tenant_id: str, request: ExtractionRequest, settings: Settings) -> Asked:
@@ -247,7 +248,7 @@ def _migration(tx: Tx, tenant_id: str, request: MigrationRequest, settings: Sett
     items = _of_parts(sizes, chosen)
     for place in range(min(request.sample, len(items))):  # spread evenly
         at = place * len(items) // min(request.sample, len(items))
-        items[at] = replace(items[at], payload={"sample": True})
+        items[at] = items[at]._replace(payload={"sample": True})
     told = {"from": request.from_version, "to": request.to_version, "dry_run": request.dry_run}
     return Asked(items, told | {"allow_projection": request.allow_projection})
 
