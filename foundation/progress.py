@@ -73,7 +73,7 @@ THIN_SECONDS = 0.3
 ITEMS_SHOWN = 20
 """Most failed items that one event shows."""
 
-_BATCH_SECONDS = 0.02  # what happens together is sent together, after the work it tells of has gone on
+_BATCH_SECONDS = 0.02  # what happens together is sent together
 _ROOM = 5_000  # events a process keeps while Redis does not take them; after that some are lost, and a gap is told
 _WAITS = (0.5, 1.0, 2.0, 5.0)  # before Redis is tried again
 _FIELD = "e"
@@ -200,13 +200,12 @@ class Publisher:
                     soonest = self._due(self._clock.tick())
                 if not self._waiting:
                     return
-            self._pause(_BATCH_SECONDS)
-            with self._changed:
                 batch, lost = list(self._waiting), self._lost
                 self._waiting.clear()
                 self._lost = 0
             if self._send(batch, lost):
                 failures = 0
+                self._pause(_BATCH_SECONDS)
             else:
                 failures += 1
                 if self._closing:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil
 
+_PARTS = 4  # of what is left of a job, that one chunk takes: two for each of two workers
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -59,4 +61,4 @@ def cut(sizes: Sequence[int], size: ChunkSize) -> list[range]:
 
 def _limit(pace: Pace, size: ChunkSize, items: int, bytes: int) -> float:
     """Of the next chunk, of so many items and bytes that are left."""
-    return min(pace.most, max(pace.least, size.share(items, bytes) / size.per_job_min))
+    return min(pace.most, max(pace.least, size.share(items, bytes) / _PARTS))

@@ -87,10 +87,8 @@ _ITEMS_AT_ONCE = 100  # more bind no faster
 _ADD_ITEMS = 'INSERT INTO items (job_id, "index", chunk_id, part_id, payload, bytes, state) VALUES '
 _ADD_ITEMS_AT_ONCE = """
 INSERT INTO items (job_id, "index", chunk_id, part_id, payload, bytes, state)
-SELECT %s::text, new.*, 'pending' FROM (
-  SELECT at, chunk, part, payload::json, bytes
-  FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::bigint[]) AS item(at, chunk, part, payload, bytes)
-) AS new"""
+SELECT %s, at - 1, one->>0, one->>1, (one->>2)::json, (one->>3)::bigint, 'pending'
+FROM json_array_elements(%s::json) WITH ORDINALITY AS new(one, at)"""
 
 
 _ADD, _ADD_CHUNK = Prepared(insert(jobs).returning(*jobs.c)), Prepared(insert(chunks))
@@ -175,13 +173,13 @@ def add(tx: Tx, job: NewJob) -> tuple[Row[Any], tuple[str, ...]]:
 
 
 def _add_items(tx: Tx, job: NewJob, runs: Sequence[range]) -> None:
-    chunk_ids = list(chain.from_iterable(repeat(f"{job.id}.{ordinal}", len(run)) for ordinal, run in enumerate(runs)))
+    chunk_ids = chain.from_iterable(repeat(f"{job.id}.{ordinal}", len(run)) for ordinal, run in enumerate(runs))
     part_ids, payloads, sizes = zip(*job.items, strict=True)
-    told = [payload if payload is None else json.dumps(payload) for payload in payloads]
     if tx.connection.dialect.name == "postgresql":
-        columns = (list(range(len(told))), chunk_ids, list(part_ids), told, list(sizes))
-        tx.connection.exec_driver_sql(_ADD_ITEMS_AT_ONCE, (job.id, *columns))
+        new = json.dumps(list(zip(chunk_ids, part_ids, payloads, sizes, strict=True)))
+        tx.connection.exec_driver_sql(_ADD_ITEMS_AT_ONCE, (job.id, new))
         return
+    told = [payload if payload is None else json.dumps(payload) for payload in payloads]
     rows = list(zip(repeat(job.id), count(), chunk_ids, part_ids, told, sizes))
     for start in range(0, len(rows), _ITEMS_AT_ONCE):
         some = rows[start : start + _ITEMS_AT_ONCE]

@@ -31,6 +31,8 @@ NO_QUOTA = QuotaSettings(bytes=0, parts=0, jobs=0)
 
 _CONNECT, _BEGIN = protect("database-connect"), protect("database-statement")
 
+_SYNCHRONOUS = "PRAGMA synchronous=FULL"
+_UNHURRIED = "SELECT extract(epoch FROM clock_timestamp()), set_config('synchronous_commit', 'off', true)"
 _WRITES = {"cadmill_begin": "BEGIN IMMEDIATE"}  # a deferred SQLite writer loses updates or fails half-way
 
 
@@ -92,20 +94,25 @@ class Ledger:
         """What events of commits are handed to: never waits, never raises."""
 
     @contextmanager
-    def write(self, as_house: bool = False) -> Iterator[Tx]:
+    def write(self, as_house: bool = False, lasting: bool = True) -> Iterator[Tx]:
         """A transaction that commits at the end of the block, or leaves no trace.
+
+        One that is not `lasting` may be forgotten by a power cut, if all that comes after it is forgotten, too: no disk is waited for.
 
         A commit that is told failed is asked for before anything is said (`commits.py`): if it was done, the block ends as any other.
         Raises DATABASE_UNAVAILABLE, DATABASE_REFUSED, DATABASE_DAMAGED, STORAGE_FULL (nothing was written), COMMIT_UNKNOWN (no answer
         within `busy_seconds`).
         """
-        with _translated(), _CONNECT.run(self.engine.connect) as connection:
+        with _translated(), _CONNECT.run(self.engine.connect) as connection, _unhurried(connection, lasting):
             connection = connection.execution_options(**_WRITES)
             transaction = _BEGIN.run(connection.begin)
             try:
                 before = commits.changes(connection)
                 lines: list[Body] = []
                 tx = self._tx(connection, as_house, lines)
+                if not lasting and connection.dialect.name == "postgresql":
+                    told = connection.exec_driver_sql(_UNHURRIED).one()
+                    tx._now = float(told[0]) if self.clock is SYSTEM else 0.0
                 yield tx
                 if lines:
                     append(connection, lines, self.details)
@@ -148,6 +155,21 @@ class Ledger:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def _unhurried(connection: Connection, lasting: bool) -> Iterator[None]:
+    """SQLite is told before a transaction and after it whether to wait for the disk; PostgreSQL within it."""
+    if lasting or connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA synchronous=NORMAL")
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            driver.execute(_SYNCHRONOUS)
 
 
 @contextmanager
@@ -202,7 +224,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we begin ourselves
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")  # NORMAL may lose an accepted job in a power cut
+    cursor.execute(_SYNCHRONOUS)  # NORMAL may lose an accepted job in a power cut
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,10 @@ class Outcome:
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     tally: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        return "failed" if self.error else "succeeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +60,33 @@ _ENDED = Prepared(
 _JOB = Prepared(select(jobs).where(jobs.c.id == bindparam("of")))
 
 
+# PostgreSQL: one statement for a chunk; its driver takes eight times as long for arrays as for one text
+_ITEMS_AT_ONCE = """
+UPDATE items SET state = one->>1, attempts = %s, error = (one->>2)::json, result = (one->>3)::json, finished_at = %s
+FROM json_array_elements(%s::json) AS new(one)
+WHERE items.job_id = %s AND items."index" = (one->>0)::int AND items.state = 'pending'"""
+
+
 def settle_items(tx: Tx, job: Row[Any], attempt: int, outcomes: Sequence[Outcome]) -> None:
     if not outcomes:
         return
-    common = {"of": job.id, "a": attempt, "at": tx.now}
-    _ITEM.each(
-        tx.connection,
-        [
-            {"i": outcome.index, "s": "failed" if outcome.error else "succeeded", "e": outcome.error, "r": outcome.result, **common}
-            for outcome in outcomes
-        ],
-    )
+    _settle_each(tx, job.id, attempt, outcomes)
     bad = sum(1 for outcome in outcomes if outcome.error)
     summary = added_up(job.summary, outcomes)
     counted = {"of": job.id, "good": len(outcomes) - bad, "bad": bad}
     _COUNTED.run(tx.connection, counted if summary == job.summary else {**counted, "summary": summary})
     failed = [(outcome.index, outcome.error) for outcome in outcomes if outcome.error]
     telling.progress(tx, job, failed, succeeded=job.succeeded + len(outcomes) - bad, failed=job.failed + bad)
+
+
+def _settle_each(tx: Tx, job_id: str, attempt: int, outcomes: Sequence[Outcome]) -> None:
+    if tx.connection.dialect.name != "postgresql":
+        common = {"of": job_id, "a": attempt, "at": tx.now}
+        told = [{"i": one.index, "s": one.state, "e": one.error, "r": one.result, **common} for one in outcomes]
+        _ITEM.each(tx.connection, told)
+        return
+    new = json.dumps([(one.index, one.state, one.error, one.result) for one in outcomes])
+    tx.connection.exec_driver_sql(_ITEMS_AT_ONCE, (attempt, tx.now, new, job_id))
 
 
 def added_up(summary: dict[str, float] | None, outcomes: Sequence[Outcome]) -> dict[str, float] | None:

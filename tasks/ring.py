@@ -66,30 +66,23 @@ class Doorbell:
         return True
 
 
-_HEAD_START_SECONDS = 0.004
-
-
 class BackgroundDoorbell(Doorbell):
-    """Rings in one thread of its own, so that no request ever waits for Redis. What does not fit is left to upkeep.
-
-    Who asks gives the thread a head start, so that a worker begins while the answer is still being made; Redis may well be dead."""
+    """Rings in one thread of its own, so that no request ever waits for Redis. What does not fit is left to upkeep."""
 
     def __init__(self, app: Celery, room: int = 1000) -> None:
         super().__init__(app)
-        self._waiting: queue.Queue[tuple[Sequence[Ring], threading.Event] | None] = queue.Queue(room)
+        self._waiting: queue.Queue[Sequence[Ring] | None] = queue.Queue(room)
         self._thread = threading.Thread(target=self._work, name="doorbell", daemon=True)
         self._thread.start()
 
     def ring(self, rings: Sequence[Ring]) -> bool:
         if not rings:
             return True
-        rung = threading.Event()
         try:
-            self._waiting.put_nowait((rings, rung))
+            self._waiting.put_nowait(rings)
         except queue.Full:
             emit(RingFailed(len(rings), "too many rings are waiting"))
             return False
-        rung.wait(_HEAD_START_SECONDS)
         return True
 
     def close(self, seconds: float = 5.0) -> None:
@@ -109,13 +102,11 @@ class BackgroundDoorbell(Doorbell):
 
     def _work(self) -> None:
         self._warm()
-        while (waiting := self._waiting.get()) is not None:
-            rings, rung = waiting
+        while (rings := self._waiting.get()) is not None:
             try:
                 super().ring(rings)
             except Exception:  # noqa: BLE001 - the last resort of a thread that must not end
                 logger.exception("the doorbell failed")  # and goes on: upkeep rings what this one did not
-            rung.set()
 
 
 @dataclass(frozen=True, slots=True)

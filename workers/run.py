@@ -75,7 +75,8 @@ def _claim(chunk_id: str, worker: Worker) -> tuple[Claimed | None, list[Ring]]:
     queue = worker.settings.queue
     with leaving.held():
         for last in (*[False] * (_CHOICES - 1), True):
-            with worker.ledger.write() as tx:
+            # A claim that a power cut takes back was none: the chunk is queued as before, and whatever follows is lasting.
+            with worker.ledger.write(lasting=False) as tx:
                 chosen = line.choose(tx, chunk_id)
                 if chosen is None:
                     break
@@ -97,7 +98,7 @@ def _heart(work: Work) -> Iterator[None]:
     def beat() -> None:
         while not stop.wait(min(lease / 4, _BEAT_SECONDS)):
             try:
-                with work.worker.ledger.write() as tx:
+                with work.worker.ledger.write(lasting=False) as tx:
                     ours = jobs.beat(tx, work.claimed.chunk_id, work.claimed.attempt, lease)
             except Failure as failure:
                 logger.warning("no heartbeat for %s: %s", work.claimed.chunk_id, failure)
