@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import math
 import struct
+from itertools import dropwhile
+from operator import not_
 
 from tasks.vocabulary import Format
 
@@ -75,16 +77,16 @@ def _text(head: bytes) -> str:
 
 def _dxf_text(text: str, more: bool) -> bool:
     """Whether the first tag that is no comment is `0 SECTION`, or `0 EOF` of an empty drawing."""
-    lines = [line.strip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
-    while lines and not lines[0]:
-        lines.pop(0)
-    for code, value in zip(lines[::2], lines[1::2], strict=False):
+    lines = dropwhile(not_, map(str.strip, text.replace("\r\n", "\n").replace("\r", "\n").split("\n")))
+    comments = False
+    for code, value in zip(lines, lines, strict=False):
         if not code.isdecimal():
             return False
         if int(code) != 999:
             return int(code) == 0 and value.upper() in ("SECTION", "EOF")
+        comments = True
     # nothing but comments so far: believe them when the file goes on
-    return more and bool(lines) and lines[0] == "999"
+    return more and comments
 
 
 def _iges(head: bytes) -> bool:
