@@ -150,10 +150,10 @@ def test_numbers_are_those_of_float_to_the_last_bit(numbers: list[float], form: 
 
 def column(lines: list[str]) -> np.ndarray:
     data = "".join(f"{line}\n" for line in lines).encode()
-    buffer = np.frombuffer(data + bytes(PADDING), dtype=np.uint8)
-    ends = np.flatnonzero(buffer == 10)
+    padded = data + bytes(PADDING)
+    ends = np.flatnonzero(np.frombuffer(padded, dtype=np.uint8) == 10)
     starts = np.append(0, ends[:-1] + 1) if len(ends) else ends
-    return decimals(data, buffer, starts, ends)
+    return decimals(data, padded, starts, ends)
 
 
 @pytest.mark.parametrize("word", ["", ".", "-", "+.", "1.2.3", "1-2", "12a", "1_0", " ", "--1", "1,5", "1 2", "１"])

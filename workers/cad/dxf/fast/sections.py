@@ -37,7 +37,7 @@ _WIDE_CODE_PAGES = {"cp932", "gbk", "cp949", "cp950"}
 
 def planned(tags: Tags) -> Plan:
     """The plan of the file. Raises `NotCovered`."""
-    heads = np.flatnonzero(tags.codes == 0)
+    heads = tags.coded(0)
     kinds, names = tags.interned(heads)
     if any(name != name.strip() for name in names):
         raise NotCovered("blanks around the name of a kind")
@@ -62,10 +62,10 @@ def planned(tags: Tags) -> Plan:
     check_groups(plan)
     check_handles(plan)
     plan.records.update(block_records(plan))
-    data = np.array(plan.content(b"ACDSDATA"), dtype=np.int64)
-    if (plan.heads[data + 1] - plan.heads[data] < 2).any():
+    data = plan.content(b"ACDSDATA")
+    if len(data) and (plan.heads[data.start + 1 : data.stop + 1] - plan.heads[data.start : data.stop] < 2).any():
         raise NotCovered("an odd section of data")
-    if len(plan.content(b"CLASSES")) and not plan.kind(b"CLASS")[plan.content(b"CLASSES")].all():
+    if not plan.within(plan.content(b"CLASSES"), b"CLASS").all():
         raise NotCovered("an odd section of classes")
     check_layouts(plan)
     return plan
@@ -73,7 +73,9 @@ def planned(tags: Tags) -> Plan:
 
 def _sections(tags: Tags, heads: Integers, kinds: Integers, names: list[bytes]) -> dict[bytes, tuple[int, int]]:
     marks = {name: at for at, name in enumerate(names) if name in (b"SECTION", b"ENDSEC", b"EOF")}
-    places = np.flatnonzero(np.isin(kinds, list(marks.values()))).tolist()
+    mark = np.zeros(len(names), dtype=bool)
+    mark[list(marks.values())] = True
+    places = mark[kinds].nonzero()[0].tolist()
     kind_of = {at: name for name, at in marks.items()}
     sections: dict[bytes, tuple[int, int]] = {}
     follow = 0
@@ -98,15 +100,16 @@ def _header(tags: Tags, heads: Integers, sections: dict[bytes, tuple[int, int]])
     if b"HEADER" not in sections:
         return {}
     end = int(heads[1])
-    names = np.flatnonzero(tags.codes[2:end] == 9) + 2
-    sizes = np.diff(np.append(names, end)) - 1
+    names = (tags.codes[2:end] == 9).nonzero()[0] + 2
+    sizes = np.concatenate([names[1:], [end]])[: len(names)] - names - 1
     values = names + 1
     codes = tags.codes[np.minimum(values, end - 1)]
     point = POINTS[codes]
     whole = np.where(point, (sizes == 2) | ((sizes == 3) & (tags.codes[np.minimum(values + 2, end - 1)] == codes + 20)), sizes == 1)
     if (end > 2 and (not len(names) or names[0] != 2)) or not whole.all():
         raise NotCovered("an odd header variable")
-    found = {tags.value(name): name + 1 for name in names.tolist()}
+    spans = zip(tags.starts[names].tolist(), tags.ends[names].tolist(), values.tolist(), strict=True)
+    found = {tags.data[start:stop]: value for start, stop, value in spans}
     if not all(name.startswith(b"$") for name in found):
         raise NotCovered("an odd name of a header variable")
     return found
