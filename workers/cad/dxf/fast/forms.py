@@ -7,8 +7,10 @@ application, and where it stands - is found once for the form; then numbers are 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workers.cad.dxf.fast.plan import Plan
 from workers.cad.dxf.fast.tags import NotCovered, Tags
@@ -87,25 +89,27 @@ class Forms:
     def __init__(self, plan: Plan, entities: Integers) -> None:
         self.plan, self.entities = plan, entities
         tags = plan.tags
-        owner, index = steps(plan.heads[entities + 1] - plan.heads[entities])
-        at = index + plan.heads[entities][owner]
+        heads = plan.heads[entities]
+        self._lengths = plan.heads[entities + 1] - heads
+        owner, index = steps(self._lengths)
+        at = index + heads[owner]
         for kind, many in ((b"LWPOLYLINE", VERTEX_CODES), (b"SPLINE", SPLINE_CODES)):
-            some = plan.kind(kind)[entities]
-            if some.any():
+            if plan.has(kind):
+                some = plan.kind(kind, of=plan.kinds[entities])
                 kept = ~(some[owner] & many[tags.codes[at]])
                 at, owner = at[kept], owner[kept]
+                self._lengths = np.bincount(owner, minlength=len(entities))
         self._at = at
-        self._starts = np.searchsorted(owner, np.arange(len(entities)))
-        self._lengths = np.diff(np.append(self._starts, len(owner)))
+        self._starts = self._lengths.cumsum() - self._lengths
         tokens, self._names = _tokens(tags, at)
         self._form, self.forms = self._grouped(tokens)
-        self._columns: dict[tuple[int, int | None], Integers] = {}
+        self._columns: dict[tuple[int, int | None], tuple[Integers, int, int]] = {}
 
     def _grouped(self, tokens: Integers) -> tuple[Integers, list[_Form]]:
         if not len(self.entities):
             return np.zeros(0, dtype=np.int64), []
         place = np.arange(len(tokens)) - np.repeat(self._starts, self._lengths)
-        weights = np.random.default_rng(2).integers(1, 2**63, int(self._lengths.max()), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+        weights = _weights(int(self._lengths.max()).bit_length())
         with np.errstate(over="ignore"):
             keys = np.add.reduceat((tokens.astype(np.uint64) + np.uint64(7)) * weights[place], self._starts)
         keys ^= self._lengths.astype(np.uint64)
@@ -123,17 +127,22 @@ class Forms:
 
     def each(self, of: Integers) -> list[_Form]:
         """The different forms of the entities `of` (places in `entities`)."""
-        return [self.forms[form] for form in np.unique(self._form[of]).tolist()]
+        return [self.forms[form] for form in np.bincount(self._form[of]).nonzero()[0].tolist()]
 
     def take(self, of: Integers, code: int, subclass: int | None = None) -> Integers:
         """The tag of this code in each of the entities `of`, -1 where there is none. Raises `NotCovered` where there are two."""
+        columns, least, most = self._column(code, subclass)
+        if least < _NONE and (columns[self._form[of]] < _NONE).any():
+            raise NotCovered(f"group code {code} twice")
+        return self._tag(of, columns) if most >= 0 else np.full(len(of), -1, dtype=np.int64)
+
+    def _column(self, code: int, subclass: int | None) -> tuple[Integers, int, int]:
+        """Where this code stands in each form, and the least and the most of it."""
         key = code, subclass
         if key not in self._columns:
-            self._columns[key] = np.array([form.column(code, subclass) for form in self.forms], dtype=np.int64)
-        columns = self._columns[key]
-        if (columns < _NONE).any() and (columns[self._form[of]] < _NONE).any():
-            raise NotCovered(f"group code {code} twice")
-        return self._tag(of, columns)
+            columns = [form.column(code, subclass) for form in self.forms]
+            self._columns[key] = np.array(columns, dtype=np.int64), min(columns, default=_NONE), max(columns, default=_NONE)
+        return self._columns[key]
 
     def unknown(self, code: int) -> bool:
         """Whether no entity at all has this code."""
@@ -141,7 +150,10 @@ class Forms:
 
     def _tag(self, of: Integers, columns: Integers) -> Integers:
         column = columns[self._form[of]]
-        return np.where(column >= 0, self._at[self._starts[of] + np.maximum(column, 0)], -1)
+        found = column >= 0
+        if found.all():
+            return self._at[self._starts[of] + column]
+        return np.where(found, self._at[self._starts[of] + np.maximum(column, 0)], -1)
 
     def owners(self, of: Integers) -> Integers:
         """The tag of each owner, -1 where there is none."""
@@ -172,27 +184,36 @@ class Forms:
         return np.array([len(form.subclasses) == 1 for form in self.forms], dtype=bool)[self._form[of]]
 
     def number(self, of: Integers, code: int, default: float = 0.0, subclass: int | None = None) -> Floats:
+        if self._column(code, subclass)[1:] == (_NONE, _NONE):
+            return np.full(len(of), default)
         at = self.take(of, code, subclass)
         return np.where(at >= 0, self.plan.tags.numbers[at], default)
 
     def point(self, of: Integers, code: int, subclass: int | None = None) -> tuple[Floats, Flags]:
         """Points (n, 3), (0, 0, 0) where there are none; and where there are any."""
+        points = np.zeros((len(of), 3))
+        if self._column(code, subclass)[1:] == (_NONE, _NONE):
+            return points, np.zeros(len(of), dtype=bool)
         tags, at = self.plan.tags, self.take(of, code, subclass)
         found = at >= 0
-        points = np.zeros((len(of), 3))
-        if not found.any():
-            return points, found
-        for axis in (0, 1):
-            points[:, axis] = np.where(found, tags.numbers[np.where(found, at + axis, 0)], 0.0)
-        deep = found & (tags.codes[np.where(found, at + 2, 0)] == code + 20)
-        points[:, 2] = np.where(deep, tags.numbers[np.where(deep, at + 2, 0)], 0.0)
+        if found.all():
+            points[:, 0], points[:, 1], third = tags.numbers[at], tags.numbers[at + 1], at + 2
+            points[:, 2] = np.where(tags.codes[third] == code + 20, tags.numbers[third], 0.0)
+        elif found.any():
+            points[found] = self.point(of[found], code, subclass)[0]
         return points, found
+
+
+@cache
+def _weights(bits: int) -> NDArray[np.uint64]:
+    """Odd numbers for entities of less than 2 ** `bits` tags."""
+    return np.random.default_rng(2).integers(1, 2**63, 2**bits, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
 
 def _tokens(tags: Tags, at: Integers) -> tuple[Integers, list[bytes]]:
     """Group codes, with the value of markers mixed in; the values by the number mixed in, from 1."""
-    tokens = tags.codes[at].copy()
-    marked = np.flatnonzero(_MARKER[tokens])
+    tokens = tags.codes[at]
+    marked = _MARKER[tokens].nonzero()[0]
     numbers, names = tags.interned(at[marked])
     tokens[marked] += (numbers + 1) << 11
     return tokens, [b"", *names]

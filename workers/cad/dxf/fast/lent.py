@@ -26,8 +26,7 @@ _OBJECTS = (
 def lent(entities: Entities) -> dict[int, Any]:
     """The lent entities as the reference knows them. Raises `NotCovered` where it refuses one, for then it refuses the file."""
     plan = entities.plan
-    places = np.flatnonzero(entities.lent).tolist()
-    objects = np.flatnonzero(plan.kind(*_OBJECTS)).tolist()
+    places, objects = entities.loans.tolist(), plan.kind(*_OBJECTS).nonzero()[0].tolist()
     if not places and not objects:
         return {}
     from ezdxf.entities import factory
@@ -42,7 +41,7 @@ def lent(entities: Entities) -> dict[int, Any]:
             factory.load(ExtendedTags.from_text(_text(plan, entity)))
     except (DXFError, *DAMAGE) as error:
         raise NotCovered("an entity the reference refuses") from error
-    images = np.flatnonzero(entities.of(b"IMAGE")).tolist()
+    images = entities.which(b"IMAGE").tolist()
     # the reference drops images without a definition
     if images and not {found[place].dxf.get("image_def_handle") for place in images} <= plan.definitions():
         raise NotCovered("an image without a definition")

@@ -14,6 +14,8 @@ from workers.cad.shape import Flags, Floats, Integers
 
 # the border between the two ways to choose the x axis of an object's coordinate system, by the DXF reference
 _NEAR_POLE = 1 / 64
+_NOTHING = np.zeros(0, dtype=np.int64)
+_NO_LINES, _NO_ARCS, _NO_SPANS = np.zeros((0, 2, 3)), np.zeros((0, 3, 3)), np.zeros((0, 2))
 
 
 @dataclass(slots=True, eq=False)
@@ -38,24 +40,28 @@ class Outlines:
 
     def parted(self, place: Integers) -> dict[int, Strokes]:
         """Strokes by the place of their entities; `place[e]` is that of entity e."""
-        none = np.zeros(0, dtype=np.int64)
-        lines = np.concatenate([np.zeros((0, 2, 3)), *(piece for piece, _ in self.lines), *(piece for piece, _, _ in self.curves)])
-        line_of = np.concatenate([none, *(of for _, of in self.lines), *(of for _, _, of in self.curves)])
+        lines = np.concatenate([_NO_LINES, *(piece for piece, _ in self.lines), *(piece for piece, _, _ in self.curves)])
+        line_of = np.concatenate([_NOTHING, *(of for _, of in self.lines), *(of for _, _, of in self.curves)])
         straight = sum(len(of) for _, of in self.lines)
         inner = np.concatenate([np.zeros((straight, 2), dtype=bool), *(inner for _, inner, _ in self.curves)])
-        arcs = np.concatenate([np.zeros((0, 3, 3)), *(arc for arc, _, _ in self.arcs)])
-        spans = np.concatenate([np.zeros((0, 2)), *(span for _, span, _ in self.arcs)])
-        arc_of = np.concatenate([none, *(of for _, _, of in self.arcs)])
+        arcs = np.concatenate([_NO_ARCS, *(arc for arc, _, _ in self.arcs)])
+        spans = np.concatenate([_NO_SPANS, *(span for _, span, _ in self.arcs)])
+        arc_of = np.concatenate([_NOTHING, *(of for _, _, of in self.arcs)])
+        curved = np.arange(len(lines)) >= straight
+        line_place, arc_place = place[line_of], place[arc_of]
+        if not (line_place.any() or arc_place.any()):
+            # all in one place: paths are told apart by their entity
+            return {0: Strokes(lines, curved, inner, line_of, arcs, spans, arc_of, len(place))}
         parts = {}
-        line_order, arc_order = np.argsort(place[line_of], kind="stable"), np.argsort(place[arc_of], kind="stable")
-        line_place, arc_place = place[line_of][line_order], place[arc_of][arc_order]
+        line_order, arc_order = line_place.argsort(kind="stable"), arc_place.argsort(kind="stable")
+        line_place, arc_place = line_place[line_order], arc_place[arc_order]
         for number in np.union1d(line_place, arc_place).tolist():
-            some = line_order[np.searchsorted(line_place, number) : np.searchsorted(line_place, number, side="right")]
-            bent = arc_order[np.searchsorted(arc_place, number) : np.searchsorted(arc_place, number, side="right")]
-            # paths are told apart by their entity
+            some = line_order[line_place.searchsorted(number) : line_place.searchsorted(number, side="right")]
+            bent = arc_order[arc_place.searchsorted(number) : arc_place.searchsorted(number, side="right")]
+            # without gaps in their numbers, for a block may be copied often
             paths, path = np.unique(np.concatenate([line_of[some], arc_of[bent]]), return_inverse=True)
             parts[number] = Strokes(
-                lines[some], some >= straight, inner[some], path[: len(some)], arcs[bent], spans[bent], path[len(some) :], len(paths)
+                lines[some], curved[some], inner[some], path[: len(some)], arcs[bent], spans[bent], path[len(some) :], len(paths)
             )
         return parts
 
