@@ -8,23 +8,30 @@ from functools import cached_property
 import numpy as np
 
 from workers.cad.dxf.fast.forms import Forms
+from workers.cad.dxf.fast.hatches import Hatches
 from workers.cad.dxf.fast.plan import R12, Plan
 from workers.cad.dxf.fast.tags import NotCovered
 from workers.cad.dxf.repair import SUBCLASS
 from workers.cad.shape import Flags, Integers, steps
 
 # drawn here, by all entities of a kind at once
-DRAWN = (b"LINE", b"CIRCLE", b"ARC", b"ELLIPSE", b"LWPOLYLINE", b"POLYLINE", b"SOLID", b"TRACE", b"3DFACE", b"SPLINE")
-# drawn by the reference, one by one
-LENT = (b"HATCH", b"MULTILEADER", b"IMAGE", b"ACAD_TABLE", b"PDFUNDERLAY")
+DRAWN = (b"LINE", b"CIRCLE", b"ARC", b"ELLIPSE", b"LWPOLYLINE", b"POLYLINE", b"SOLID", b"TRACE", b"3DFACE", b"SPLINE", b"HATCH")
+# read by the reference, one by one
+LENT = (b"MULTILEADER",)
+# only counted, and as long as they like; of these the reference looks at what all kinds have, and at pictures for their frames
+_PICTURES = (b"IMAGE", b"WIPEOUT")
+_LONG = (*_PICTURES, b"ACAD_TABLE", b"PDFUNDERLAY", b"ACAD_PROXY_ENTITY", b"SECTIONOBJECT")
+# the reference only stores their tags: it knows the layers of none of them, and takes that of a table for the first one
+_STORED, _TABLE = (b"3DLINE", b"SECTIONOBJECT"), b"ACAD_TABLE"
 # only counted; the first are read by code alone, the others by subclass
-_COUNTED = (b"TEXT", b"POINT", b"SHAPE")
+_COUNTED = (b"TEXT", b"POINT", b"SHAPE", b"3DLINE")
 _COUNTED_BY_SUBCLASS = (
     *(b"MTEXT", b"ATTDEF", b"DIMENSION", b"LEADER", b"TOLERANCE", b"VIEWPORT"),
     *(b"RAY", b"XLINE", b"3DSOLID", b"REGION", b"BODY"),
+    *_LONG,
 )
 # of these the reference wants more than R12 has, or data of an application
-_MORE_THAN_R12 = (b"3DSOLID", b"REGION", b"BODY", b"VIEWPORT")
+_MORE_THAN_R12 = (b"3DSOLID", b"REGION", b"BODY", b"VIEWPORT", *_LONG)
 _FRAME = (b"INSERT", b"BLOCK", b"ENDBLK", b"VERTEX", b"ATTRIB", b"SEQEND")
 _COVERED = {*DRAWN, *LENT, *_COUNTED, *_COUNTED_BY_SUBCLASS, *_FRAME}
 _LINKED = (b"INSERT", b"POLYLINE", b"VERTEX", b"ATTRIB", b"SEQEND")
@@ -69,12 +76,21 @@ class Entities:
             # splines without control points are curves through points, which takes more than evaluating them
             self.lent |= self.of(b"SPLINE") & ~self._has(own, 10)
         self.own = own
+        stops = plan.heads[own + 1]
+        if not self.present.isdisjoint(_LONG):
+            self._shorten(stops)
+            self._check_pictures()
+        if b"HATCH" in self.present:
+            hatches = self.which(b"HATCH")
+            self.hatches = Hatches(plan, own[hatches])
+            stops[hatches] = self.hatches.begins
+            self.lent[hatches] = ~self.hatches.plain
         # entities lent to the reference have forms without end, so they are kept apart
         self.loans = self.lent.nonzero()[0]
         plain = (~self.lent).nonzero()[0]
         self._form_of = np.full(self.count, -1, dtype=np.int64)
         self._form_of[plain] = np.arange(len(plain))
-        self.forms = Forms(plan, own[plain])
+        self.forms = Forms(plan, own[plain], stops[plain])
         self._check_subclasses()
         # strings have no number, which fmax passes over
         largest = np.fmax.reduce(np.abs(plan.tags.numbers[self._reals()]), initial=0.0)
@@ -98,6 +114,32 @@ class Entities:
         heads = self.plan.heads
         return np.asarray(known[heads[entities + 1]] > known[heads[entities]])
 
+    def _shorten(self, stops: Integers) -> None:
+        """Let forms of long kinds stop where the data of the kind itself begins."""
+        marks, long = self.plan.tags.coded(100), self.which(*_LONG)
+        second = marks.searchsorted(self.plan.heads[self.own[long]]) + 1
+        if not (second < len(marks)).all() or not (marks[second] < stops[long]).all():
+            raise NotCovered("an entity without its subclasses")
+        stops[long] = marks[second] + 1
+
+    def _check_pictures(self) -> None:
+        """Pictures must have a frame, or the reference makes one up, and images a definition, or it drops them."""
+        plan, pictures, images = self.plan, self.own[self.which(*_PICTURES)], self.own[self.which(b"IMAGE")]
+        if (np.bincount(self._data(14)[1], minlength=len(plan.heads))[pictures] < 2).any():
+            raise NotCovered("a picture without a frame")
+        at, owner = self._data(340)
+        at, owner = at[np.isin(owner, images)], owner[np.isin(owner, images)]
+        if not np.array_equal(np.sort(owner), np.sort(images)) or not plan.definitions().issuperset(plan.tags.interned(at)[1]):
+            raise NotCovered("an image without a definition")
+
+    def _data(self, code: int) -> tuple[Integers, Integers]:
+        """The tags of this code in the second subclasses, where kinds have their own data, and their entities of the plan."""
+        tags, heads = self.plan.tags, self.plan.heads
+        at = tags.coded(code)
+        owner = heads.searchsorted(at, side="right") - 1
+        own = tags.marks[at] - tags.marks[heads[owner]] == 2
+        return at[own], owner[own]
+
     def form(self, of: Integers) -> Integers:
         """Their places among the forms."""
         return self._form_of[of]
@@ -117,6 +159,9 @@ class Entities:
                     raise NotCovered("subclasses in a drawing of R12")
             elif len(form.subclasses) < 3 or form.subclasses[1] != b"AcDbEntity":
                 raise NotCovered("an entity without its subclasses")
+        stored = self.form(self.which(*_STORED))
+        if len(stored) and (self.plan.version != R12 and b"3DLINE" in self.present or self.forms.number(stored, 67).any()):
+            raise NotCovered("an unknown entity of which the reference does not know where it is")
         if b"MTEXT" in self.present:
             self._check_texts()
 
@@ -221,10 +266,15 @@ class Entities:
     def layers(self, of: Integers) -> set[str]:
         """The names of the layers of these entities."""
         lent: list[int] = []
+        names = set()
+        if not self.present.isdisjoint((*_STORED, _TABLE)):
+            names = {"0"} if self.of(_TABLE)[of].any() else set()
+            of = of[~self.of(*_STORED, _TABLE)[of]]
         if len(self.loans):
             lent, of = [self._lent_tag(one, 8) for one in of[self.lent[of]].tolist()], of[~self.lent[of]]
         at = self.forms.take(self.form(of), 8)
-        names = {"0"} if (at < 0).any() else set()
+        if (at < 0).any():
+            names = {"0"}
         if -1 in lent:
             raise NotCovered("an entity without a layer")
         _, values = self.plan.tags.interned(np.concatenate([at[at >= 0], np.array(lent, dtype=np.int64)]))

@@ -86,11 +86,12 @@ def _formed(codes: list[int], values: list[bytes]) -> _Form:
 class Forms:
     """All entities of the drawn sections, by form."""
 
-    def __init__(self, plan: Plan, entities: Integers) -> None:
+    def __init__(self, plan: Plan, entities: Integers, stops: Integers) -> None:
+        """`stops` are the tags before which the form of each entity ends; most forms end with the entity."""
         self.plan, self.entities = plan, entities
         tags = plan.tags
         heads = plan.heads[entities]
-        self._lengths = plan.heads[entities + 1] - heads
+        self._lengths = stops - heads
         owner, index = steps(self._lengths)
         at = index + heads[owner]
         for kind, many in ((b"LWPOLYLINE", VERTEX_CODES), (b"SPLINE", SPLINE_CODES)):

@@ -91,10 +91,10 @@ class Plan:
                 return self.tags.value(at)
         return None
 
-    def definitions(self) -> set[str]:
+    def definitions(self) -> set[bytes]:
         """Handles of the definitions of images."""
         entities = self.kind(b"IMAGEDEF").nonzero()[0].tolist()
-        return {handle.decode("ascii") for handle in (self.base(entity, 5) for entity in entities) if handle is not None}
+        return {handle for handle in (self.base(entity, 5) for entity in entities) if handle is not None}
 
     def only(self, entities: range, code: int) -> Integers:
         """The only tag of this code in each of the entities, -1 where there is none. Raises `NotCovered` where there are more."""

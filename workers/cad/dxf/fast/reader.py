@@ -19,6 +19,7 @@ from workers.cad.dxf.fast.entities import MODEL, Entities
 from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.inserts import Inserts
 from workers.cad.dxf.fast.lent import collected, lent
+from workers.cad.dxf.fast.polylines import light_polylines, polylines
 from workers.cad.dxf.fast.scan import scanned
 from workers.cad.dxf.fast.sections import planned
 from workers.cad.dxf.fast.splines import splines
@@ -26,7 +27,8 @@ from workers.cad.dxf.strokes import Strokes, joined
 from workers.cad.shape import FindingCode, Integers
 
 # outlines of kinds the reference does not draw either: words and dimensions are not missed, bodies and endless lines are
-_SKIPPED = (b"RAY", b"XLINE", b"3DSOLID", b"REGION", b"BODY")
+_SKIPPED = (b"RAY", b"XLINE", b"3DSOLID", b"REGION", b"BODY", b"3DLINE", b"ACAD_PROXY_ENTITY", b"SECTIONOBJECT")
+_REFERENCES = (b"IMAGE", b"WIPEOUT", b"PDFUNDERLAY")
 # POLYLINE is not here: it is more than its own tags
 _DRAW: tuple[tuple[tuple[bytes, ...], Callable[[Forms, Integers, draw.Outlines], None]], ...] = (
     ((b"LINE",), draw.lines),
@@ -35,7 +37,7 @@ _DRAW: tuple[tuple[tuple[bytes, ...], Callable[[Forms, Integers, draw.Outlines],
     ((b"ELLIPSE",), draw.ellipses),
     ((b"SOLID", b"TRACE"), draw.solids),
     ((b"3DFACE",), draw.spatial_faces),
-    ((b"LWPOLYLINE",), draw.light_polylines),
+    ((b"LWPOLYLINE",), light_polylines),
     ((b"SPLINE",), splines),
 )
 
@@ -117,6 +119,7 @@ class _Places:
     def _outlines(self, number: int, of: Integers) -> tuple[Strokes, Counter[FindingCode]]:
         findings: Counter[FindingCode] = Counter()
         findings[FindingCode.ENTITIES_SKIPPED] += int(np.count_nonzero(self._entities.of(*_SKIPPED)[of]))
+        findings[FindingCode.REFERENCES_IGNORED] += int(np.count_nonzero(self._entities.of(*_REFERENCES)[of]))
         if len(self._invalid):
             findings[FindingCode.ENTITIES_INVALID] += int(np.isin(of, self._invalid).sum())
         strokes = self._drawn.get(number) or Strokes.none()
@@ -136,7 +139,11 @@ class _Places:
         for names, kind in _DRAW:
             if not entities.present.isdisjoint(names):
                 kind(forms, entities.form((entities.of(*names) & shown).nonzero()[0]), to)
-        draw.polylines(entities, to)
+        polylines(entities, to)
+        if b"HATCH" in entities.present:
+            hatches = entities.which(b"HATCH")
+            seen = shown[hatches].nonzero()[0]
+            entities.hatches.draw(forms, seen, entities.form(hatches[seen]), to)
         plain = (~entities.lent).nonzero()[0]
         self._invalid = plain[np.concatenate(to.invalid)] if to.invalid else self._invalid
         return to.parted(entities.place[plain])
