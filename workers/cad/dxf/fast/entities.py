@@ -86,8 +86,7 @@ class Entities:
             stops[hatches] = self.hatches.begins
             self.lent[hatches] = ~self.hatches.plain
         # entities lent to the reference have forms without end, so they are kept apart
-        self.loans = self.lent.nonzero()[0]
-        plain = (~self.lent).nonzero()[0]
+        self.loans, plain = self.lent.nonzero()[0], (~self.lent).nonzero()[0]
         self._form_of = np.full(self.count, -1, dtype=np.int64)
         self._form_of[plain] = np.arange(len(plain))
         self.forms = Forms(plan, own[plain], stops[plain])
@@ -191,7 +190,7 @@ class Entities:
         inside = self._in_blocks
         if len(begin) != len(end) or (len(end) and end[-1] != inside - 1) or (inside and (not len(begin) or begin[0] != 0)):
             raise NotCovered("blocks out of order")
-        if (end < begin).any() or (begin[1:] != end[:-1] + 1).any():
+        if np.count_nonzero(end < begin) or np.count_nonzero(begin[1:] != end[:-1] + 1):
             raise NotCovered("blocks out of order")
         place = np.zeros(self.count, dtype=np.int64)
         if inside:

@@ -117,7 +117,9 @@ class Forms:
         _, first, form = np.unique(keys, return_index=True, return_inverse=True)
         # a key is no proof: every entity must agree with the first of its form, tag by tag
         model = first[form]
-        if (self._lengths != self._lengths[model]).any() or (tokens != tokens[np.repeat(self._starts[model], self._lengths) + place]).any():
+        if np.count_nonzero(self._lengths != self._lengths[model]) or np.count_nonzero(
+            tokens != tokens[np.repeat(self._starts[model], self._lengths) + place]
+        ):
             raise NotCovered("two different forms look alike")
         forms = []
         for entity in first.tolist():
@@ -152,7 +154,7 @@ class Forms:
     def _tag(self, of: Integers, columns: Integers) -> Integers:
         column = columns[self._form[of]]
         found = column >= 0
-        if found.all():
+        if np.count_nonzero(found) == len(found):
             return self._at[self._starts[of] + column]
         return np.where(found, self._at[self._starts[of] + np.maximum(column, 0)], -1)
 
@@ -197,7 +199,7 @@ class Forms:
             return points, np.zeros(len(of), dtype=bool)
         tags, at = self.plan.tags, self.take(of, code, subclass)
         found = at >= 0
-        if found.all():
+        if np.count_nonzero(found) == len(found):
             points[:, 0], points[:, 1], third = tags.numbers[at], tags.numbers[at + 1], at + 2
             points[:, 2] = np.where(tags.codes[third] == code + 20, tags.numbers[third], 0.0)
         elif found.any():

@@ -18,15 +18,18 @@ from workers.cad.shape import FindingCode
 
 # objects that the reference may refuse for what they hold; seldom more than a few
 _OBJECTS = (
-    *(b"MLINESTYLE", b"GROUP", b"SUN", b"GEODATA", b"IDBUFFER", b"FIELDLIST", b"LAYER_FILTER"),
+    *(b"GROUP", b"SUN", b"GEODATA", b"IDBUFFER", b"FIELDLIST", b"LAYER_FILTER"),
     *(b"SORTENTSTABLE", b"VBA_PROJECT", b"SPATIAL_FILTER"),
 )
+# data and groups of applications
+_NOT_IN_STYLES = {101, 102, 1001}
 
 
 def lent(entities: Entities) -> dict[int, Any]:
     """The lent entities as the reference knows them. Raises `NotCovered` where it refuses one, for then it refuses the file."""
     plan = entities.plan
     places, objects = entities.loans.tolist(), plan.kind(*_OBJECTS).nonzero()[0].tolist()
+    objects += [style for style in plan.kind(b"MLINESTYLE").nonzero()[0].tolist() if not _plain_style(plan, style)]
     if not places and not objects:
         return {}
     from ezdxf.entities import factory
@@ -42,6 +45,18 @@ def lent(entities: Entities) -> dict[int, Any]:
     except (DXFError, *DAMAGE) as error:
         raise NotCovered("an entity the reference refuses") from error
     return found
+
+
+def _plain_style(plan: Plan, entity: int) -> bool:
+    """Whether a style of multiple lines has nothing but its own subclass, in which each line begins with its offset."""
+    codes = plan.tags.codes[plan.span(entity).start : plan.span(entity).stop].tolist()
+    if codes.count(100) != 1:
+        return False
+    own = codes[codes.index(100) :]
+    if not _NOT_IN_STYLES.isdisjoint(own) or 71 not in own:
+        return False
+    lines = own[own.index(71) :]
+    return next((code for code in lines if code in (49, 62, 6)), 49) == 49
 
 
 def _text(plan: Plan, entity: int) -> str:

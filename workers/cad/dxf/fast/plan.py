@@ -103,7 +103,7 @@ class Plan:
         start = int(self.heads[entities.start])
         at = (self.tags.codes[start : self.heads[entities.stop]] == code).nonzero()[0] + start
         owner = self.heads.searchsorted(at, side="right") - 1 - entities.start
-        if (owner[1:] == owner[:-1]).any():
+        if np.count_nonzero(owner[1:] == owner[:-1]):
             raise NotCovered(f"group code {code} twice")
         found = np.full(len(entities), -1, dtype=np.int64)
         found[owner] = at

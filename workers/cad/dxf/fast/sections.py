@@ -5,12 +5,14 @@ All of it must be as the reference expects it, else `NotCovered`: the reference 
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from workers.cad.dxf.fast.binary import code_page_is_near, version_of
 from workers.cad.dxf.fast.layouts import check_layouts
 from workers.cad.dxf.fast.plan import R12, Plan
-from workers.cad.dxf.fast.tables import block_records, check_groups, check_handles, handle_numbers
+from workers.cad.dxf.fast.tables import block_records, check_groups, check_handles
 from workers.cad.dxf.fast.tags import POINTS, NotCovered, Tags
 from workers.cad.shape import Integers
 
@@ -31,6 +33,8 @@ _CODE_PAGES = {
     **{page: f"cp{page}" for page in ("1250", "1251", "1252", "1253", "1254", "1255", "1256", "1257", "1258")},
     "936": "gbk",
 }
+# as many digits as handles may have here
+_HANDLE = re.compile("[0-9A-Fa-f]{1,15}")
 # letters of these may take two bytes, so one broken letter may swallow its neighbour
 _WIDE_CODE_PAGES = {"cp932", "gbk", "cp949", "cp950"}
 
@@ -52,8 +56,8 @@ def planned(tags: Tags) -> Plan:
     if encoding in _WIDE_CODE_PAGES and not tags.data.isascii():
         raise NotCovered("letters of two bytes")
     seed = _string(tags, variables, b"$HANDSEED", 5)
-    if seed is not None:
-        handle_numbers(tags, np.array([variables[b"$HANDSEED"]]))
+    if seed is not None and not _HANDLE.fullmatch(seed):
+        raise NotCovered("a handle that is none")
     units, measurement = _whole(tags, variables, b"$INSUNITS"), _whole(tags, variables, b"$MEASUREMENT")
     arrows = {f"_{name.lower()}": f"_{name.upper()}" for name in _ARROWS.split()} if said in ("AC1012", "AC1014") else {}
     plan = Plan(tags, heads, kinds, names, sections, version, encoding, units or 0, measurement, {}, arrows)
@@ -106,7 +110,7 @@ def _header(tags: Tags, heads: Integers, sections: dict[bytes, tuple[int, int]])
     codes = tags.codes[np.minimum(values, end - 1)]
     point = POINTS[codes]
     whole = np.where(point, (sizes == 2) | ((sizes == 3) & (tags.codes[np.minimum(values + 2, end - 1)] == codes + 20)), sizes == 1)
-    if (end > 2 and (not len(names) or names[0] != 2)) or not whole.all():
+    if (end > 2 and (not len(names) or names[0] != 2)) or np.count_nonzero(whole) < len(whole):
         raise NotCovered("an odd header variable")
     spans = zip(tags.starts[names].tolist(), tags.ends[names].tolist(), values.tolist(), strict=True)
     found = {tags.data[start:stop]: value for start, stop, value in spans}

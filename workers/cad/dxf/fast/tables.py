@@ -42,14 +42,17 @@ def handle_numbers(tags: Tags, at: Integers) -> Integers:
     starts, lengths = tags.starts[at], tags.ends[at] - tags.starts[at]
     if not len(at):
         return starts
-    if lengths.min() < 1 or lengths.max() > 15:
+    longest = int(lengths.max())
+    if lengths.min() < 1 or longest > 15:
         raise NotCovered("a handle that is none")
     values = np.zeros(len(at), dtype=np.int64)
-    for place in range(int(lengths.max())):
-        digit, inside = _HEX[tags.buffer[starts + place]], lengths > place
-        if (digit[inside] > 15).any():
+    for place in range(longest):
+        inside = lengths > place
+        # what comes after the end counts as nothing
+        digit = np.where(inside, _HEX[tags.buffer[starts + place]], 0)
+        if np.count_nonzero(digit > 15):
             raise NotCovered("a handle that is none")
-        values = np.where(inside, values * 16 + digit, values)
+        values = (values << inside * 4) + digit
     return values
 
 
@@ -88,18 +91,21 @@ def block_records(plan: Plan) -> dict[str, tuple[str, bytes]]:
         return {}
     tags, named = plan.tags, plan.only(content, 2)
     ends, heads = plan.within(content, b"ENDTAB"), plan.within(content, b"TABLE")
-    if ((named < 0) != ends).any():
+    if np.count_nonzero((named < 0) != ends):
         raise NotCovered("a table entry without a name")
     begin, end = heads.nonzero()[0], ends.nonzero()[0]
-    if len(begin) != len(end) or begin[0] != 0 or (end < begin).any() or (begin[1:] != end[:-1] + 1).any() or end[-1] != len(ends) - 1:
+    # each begins where the one before it ends, the first one with the section
+    if len(begin) != len(end) or begin[0] != 0 or end[-1] != len(ends) - 1:
         raise NotCovered("tables out of order")
-    names = [tags.value(one) for one in named[begin].tolist()]
+    if np.count_nonzero(end < begin) or np.count_nonzero(begin[1:] != end[:-1] + 1):
+        raise NotCovered("tables out of order")
+    names = tags.values(named[begin])
     if not set(names) <= _TABLES or len(set(names)) != len(names):
         raise NotCovered("an odd table")
     meant = np.array([plan.names.index(name) if name in plan.names else -1 for name in names])
     entry = ~(heads | ends)
     kinds = plan.kinds[content.start : content.stop]
-    if (kinds[entry] != np.repeat(meant, end - begin - 1)).any():
+    if np.count_nonzero(kinds[entry] != np.repeat(meant, end - begin - 1)):
         raise NotCovered("a table entry of another table")
     named_ones = (~ends).nonzero()[0]
     _names_in_subclasses(plan, named_ones + content.start, named[named_ones])
@@ -118,10 +124,10 @@ def _names_in_subclasses(plan: Plan, entries: Integers, named: Integers) -> None
     marks, kinds, head = plan.tags.marks, plan.kinds[entries], plan.heads[entries]
     before = marks[named] - marks[head]
     every = marks[plan.heads[entries + 1]] - marks[head]
-    if (plan.kind(b"TABLE", of=kinds) & (named != head + 1)).any():
+    if np.count_nonzero(plan.kind(b"TABLE", of=kinds) & (named != head + 1)):
         raise NotCovered("a table whose name is elsewhere")
     # in R12 there are no subclasses, so nothing is looked for in them
-    if (plan.kind(*_BY_SUBCLASS, of=kinds) & (before != (every > 0) * (0 if plan.version == R12 else 2))).any():
+    if np.count_nonzero(plan.kind(*_BY_SUBCLASS, of=kinds) & (before != (every > 0) * (0 if plan.version == R12 else 2))):
         raise NotCovered("a table entry whose name is elsewhere")
     foreign = plan.tags.coded(1001)
     if len(foreign) and (foreign.searchsorted(named) != foreign.searchsorted(head)).any():

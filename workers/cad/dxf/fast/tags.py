@@ -75,6 +75,10 @@ class Tags:
     def value(self, at: int) -> bytes:
         return self.data[self.starts[at] : self.ends[at]]
 
+    def values(self, at: Integers) -> list[bytes]:
+        data = self.data
+        return [data[start:end] for start, end in zip(self.starts[at].tolist(), self.ends[at].tolist(), strict=True)]
+
     def interned(self, at: Integers) -> tuple[Integers, list[bytes]]:
         """For the tags `at`: the number of each value in the list of different values, which is the second."""
         if not len(at):
@@ -83,9 +87,9 @@ class Tags:
         longest = int(lengths.max())
         # a few are told apart sooner one by one
         if longest > PADDING or len(at) < _FEW:
-            values = [self.value(one) for one in at.tolist()]
+            values = self.values(at)
             known = {value: number for number, value in enumerate(dict.fromkeys(values))}
-            return np.array([known[value] for value in values], dtype=np.int64), list(known)
+            return np.array(list(map(known.__getitem__, values)), dtype=np.int64), list(known)
         width = max(-(-longest // 8) * 8, 8)
         columns = np.arange(width)
         letters = self.buffer[starts[:, None] + columns]
@@ -96,7 +100,7 @@ class Tags:
         _, first, number = np.unique(key, return_index=True, return_inverse=True)
         if not (words == words[first][number]).all() or not (lengths == lengths[first][number]).all():
             raise NotCovered("two different names look alike")
-        return number.astype(np.int64), [self.value(one) for one in at[first].tolist()]
+        return number.astype(np.int64), self.values(at[first])
 
 
 _FEW = 100
@@ -109,12 +113,12 @@ def checked(tags: Tags) -> Tags:
     codes, numbers = tags.codes, tags.numbers
     if codes[0] != 0:
         raise NotCovered("a tag before the first section")
-    if not np.isfinite(numbers[NUMERIC[codes]]).all():
+    if np.count_nonzero(~np.isfinite(numbers[NUMERIC[codes]])):
         raise NotCovered("a number that is not finite")
     whole = numbers[WHOLE[codes]]
-    if (whole != np.rint(whole)).any():
+    if np.count_nonzero(whole != np.rint(whole)):
         raise NotCovered("a fraction for a whole number")
     points = POINTS[codes].nonzero()[0]
-    if len(points) and (points[-1] + 1 >= len(codes) or (codes[points + 1] != codes[points] + 10).any()):
+    if len(points) and (points[-1] + 1 >= len(codes) or np.count_nonzero(codes[points + 1] != codes[points] + 10)):
         raise NotCovered("a point without y")
     return tags
