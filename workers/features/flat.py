@@ -26,6 +26,7 @@ _MEETING = 1e-6
 _SAME_RADIUS = 1e-4
 
 Moments = Floats | Points
+_NONE: Floats = np.zeros(0)
 
 _LINES = frozenset({"LINE", "3DLINE"})
 _POLYLINES = frozenset({"LWPOLYLINE", "POLYLINE"})
@@ -44,8 +45,9 @@ class FlatStudy:
         middle = complex(self._mean((tails + heads) / 2, lambda: arcs.centroids))
         tails, heads, arcs = tails - middle, heads - middle, arcs.moved(middle, 1.0)
         # means of |z|^2 and z^2 on a straight piece from a to b: (|a|^2 + |b|^2 + Re ab*) / 3 and (a^2 + ab + b^2) / 3
-        square = self._mean((squared(tails) + squared(heads) + (tails * heads.conj()).real) / 3, lambda: arcs.squares[0])
-        product = self._mean((tails * (tails + heads) + heads * heads) / 3, lambda: arcs.squares[1])
+        bent = arcs.squares if len(self.arc_weights) else (_NONE, _NONE)
+        square = self._mean((squared(tails) + squared(heads) + (tails * heads.conj()).real) / 3, lambda: bent[0])
+        product = self._mean((tails * (tails + heads) + heads * heads) / 3, lambda: bent[1])
         self.rms = math.sqrt(square)  # mm
         # the eigenvalues of the second moment
         self.spread = max((square + abs(product)) / 2, 0.0), max((square - abs(product)) / 2, 0.0)

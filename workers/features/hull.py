@@ -18,7 +18,7 @@ _QHULL = "QJ Pp"
 # few directions leave few points, and more directions then leave hardly any: directions, and the points that are worth it
 _FILTERS = ((8, 300), (64, 3000))
 # rounds in which many points leave the hull at once, before the rest is done point by point
-_ROUNDS = 12
+_ROUNDS = 5
 _FIRST = np.ones(1, dtype=bool)
 # corners of the polygon that stands for a full circle, and for any arc: even a slight bow has an area
 _TURN_CORNERS, _LEAST_CORNERS = 256, 64

@@ -26,6 +26,8 @@ def _codes(*codes: int) -> Flags:
 _MARKER = _codes(0, 100, 101, 102)
 # vertices of light polylines, points, knots and weights of splines are as many as they like: they are looked at apart from the form
 VERTEX_CODES, SPLINE_CODES = _codes(10, 20, 40, 41, 42, 91), _codes(10, 20, 30, 11, 21, 31, 40, 41)
+# entities that are told apart sooner one by one
+_FEW = 200
 # columns that are not there, or more than once
 _NONE, _TWO = -1, -2
 
@@ -109,6 +111,24 @@ class Forms:
     def _grouped(self, tokens: Integers) -> tuple[Integers, list[_Form]]:
         if not len(self.entities):
             return np.zeros(0, dtype=np.int64), []
+        form, first = self._told_apart(tokens) if len(self.entities) > _FEW else self._told_apart_by_bytes(tokens)
+        forms = []
+        for entity in first.tolist():
+            span = tokens[self._starts[entity] : self._starts[entity] + self._lengths[entity]].tolist()
+            codes = [token & 2047 for token in span]
+            forms.append(_formed(codes, [self._names[token >> 11] if token >> 11 else b"" for token in span]))
+        return form, forms
+
+    def _told_apart_by_bytes(self, tokens: Integers) -> tuple[Integers, Integers]:
+        """The form of each of a few entities, and the first entity of each form."""
+        known: dict[bytes, int] = {}
+        data, starts = tokens.tobytes(), (self._starts * 8).tolist()
+        form = [known.setdefault(data[start:end], len(known)) for start, end in zip(starts, [*starts[1:], len(data)], strict=True)]
+        first = dict(zip(reversed(form), range(len(form) - 1, -1, -1), strict=True))
+        return np.array(form, dtype=np.int64), np.array([first[one] for one in range(len(known))], dtype=np.int64)
+
+    def _told_apart(self, tokens: Integers) -> tuple[Integers, Integers]:
+        """The same for any number of them."""
         place = np.arange(len(tokens)) - np.repeat(self._starts, self._lengths)
         weights = _weights(int(self._lengths.max()).bit_length())
         with np.errstate(over="ignore"):
@@ -121,12 +141,7 @@ class Forms:
             tokens != tokens[np.repeat(self._starts[model], self._lengths) + place]
         ):
             raise NotCovered("two different forms look alike")
-        forms = []
-        for entity in first.tolist():
-            span = tokens[self._starts[entity] : self._starts[entity] + self._lengths[entity]].tolist()
-            codes = [token & 2047 for token in span]
-            forms.append(_formed(codes, [self._names[token >> 11] if token >> 11 else b"" for token in span]))
-        return form.astype(np.int64), forms
+        return form.astype(np.int64), first
 
     def each(self, of: Integers) -> list[_Form]:
         """The different forms of the entities `of` (places in `entities`)."""
