@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -91,7 +92,7 @@ def hatch(chance: Chance) -> Tags:
         tags += boundary_of_corners(chance) if chance.random() < 0.5 else boundary_of_edges(chance)
     seeds: Tags = [(98, 1), (10, 7), (20, chance.choice((7, 8)))] * chance.randrange(2)
     pattern: Tags = [(52, 0), (41, 1), (77, 0), (78, 1), (53, 45), (43, 0), (44, 0), (45, -1), (46, 1), (79, 1), (49, 0.5)]
-    return tags + [(75, 0), (76, 1), *(pattern if chance.random() < 0.3 else []), *seeds]
+    return [*tags, (75, 0), (76, 1), *(pattern if chance.random() < 0.3 else []), *seeds]
 
 
 def boundary_of_corners(chance: Chance) -> Tags:
@@ -109,7 +110,7 @@ def boundary_of_edges(chance: Chance) -> Tags:
     corners = [point(chance, 10, flat=True) for _ in range(chance.choice((2, 3, 5)))]
     corners += corners[:1] * chance.randrange(2)
     tags: Tags = [(92, 1), (93, len(corners) - 1)]
-    for tail, head in zip(corners, corners[1:], strict=False):
+    for tail, head in itertools.pairwise(corners):
         jump = chance.random() < 0.05
         tags += [(72, 1), *(point(chance, 10, flat=True) if jump else tail), *((code + 1, number) for code, number in head)]
     if chance.random() < 0.1:

@@ -183,5 +183,8 @@ def _box(lines: Floats, arcs: Floats, spans: Floats) -> Floats:
         points.append(arcs[:, 0] + arcs[:, 1] * np.cos(t) + arcs[:, 2] * np.sin(t))
     # column by column, for numpy is slow along short axes
     axes = [[part[..., axis] for part in points] for axis in (0, 1)]
-    low, high = ([min(part.min() for part in axis) if axis else 0.0 for axis in axes], [max(part.max() for part in axis) if axis else 0.0 for axis in axes])
+    low, high = (
+        [min(part.min() for part in axis) if axis else 0.0 for axis in axes],
+        [max(part.max() for part in axis) if axis else 0.0 for axis in axes],
+    )
     return np.array([low, high])

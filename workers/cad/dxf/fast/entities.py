@@ -159,7 +159,7 @@ class Entities:
             elif len(form.subclasses) < 3 or form.subclasses[1] != b"AcDbEntity":
                 raise NotCovered("an entity without its subclasses")
         stored = self.form(self.which(*_STORED))
-        if len(stored) and (self.plan.version != R12 and b"3DLINE" in self.present or self.forms.number(stored, 67).any()):
+        if len(stored) and ((self.plan.version != R12 and b"3DLINE" in self.present) or self.forms.number(stored, 67).any()):
             raise NotCovered("an unknown entity of which the reference does not know where it is")
         if b"MTEXT" in self.present:
             self._check_texts()

@@ -170,7 +170,7 @@ class Forms:
         column = columns[self._form[of]]
         found = column >= 0
         if np.count_nonzero(found) == len(found):
-            return self._at[self._starts[of] + column]
+            return np.asarray(self._at[self._starts[of] + column])
         return np.where(found, self._at[self._starts[of] + np.maximum(column, 0)], -1)
 
     def owners(self, of: Integers) -> Integers:
@@ -225,7 +225,8 @@ class Forms:
 @cache
 def _weights(bits: int) -> NDArray[np.uint64]:
     """Odd numbers for entities of less than 2 ** `bits` tags."""
-    return np.random.default_rng(2).integers(1, 2**63, 2**bits, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    odd: NDArray[np.uint64] = np.random.default_rng(2).integers(1, 2**63, 2**bits, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    return odd
 
 
 def _tokens(tags: Tags, at: Integers) -> tuple[Integers, list[bytes]]:

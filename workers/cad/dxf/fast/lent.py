@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from workers.cad.dxf.curves import Collector
 from workers.cad.dxf.fast.entities import Entities
 from workers.cad.dxf.fast.plan import Plan

@@ -56,12 +56,14 @@ class Tags:
     @cached_property
     def marks(self) -> Integers:
         """How many markers of subclasses there are up to each tag."""
-        return (self.codes == 100).cumsum()
+        marks: Integers = (self.codes == 100).cumsum()
+        return marks
 
     @cached_property
     def foreign(self) -> Integers:
         """How often data of an application or an embedded object has begun up to each tag."""
-        return ((self.codes == 1001) | (self.codes == 101)).cumsum()
+        begun: Integers = ((self.codes == 1001) | (self.codes == 101)).cumsum()
+        return begun
 
     @cached_property
     def _frequencies(self) -> list[int]:
