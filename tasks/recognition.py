@@ -15,7 +15,8 @@ HEAD_BYTES = 4096
 BINARY_DXF = b"AutoCAD Binary DXF\r\n\x1a\x00"
 
 _STL_HEADER, _STL_TRIANGLE = 84, 50
-_DXF_BEGIN = re.compile(r"\s*0[ \t]*\r?\n[ \t]*(?:SECTION|EOF)[ \t]*\r?\n")
+# comments, then the first tag, as nearly all writers have them
+_DXF_BEGIN = re.compile(r"\s*(?:999[ \t]*\r?\n[^\r\n]*\r?\n[ \t]*)*0[ \t]*\r?\n[ \t]*(?:SECTION|EOF)[ \t]*\r?\n")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _EXTENSIONS = {"dxf": Format.DXF, "stl": Format.STL, "step": Format.STEP, "stp": Format.STEP, "igs": Format.IGES, "iges": Format.IGES}
 
@@ -79,7 +80,7 @@ def _text(head: bytes) -> str:
 
 def _dxf_text(text: str, more: bool) -> bool:
     """Whether the first tag that is no comment is `0 SECTION`, or `0 EOF` of an empty drawing."""
-    if _DXF_BEGIN.match(text):  # nearly all do
+    if _DXF_BEGIN.match(text):
         return True
     lines = dropwhile(not_, map(str.strip, text.replace("\r\n", "\n").replace("\r", "\n").split("\n")))
     comments = False

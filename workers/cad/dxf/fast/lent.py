@@ -34,10 +34,16 @@ def lent(entities: Entities) -> dict[int, Any]:
     from ezdxf.lldxf.const import DXFError
     from ezdxf.lldxf.extendedtags import ExtendedTags
 
-    found = {}
+    found: dict[int, Any] = {}
+    leaders, known = entities.of(b"MULTILEADER"), dict[tuple[bytes, ...], Any]()
     try:
         for place in places:
-            found[place] = factory.load(ExtendedTags.from_text(_text(plan, int(entities.own[place]))))
+            entity = int(entities.own[place])
+            # leaders are not drawn, and whether the reference refuses one is a matter of its structure
+            key = _structure(plan, entity) if leaders[place] else ()
+            found[place] = known.get(key) or factory.load(ExtendedTags.from_text(_text(plan, entity)))
+            if key:
+                known[key] = found[place]
         for entity in objects:
             factory.load(ExtendedTags.from_text(_text(plan, entity)))
     except (DXFError, *DAMAGE) as error:
@@ -55,6 +61,14 @@ def _plain_style(plan: Plan, entity: int) -> bool:
         return False
     lines = own[own.index(71) :]
     return next((code for code in lines if code in (49, 62, 6)), 49) == 49
+
+
+def _structure(plan: Plan, entity: int) -> tuple[bytes, ...]:
+    """Group codes, and the values of those that begin and end the parts of an entity."""
+    span = plan.span(entity)
+    codes = plan.tags.codes[span.start : span.stop]
+    parts = (((codes >= 100) & (codes <= 102)) | ((codes >= 300) & (codes <= 309))).nonzero()[0] + span.start
+    return codes.tobytes(), *plan.tags.values(parts)
 
 
 def _text(plan: Plan, entity: int) -> str:
