@@ -201,9 +201,21 @@ def test_splines_of_all_degrees_are_the_same_both_ways(tmp_path: Path) -> None:
     assert covered > 30
 
 
+@pytest.mark.parametrize(("third", "sure"), [("CONTEXT_DATA{", True), ("SOMETHING_ELSE{", False)])
+def test_each_leader_of_another_structure_is_shown_to_the_reference(tmp_path: Path, third: str, sure: bool) -> None:
+    tags: Tags = [(0, "CIRCLE"), (100, "AcDbEntity"), (8, "0"), (100, "AcDbCircle"), (10, 0), (20, 0), (40, 2)]
+    for size, begin in enumerate(("CONTEXT_DATA{", "CONTEXT_DATA{", third)):
+        tags += [(0, "MULTILEADER"), (100, "AcDbEntity"), (8, f"L{size}"), (100, "AcDbMLeader"), (270, 2), (300, begin), (40, size)]
+        tags += [*point(random.Random(size), 10), (301, "}"), (340, "AB")]
+    head: Tags = [(0, "SECTION"), (2, "HEADER"), (9, "$ACADVER"), (1, "AC1032"), (0, "ENDSEC"), (0, "SECTION"), (2, "ENTITIES")]
+    path = tmp_path / "a.dxf"
+    path.write_bytes("".join(f"{code}\n{value}\n" for code, value in [*head, *tags, (0, "ENDSEC"), (0, "EOF")]).encode())
+    assert agrees(path) is sure
+
+
 def test_hatches_of_all_boundaries_are_the_same_both_ways(tmp_path: Path) -> None:
     chance, path = random.Random(1), tmp_path / "a.dxf"
-    for _ in range(150):
+    for _ in range(80):
         own: Tags = [(100, "AcDbEntity"), (8, "0")]
         tags = [more for _ in range(3) for tag in hatch(chance) for more in ([tag, *own] if tag[0] == 0 else [tag])]
         head: Tags = [(0, "SECTION"), (2, "HEADER"), (9, "$ACADVER"), (1, "AC1015"), (0, "ENDSEC"), (0, "SECTION"), (2, "ENTITIES")]
