@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import codecs
 import math
+import re
 import struct
+from itertools import dropwhile
+from operator import not_
 
 from tasks.vocabulary import Format
 
@@ -12,6 +15,8 @@ HEAD_BYTES = 4096
 BINARY_DXF = b"AutoCAD Binary DXF\r\n\x1a\x00"
 
 _STL_HEADER, _STL_TRIANGLE = 84, 50
+# comments, then the first tag, as nearly all writers have them
+_DXF_BEGIN = re.compile(r"\s*(?:999[ \t]*\r?\n[^\r\n]*\r?\n[ \t]*)*0[ \t]*\r?\n[ \t]*(?:SECTION|EOF)[ \t]*\r?\n")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _EXTENSIONS = {"dxf": Format.DXF, "stl": Format.STL, "step": Format.STEP, "stp": Format.STEP, "igs": Format.IGES, "iges": Format.IGES}
 
@@ -75,16 +80,18 @@ def _text(head: bytes) -> str:
 
 def _dxf_text(text: str, more: bool) -> bool:
     """Whether the first tag that is no comment is `0 SECTION`, or `0 EOF` of an empty drawing."""
-    lines = [line.strip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
-    while lines and not lines[0]:
-        lines.pop(0)
-    for code, value in zip(lines[::2], lines[1::2], strict=False):
+    if _DXF_BEGIN.match(text):
+        return True
+    lines = dropwhile(not_, map(str.strip, text.replace("\r\n", "\n").replace("\r", "\n").split("\n")))
+    comments = False
+    for code, value in zip(lines, lines, strict=False):
         if not code.isdecimal():
             return False
         if int(code) != 999:
             return int(code) == 0 and value.upper() in ("SECTION", "EOF")
+        comments = True
     # nothing but comments so far: believe them when the file goes on
-    return more and bool(lines) and lines[0] == "999"
+    return more and comments
 
 
 def _iges(head: bytes) -> bool:

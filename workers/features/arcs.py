@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,8 @@ class ArcMoments:
     @classmethod
     def of(cls, arcs: Arcs) -> ArcMoments:
         halves, radii = arcs.sweeps / 2, arcs.radii
+        if not len(radii):
+            return cls(complex_points(arcs.centres), complex_points(arcs.centres), halves, radii, radii, radii)
         normals = np.exp(1j * (arcs.starts + halves))
         # 1 - cos t without cancellation
         versed = 2 * np.sin(halves[:, None] * (_NODES / 2)) ** 2
@@ -56,9 +58,10 @@ class ArcMoments:
 
     def moved(self, origin: complex, scale: float) -> ArcMoments:
         """Relative to an origin, then scaled."""
-        return replace(
-            self, tops=(self.tops - origin) * scale, radii=self.radii * scale, drop=self.drop * scale, drop2=self.drop2 * scale**2
-        )
+        if not len(self.radii):
+            return self
+        tops, radii = (self.tops - origin) * scale, self.radii * scale
+        return ArcMoments(tops, self.normals, self.halves, radii, self.drop * scale, self.drop2 * scale**2)
 
     def plain(self) -> Arcs:
         centres = plain_points(self.tops - self.radii * self.normals)
@@ -102,6 +105,8 @@ class ArcMoments:
     @property
     def reach(self) -> float:
         """Largest distance from the origin, 0 without arcs."""
+        if not len(self.radii):
+            return 0.0
         centres = self.tops - self.radii * self.normals
         # a circle is farthest beyond its centre, if the arc goes so far
         beyond = np.abs(np.angle(centres * self.normals.conj())) <= self.halves

@@ -6,8 +6,10 @@ complex numbers; what is named in millimetres says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +20,13 @@ from workers.features.hull import hull_2d, polygon_area, polygon_perimeter
 # borders of the turning angles in radians, between the usual angles of drawings: 15, 30, 45, 60, 90 degrees and beyond;
 # what turns less than the first is a joint of a smooth curve
 TURNING = (0.15, 0.33, 0.66, 0.92, 1.30, 1.85, np.pi + 1e-9)
+_TURNING = np.array(TURNING)
 # two ends meet when they agree to this part of the rms radius
 _MEETING = 1e-6
 _SAME_RADIUS = 1e-4
+
+Moments = Floats | Points
+_NONE: Floats = np.zeros(0)
 
 _LINES = frozenset({"LINE", "3DLINE"})
 _POLYLINES = frozenset({"LWPOLYLINE", "POLYLINE"})
@@ -36,19 +42,23 @@ class FlatStudy:
         self.weights: Floats = paths.lengths / self.length
         self.arc_weights: Floats = paths.arcs.lengths / self.length
         tails, heads, arcs = complex_points(paths.tails), complex_points(paths.heads), ArcMoments.of(paths.arcs)
-        middle = complex(self.weights @ (tails + heads) / 2 + self.arc_weights @ arcs.centroids)
+        middle = complex(self._mean((tails + heads) / 2, lambda: arcs.centroids))
         tails, heads, arcs = tails - middle, heads - middle, arcs.moved(middle, 1.0)
         # means of |z|^2 and z^2 on a straight piece from a to b: (|a|^2 + |b|^2 + Re ab*) / 3 and (a^2 + ab + b^2) / 3
-        square = self.weights @ (squared(tails) + squared(heads) + (tails * heads.conj()).real) / 3
-        product = self.weights @ (tails * (tails + heads) + heads * heads) / 3
-        round_square, round_product = arcs.squares
-        square, product = square + self.arc_weights @ round_square, product + self.arc_weights @ round_product
-        self.rms = float(np.sqrt(square))  # mm
+        bent = arcs.squares if len(self.arc_weights) else (_NONE, _NONE)
+        square = self._mean((squared(tails) + squared(heads) + (tails * heads.conj()).real) / 3, lambda: bent[0])
+        product = self._mean((tails * (tails + heads) + heads * heads) / 3, lambda: bent[1])
+        self.rms = math.sqrt(square)  # mm
         # the eigenvalues of the second moment
-        self.spread: Floats = np.clip(np.array([square + abs(product), square - abs(product)]) / 2, 0.0, None)
+        self.spread = max((square + abs(product)) / 2, 0.0), max((square - abs(product)) / 2, 0.0)
         self.tails: Points = tails / self.rms
         self.heads: Points = heads / self.rms
         self.arcs = arcs.moved(0.0, 1 / self.rms)
+
+    def _mean(self, straight: Moments, bent: Callable[[], Moments]) -> Any:
+        """The mean along all outlines of what is told for each straight piece and for each arc."""
+        mean = (self.weights @ straight).item()
+        return mean + (self.arc_weights @ bent()).item() if len(self.arc_weights) else mean
 
     @cached_property
     def reach(self) -> float:
@@ -61,8 +71,8 @@ class FlatStudy:
         step = self.heads - self.tails
         a, b, c = squared(self.tails), (self.tails * step.conj()).real, squared(step)
         # integral over t = 0..1 of (a + 2 b t + c t^2)^2
-        mean = self.weights @ (a * a + 2 * a * b + (4 * b * b + 2 * a * c) / 3 + b * c + c * c / 5)
-        return float(np.sqrt(np.sqrt(max(float(mean + self.arc_weights @ self.arcs.fourths), 0.0))))
+        fourths = a * (a + 2 * b) + (4 * b * b + 2 * a * c) / 3 + c * (b + c / 5)
+        return math.sqrt(math.sqrt(max(self._mean(fourths, lambda: self.arcs.fourths), 0.0)))
 
     @cached_property
     def hull(self) -> Floats:
@@ -83,7 +93,7 @@ class FlatStudy:
         power = self._directions
         for _ in range(order.bit_length() - 1):
             power = power * power
-        return float(abs(self.weights @ power + self.arc_weights @ self.arcs.harmonics(order)))
+        return float(abs(self._mean(power, lambda: self.arcs.harmonics(order))))
 
     @cached_property
     def _directions(self) -> Points:
@@ -93,33 +103,41 @@ class FlatStudy:
     @cached_property
     def turnings(self) -> Integers:
         """Histogram (6,) of the angles between pieces that meet in pairs, whatever entities they belong to."""
-        corner = ~self.paths.inner.reshape(-1)
+        points, outward = [self.tails, self.heads], [self._directions, -self._directions]
+        if self.paths.inner.any():
+            corner = [~inner for inner in self.paths.inner.T]
+            points = [some[which] for some, which in zip(points, corner, strict=True)]
+            outward = [some[which] for some, which in zip(outward, corner, strict=True)]
         # a full circle has no ends
         open_ = self.arcs.halves < np.pi - _MEETING
-        points = np.concatenate([np.stack([self.tails, self.heads], axis=1).reshape(-1)[corner], *(ends[open_] for ends in self.arcs.ends)])
-        outward = np.concatenate(
-            [np.stack([self._directions, -self._directions], axis=1).reshape(-1)[corner], *(ends[open_] for ends in self.arcs.directions)]
-        )
-        x, y = (np.rint(part / _MEETING).astype(np.int64) for part in (points.real, points.imag))
+        if open_.any():
+            points += [ends[open_] for ends in self.arcs.ends]
+            outward += [directions[open_] for directions in self.arcs.directions]
+        grid = np.rint(np.concatenate(points).view(np.float64) / _MEETING).astype(np.int64)
         # one number for each place: two share one only where they lie thousands of rms radii apart
-        place = (x << 32) + y
-        order = np.argsort(place)
+        place = (grid[::2] << 32) + grid[1::2]
+        order = place.argsort()
         ranked = place[order]
-        first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1])[: len(ranked)])
-        pairs = first[np.diff(np.append(first, len(ranked))) == 2]
-        between = np.angle(outward[order[pairs]] * outward[order[pairs + 1]].conj())
-        return np.histogram(np.pi - np.abs(between), bins=np.array(TURNING))[0].astype(np.int64)
+        first = np.concatenate([[0], (ranked[1:] != ranked[:-1]).nonzero()[0] + 1, [len(ranked)]])
+        pairs = first[:-1][first[1:] - first[:-1] == 2]
+        directions = np.concatenate(outward)
+        between = np.angle(directions[order[pairs]] * directions[order[pairs + 1]].conj())
+        borders = np.sort(np.pi - np.abs(between)).searchsorted(_TURNING)
+        return borders[1:] - borders[:-1]
 
     @cached_property
     def arc_share(self) -> float:
         """Length of arcs, ellipses and splines by total length, 0..1."""
-        return min(float(self.weights[self.paths.curved].sum() + self.arc_weights.sum()), 1.0)
+        return min(float(self.weights @ self.paths.curved + self.arc_weights.sum()), 1.0)
 
     @cached_property
     def distinct_radii(self) -> int:
         """Number of different radii of circular arcs, where one part in 10^4 makes no difference."""
-        logs = np.sort(np.log(self.paths.arcs.radii))
-        return int((np.diff(logs) > _SAME_RADIUS).sum()) + 1 if len(logs) else 0
+        radii = self.paths.arcs.radii
+        if len(radii) < 2:
+            return len(radii)
+        logs = np.log(np.sort(radii))
+        return int(np.count_nonzero(logs[1:] - logs[:-1] > _SAME_RADIUS)) + 1
 
     @cached_property
     def mean_radius(self) -> float:

@@ -1,17 +1,25 @@
-"""Convex hulls of points: in the plane by Andrew's monotone chain, in space by Qhull."""
+"""Convex hulls of points: in the plane by Andrew's monotone chains, all points at once, in space by Qhull."""
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from workers.cad.shape import Arcs, Flags, Floats
 
+Points = NDArray[np.complex128]
+
 # joggled by some 1e-11 of their extent: merging coplanar facets, of which machine parts are full, takes several times longer, and
 # fails where all points lie in one plane. "Pp": no word about it on stderr
 _QHULL = "QJ Pp"
-# few directions leave few points, and more directions then leave hardly any
-_FILTER_DIRECTIONS = (8, 64)
+# few directions leave few points, and more directions then leave hardly any: directions, and the points that are worth it
+_FILTERS = ((8, 300), (64, 3000))
+# rounds in which many points leave the hull at once, before the rest is done point by point
+_ROUNDS = 5
+_FIRST = np.ones(1, dtype=bool)
 # corners of the polygon that stands for a full circle, and for any arc: even a slight bow has an area
 _TURN_CORNERS, _LEAST_CORNERS = 256, 64
 
@@ -22,68 +30,108 @@ def hull_2d(points: Floats, arcs: Arcs | None = None) -> Floats:
     """
     if arcs is not None and len(arcs.radii):
         points = np.concatenate([points, _outer_arcs(points, arcs).points(_TURN_CORNERS, _LEAST_CORNERS)])
-    corners = np.unique(_outer(points), axis=0)
-    if len(corners) < 3:
-        return corners
-    lower = _chain(corners.tolist())
-    upper = _chain(corners[::-1].tolist())
-    return np.array(lower[:-1] + upper[:-1])
+    # complex numbers are sorted by their real parts first
+    ranked = np.sort(_outer(_complex(points)))
+    corners = ranked[_new(ranked[1:] != ranked[:-1])[: len(ranked)]]
+    return (corners if len(corners) < 3 else _around(corners)).view(np.float64).reshape(-1, 2)
 
 
 def polygon_area(corners: Floats) -> float:
     """Enclosed area of a polygon (h, 2) in square units; 0.0 below three corners (shoelace formula)."""
     if len(corners) < 3:
         return 0.0
-    x, y = (corners - corners[0]).T
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+    ring = _complex(corners - corners[0])
+    return float(abs((ring.conj() * _next(ring)).imag.sum()) / 2)
 
 
 def polygon_perimeter(corners: Floats) -> float:
     """Length around a polygon (h, 2); twice the distance for two corners, 0.0 for one."""
-    return float(np.hypot(*(np.roll(corners, -1, axis=0) - corners).T).sum()) if len(corners) > 1 else 0.0
+    ring = _complex(corners)
+    return float(np.abs(_next(ring) - ring).sum()) if len(corners) > 1 else 0.0
+
+
+def _complex(points: Floats) -> Points:
+    return np.ascontiguousarray(points).view(np.complex128)[:, 0]
+
+
+def _next(ring: Points) -> Points:
+    return np.concatenate([ring[1:], ring[:1]])
+
+
+def _new(other: Flags) -> Flags:
+    """Which of some sorted things are not as the one before, by whether each differs from it."""
+    return np.concatenate([_FIRST, other])
 
 
 def _outer_arcs(points: Floats, arcs: Arcs) -> Arcs:
     """Those of the arcs that can be on the hull, once each: what lies inside the polygon of the extremes of all cannot."""
-    ring = _extremes(np.concatenate([points, arcs.points(4)]), 16)
-    outer = arcs.some(np.flatnonzero(_beyond(arcs.centres, ring, arcs.radii)))
-    every = np.column_stack([outer.centres, outer.radii, outer.starts, outer.sweeps])
-    return outer.some(np.unique(every, axis=0, return_index=True)[1])
+    if len(arcs.radii) == 1:
+        return arcs
+    ring = _extremes(_complex(np.concatenate([points, arcs.points(4)])), 16)
+    outer = arcs.some(_beyond(_complex(arcs.centres), ring, arcs.radii).nonzero()[0])
+    every = np.concatenate([outer.centres.T, [outer.radii, outer.starts, outer.sweeps]])
+    order = np.lexsort(every)
+    ranked = every[:, order]
+    return outer.some(order[_new((ranked[:, 1:] != ranked[:, :-1]).any(axis=0))[: len(order)]])
 
 
-def _outer(points: Floats) -> Floats:
+def _outer(points: Points) -> Points:
     """Without the points inside the polygons of extremes in some directions: most points, cheaply."""
-    for count in _FILTER_DIRECTIONS:
-        if len(points) >= 1000:
+    for count, least in _FILTERS:
+        if len(points) >= least:
             ring = _extremes(points, count)
-            points = np.concatenate([ring, points[_beyond(points, ring, 0.0)]])
+            points = np.concatenate([ring, points[_beyond(points, ring, None)]])
     return points
 
 
-def _extremes(points: Floats, directions: int) -> Floats:
-    """The farthest of the points in evenly spaced directions, counter-clockwise."""
-    angles = np.arange(directions) * (2 * np.pi / directions)
-    x, y = np.ascontiguousarray(points.T)
-    return points[[int(np.argmax(x * c + y * s)) for c, s in zip(np.cos(angles).tolist(), np.sin(angles).tolist(), strict=True)]]
+def _extremes(points: Points, directions: int) -> Points:
+    """The farthest of the points in evenly spaced directions, counter-clockwise; each once."""
+    x, y = points.real.copy(), points.imag.copy()
+    return points[list(dict.fromkeys([int((x * c + y * s).argmax()) for c, s in _directions(directions)]))]
 
 
-def _beyond(centres: Floats, ring: Floats, radii: Floats | float) -> Flags:
-    """Which discs reach out of the convex polygon."""
+@cache
+def _directions(count: int) -> list[tuple[float, float]]:
+    angles = np.arange(count) * (2 * np.pi / count)
+    return list(zip(np.cos(angles).tolist(), np.sin(angles).tolist(), strict=True))
+
+
+def _beyond(centres: Points, ring: Points, radii: Floats | None) -> Flags:
+    """Which discs, or points, reach out of the convex polygon."""
+    x, y = centres.real.copy(), centres.imag.copy()
     outside = np.zeros(len(centres), dtype=bool)
-    x, y = np.ascontiguousarray(centres.T)
-    for (tx, ty), (hx, hy) in zip(ring.tolist(), np.roll(ring, -1, axis=0).tolist(), strict=True):
-        if tx != hx or ty != hy:
-            outside |= (hx - tx) * (y - ty) - (hy - ty) * (x - tx) < radii * np.hypot(hx - tx, hy - ty)
+    for tail, side in zip(ring.tolist(), (_next(ring) - ring).tolist(), strict=True):
+        # to the left of the side is inside
+        inwards = side.real * y - side.imag * x
+        inwards -= side.real * tail.imag - side.imag * tail.real
+        outside |= inwards < (0.0 if radii is None else radii * abs(side))
     return outside
 
 
-def _chain(points: list[list[float]]) -> list[list[float]]:
-    hull: list[list[float]] = []
+def _around(corners: Points) -> Points:
+    """The hull of sorted points: those below the line from the first to the last one, then those above it backwards."""
+    side = ((corners - corners[0]) * (corners[-1] - corners[0]).conj()).imag
+    side[0], side[-1] = -1.0, 0.0
+    below = side < 0
+    lower = corners[below]
+    ring, split = np.concatenate([lower, corners[~below][::-1]]), len(lower)  # where the last of all points stands
+    for _ in range(_ROUNDS):
+        # a point on or within the line between its neighbours is no corner, whichever of these are
+        ahead = _next(ring) - ring
+        kept = (ahead[:-1].conj() * ahead[1:]).imag > 0  # of all but the first
+        kept[split - 1] = True
+        if kept.all():
+            return ring
+        split = int(np.count_nonzero(kept[: split - 1])) + 1
+        ring = ring[_new(kept)]
+    points = ring.tolist()
+    return np.array(_chain(points[: split + 1])[:-1] + _chain([*points[split:], points[0]])[:-1])
+
+
+def _chain(points: list[complex]) -> list[complex]:
+    hull: list[complex] = []
     for point in points:
-        while len(hull) > 1:
-            (ax, ay), (bx, by) = hull[-2], hull[-1]
-            if (bx - ax) * (point[1] - ay) - (by - ay) * (point[0] - ax) > 0:
-                break
+        while len(hull) > 1 and ((hull[-1] - hull[-2]).conjugate() * (point - hull[-2])).imag <= 0:
             hull.pop()
         hull.append(point)
     return hull

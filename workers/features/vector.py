@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
-
-import numpy as np
 
 from foundation.errors import Failure
 from foundation.telemetry import logger
@@ -63,7 +62,7 @@ def features(study: SolidStudy | FlatStudy, wanted: FeatureVersion) -> Features:
             if numbers is None:
                 missing |= dict.fromkeys(here, reason)
             else:
-                slots |= zip(here, np.array(numbers, dtype=np.float32).tolist(), strict=True)
+                slots |= zip(here, array("f", numbers).tolist(), strict=True)
         if not missing:
             whole = step.version
         if step.version is wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,51 @@ def spline(chance: Chance) -> Tags:
     return tags + [tag for _ in range(count) for tag in point(chance, 10)]
 
 
+def hatch(chance: Chance) -> Tags:
+    """Boundaries of polylines, lines and arcs, open and closed, with gaps and bulges, and without corners; some lifted and leaning."""
+    tags: Tags = [(0, "HATCH"), (100, "AcDbHatch"), (10, 0), (20, 0), (30, chance.choice((0, 0, 2.5))), *extrusion(chance)]
+    tags += [(2, "SOLID"), (70, 1), (71, 0), (91, 2)]
+    for _ in range(chance.choice((1, 1, 2))):
+        tags += boundary_of_corners(chance) if chance.random() < 0.5 else boundary_of_edges(chance)
+    seeds: Tags = [(98, 1), (10, 7), (20, chance.choice((7, 8)))] * chance.randrange(2)
+    pattern: Tags = [(52, 0), (41, 1), (77, 0), (78, 1), (53, 45), (43, 0), (44, 0), (45, -1), (46, 1), (79, 1), (49, 0.5)]
+    return [*tags, (75, 0), (76, 1), *(pattern if chance.random() < 0.3 else []), *seeds]
+
+
+def boundary_of_corners(chance: Chance) -> Tags:
+    count = chance.choice((0, 1, 2, 3, 5))
+    tags: Tags = [(92, 2), (72, 0), (73, chance.randrange(2)), (93, count)]
+    bent = chance.random() < 0.2
+    corners = [point(chance, 10, flat=True) for _ in range(count)]
+    corners += corners[:1] * chance.randrange(2)
+    for corner in corners:
+        tags += [*corner, *([(42, chance.choice((0, 0.5)))] if bent else [])]
+    return [*tags, (97, 0)]
+
+
+def boundary_of_edges(chance: Chance) -> Tags:
+    corners = [point(chance, 10, flat=True) for _ in range(chance.choice((2, 3, 5)))]
+    corners += corners[:1] * chance.randrange(2)
+    tags: Tags = [(92, 1), (93, len(corners) - 1)]
+    for tail, head in itertools.pairwise(corners):
+        jump = chance.random() < 0.05
+        tags += [(72, 1), *(point(chance, 10, flat=True) if jump else tail), *((code + 1, number) for code, number in head)]
+    if chance.random() < 0.1:
+        tags += [(72, 2), *point(chance, 10, flat=True), (40, 3), (50, 0), (51, chance.choice((90, 360))), (73, 1)]
+    return [*tags, (97, 1), (330, "AB")]
+
+
+def picture(chance: Chance) -> Tags:
+    """Kinds that have no outline but data of their own; a picture with too few corners of its frame among them."""
+    corners = [tag for _ in range(chance.choice((2, 2, 5, 1))) for tag in point(chance, 14, flat=True)]
+    kinds: tuple[Tags, ...] = (
+        [(0, "WIPEOUT"), (100, "AcDbWipeout"), (90, 0), *point(chance, 10), (13, 1), (23, 1), (340, "0"), (71, 1), *corners],
+        [(0, "ACAD_TABLE"), (100, "AcDbBlockReference"), (2, "A"), *point(chance, 10), (100, "AcDbTable"), (90, 1), (8, "9"), (90, 2)],
+        [(0, "PDFUNDERLAY"), (100, "AcDbUnderlayReference"), (340, "AB"), *point(chance, 10), (11, 1), (21, 1), (11, 2), (21, 2)],
+    )
+    return chance.choice(kinds)
+
+
 def words(chance: Chance) -> Tags:
     return [(0, "TEXT"), (100, "AcDbText"), *point(chance, 10), (40, 2), (1, chance.choice(("ø 5", "%%c7", "\\U+2300"))), (100, "AcDbText")]
 
@@ -94,7 +140,7 @@ def insert(chance: Chance, block: str) -> Tags:
     return [(0, "INSERT"), (100, "AcDbBlockReference"), (2, block), *point(chance, 10), *scale, *turn, *grid, *extrusion(chance)]
 
 
-KINDS: tuple[Callable[[Chance], Tags], ...] = (line, circle, arc, ellipse, light, heavy, face, spline, words)
+KINDS: tuple[Callable[[Chance], Tags], ...] = (line, circle, arc, ellipse, light, heavy, face, spline, hatch, picture, words)
 OLD = (line, circle, arc, heavy, face, words)
 
 
@@ -153,6 +199,28 @@ def test_splines_of_all_degrees_are_the_same_both_ways(tmp_path: Path) -> None:
         path.write_bytes("".join(f"{code}\n{value}\n" for code, value in [*head, *tags, (0, "ENDSEC"), (0, "EOF")]).encode())
         covered += agrees(path)
     assert covered > 30
+
+
+@pytest.mark.parametrize(("third", "sure"), [("CONTEXT_DATA{", True), ("SOMETHING_ELSE{", False)])
+def test_each_leader_of_another_structure_is_shown_to_the_reference(tmp_path: Path, third: str, sure: bool) -> None:
+    tags: Tags = [(0, "CIRCLE"), (100, "AcDbEntity"), (8, "0"), (100, "AcDbCircle"), (10, 0), (20, 0), (40, 2)]
+    for size, begin in enumerate(("CONTEXT_DATA{", "CONTEXT_DATA{", third)):
+        tags += [(0, "MULTILEADER"), (100, "AcDbEntity"), (8, f"L{size}"), (100, "AcDbMLeader"), (270, 2), (300, begin), (40, size)]
+        tags += [*point(random.Random(size), 10), (301, "}"), (340, "AB")]
+    head: Tags = [(0, "SECTION"), (2, "HEADER"), (9, "$ACADVER"), (1, "AC1032"), (0, "ENDSEC"), (0, "SECTION"), (2, "ENTITIES")]
+    path = tmp_path / "a.dxf"
+    path.write_bytes("".join(f"{code}\n{value}\n" for code, value in [*head, *tags, (0, "ENDSEC"), (0, "EOF")]).encode())
+    assert agrees(path) is sure
+
+
+def test_hatches_of_all_boundaries_are_the_same_both_ways(tmp_path: Path) -> None:
+    chance, path = random.Random(1), tmp_path / "a.dxf"
+    for _ in range(80):
+        own: Tags = [(100, "AcDbEntity"), (8, "0")]
+        tags = [more for _ in range(3) for tag in hatch(chance) for more in ([tag, *own] if tag[0] == 0 else [tag])]
+        head: Tags = [(0, "SECTION"), (2, "HEADER"), (9, "$ACADVER"), (1, "AC1015"), (0, "ENDSEC"), (0, "SECTION"), (2, "ENTITIES")]
+        path.write_bytes("".join(f"{code}\n{value}\n" for code, value in [*head, *tags, (0, "ENDSEC"), (0, "EOF")]).encode())
+        assert agrees(path)
 
 
 @pytest.mark.parametrize(("columns", "sure"), [(0, True), (2, True), (7, False)])

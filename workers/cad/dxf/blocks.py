@@ -74,9 +74,10 @@ def expanded(node_of: Callable[[str], Node], limits: CadSettings) -> Expansion:
             if known[child].paths:
                 parts.append(known[child].placed(*some.places()))
         known[key] = joined(parts)
-    strokes, dropped = known[TOP].sound()
-    findings[FindingCode.NUMBERS_DROPPED] += dropped
-    top = nodes[TOP]
+    strokes, top = known[TOP], nodes[TOP]
+    if top.inserts:  # copies may be larger than what they are of
+        strokes, dropped = strokes.sound()
+        findings[FindingCode.NUMBERS_DROPPED] += dropped
     return Expansion(strokes, top.types, +findings, top.depth)
 
 

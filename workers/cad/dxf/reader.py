@@ -106,10 +106,10 @@ def _units(code: object, measurement: object) -> Units:
 
 def _leaves_plane(expansion: Expansion) -> bool:
     strokes = expansion.strokes
-    points = np.concatenate([strokes.lines.reshape(-1, 3), strokes.arcs[:, 0]])
-    if not len(points):
+    if not (strokes.lines[:, :, 2].any() or strokes.arcs[:, :, 2].any()):
         return False
-    spread, axes = np.ptp(points, axis=0), np.abs(strokes.arcs[:, 1:])
+    points, axes = np.concatenate([strokes.lines.reshape(-1, 3), strokes.arcs[:, 0]]), np.abs(strokes.arcs[:, 1:])
+    spread = np.ptp(points, axis=0)
     return bool(spread[2] > 1e-6 * spread.max() or axes[:, :, 2].max(initial=0) > 1e-6 * axes.max(initial=0))
 
 

@@ -110,18 +110,21 @@ def flattened(strokes: Strokes, scale: float, expanded: Mapping[str, int]) -> Pa
     """Seen from above, in millimetres (`scale` per unit). What has no length is left out; arcs that look like circles stay arcs."""
     arcs = strokes.arcs[:, :, :2] * scale
     radius, circular = _radii(arcs[:, 1], arcs[:, 2])
-    lines, bent = strokes.lines[:, :, :2] * scale, np.flatnonzero(~circular)
-    curved, inner, path = strokes.curved, strokes.inner, strokes.line_path
-    if len(bent):
+    straight = strokes.lines[:, :, :2] * scale
+    lines, curved, inner, path = straight, strokes.curved, strokes.inner, strokes.line_path
+    round_ = circular.nonzero()[0]
+    if len(round_) < len(arcs):
+        bent = (~circular).nonzero()[0]
         chords, ends = _chords(arcs[bent], strokes.spans[bent])
         owner = np.repeat(bent, pieces(strokes.spans[bent, 1], TURN_PIECES))
         lines, inner = np.concatenate([lines, chords]), np.concatenate([inner, ~ends])
         curved, path = np.concatenate([curved, np.ones(len(owner), bool)]), np.concatenate([path, strokes.arc_path[owner]])
-    lengths = np.hypot(*(lines[:, 1] - lines[:, 0]).T)
+    along = lines[:, 1] - lines[:, 0]
+    lengths = np.hypot(along[:, 0], along[:, 1])
     long = lengths > _NO_LENGTH
     # nothing to copy where all are long enough
     kept = slice(None) if long.all() else long
-    round_ = np.flatnonzero(circular & (radius * strokes.spans[:, 1] > _NO_LENGTH))
+    round_ = round_[radius[round_] * strokes.spans[round_, 1] > _NO_LENGTH]
     known = np.zeros(strokes.paths, dtype=bool)
     known[path[kept]] = known[strokes.arc_path[round_]] = True
     return Paths(
@@ -131,8 +134,8 @@ def flattened(strokes: Strokes, scale: float, expanded: Mapping[str, int]) -> Pa
         curved[kept],
         inner[kept],
         _circular(arcs[round_], radius[round_], strokes.spans[round_]),
-        int(known.sum()),
-        _box(strokes.lines[:, :, :2] * scale, arcs, strokes.spans),
+        int(np.count_nonzero(known)),
+        _box(straight, arcs, strokes.spans),
         dict(expanded),
     )
 
@@ -168,14 +171,20 @@ def _radii(u: Floats, v: Floats) -> tuple[Floats, Flags]:
 
 def _box(lines: Floats, arcs: Floats, spans: Floats) -> Floats:
     """Exact box (2, 2): an arc is extreme at its ends and where its derivative along an axis vanishes."""
-    points = [lines.reshape(-1, 2)]
-    start, sweep = spans.T[:, :, None]
-    turning = np.arctan2(arcs[:, 2], arcs[:, 1])
-    for at in (start, start + sweep, turning, turning + np.pi):
+    points = [lines] if len(lines) else []
+    if len(arcs):
+        start, sweep = spans.T[:, :, None]
+        turning = np.arctan2(arcs[:, 2], arcs[:, 1])
+        at = np.stack([np.broadcast_to(start, turning.shape), np.broadcast_to(start + sweep, turning.shape), turning, turning + np.pi])
         # an angle outside the arc is moved to its start, which counts anyway
-        relative = np.mod(at - start, 2 * np.pi)
-        t = start + np.where((relative <= sweep) | (at == start + sweep), at - start, 0)
+        after = at - start
+        after *= (np.mod(after, 2 * np.pi) <= sweep) | (at == start + sweep)
+        t = start + after
         points.append(arcs[:, 0] + arcs[:, 1] * np.cos(t) + arcs[:, 2] * np.sin(t))
     # column by column, for numpy is slow along short axes
-    axes = [[part[:, axis] for part in points if len(part)] for axis in (0, 1)]
-    return np.array([[min(map(np.min, axis), default=0.0) for axis in axes], [max(map(np.max, axis), default=0.0) for axis in axes]])
+    axes = [[part[..., axis] for part in points] for axis in (0, 1)]
+    low, high = (
+        [min(part.min() for part in axis) if axis else 0.0 for axis in axes],
+        [max(part.max() for part in axis) if axis else 0.0 for axis in axes],
+    )
+    return np.array([low, high])

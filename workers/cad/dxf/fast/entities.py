@@ -8,25 +8,34 @@ from functools import cached_property
 import numpy as np
 
 from workers.cad.dxf.fast.forms import Forms
+from workers.cad.dxf.fast.hatches import Hatches
 from workers.cad.dxf.fast.plan import R12, Plan
 from workers.cad.dxf.fast.tags import NotCovered
 from workers.cad.dxf.repair import SUBCLASS
 from workers.cad.shape import Flags, Integers, steps
 
 # drawn here, by all entities of a kind at once
-DRAWN = (b"LINE", b"CIRCLE", b"ARC", b"ELLIPSE", b"LWPOLYLINE", b"POLYLINE", b"SOLID", b"TRACE", b"3DFACE", b"SPLINE")
-# drawn by the reference, one by one
-LENT = (b"HATCH", b"MULTILEADER", b"IMAGE", b"ACAD_TABLE", b"PDFUNDERLAY")
+DRAWN = (b"LINE", b"CIRCLE", b"ARC", b"ELLIPSE", b"LWPOLYLINE", b"POLYLINE", b"SOLID", b"TRACE", b"3DFACE", b"SPLINE", b"HATCH")
+# read by the reference, one by one
+LENT = (b"MULTILEADER",)
+# only counted, and as long as they like; of these the reference looks at what all kinds have, and at pictures for their frames
+_PICTURES = (b"IMAGE", b"WIPEOUT")
+_LONG = (*_PICTURES, b"ACAD_TABLE", b"PDFUNDERLAY", b"ACAD_PROXY_ENTITY", b"SECTIONOBJECT")
+# the reference only stores their tags: it knows the layers of none of them, and takes that of a table for the first one
+_STORED, _TABLE = (b"3DLINE", b"SECTIONOBJECT"), b"ACAD_TABLE"
 # only counted; the first are read by code alone, the others by subclass
-_COUNTED = (b"TEXT", b"POINT", b"SHAPE")
+_COUNTED = (b"TEXT", b"POINT", b"SHAPE", b"3DLINE")
 _COUNTED_BY_SUBCLASS = (
     *(b"MTEXT", b"ATTDEF", b"DIMENSION", b"LEADER", b"TOLERANCE", b"VIEWPORT"),
     *(b"RAY", b"XLINE", b"3DSOLID", b"REGION", b"BODY"),
+    *_LONG,
 )
 # of these the reference wants more than R12 has, or data of an application
-_MORE_THAN_R12 = (b"3DSOLID", b"REGION", b"BODY", b"VIEWPORT")
+_MORE_THAN_R12 = (b"3DSOLID", b"REGION", b"BODY", b"VIEWPORT", *_LONG)
 _FRAME = (b"INSERT", b"BLOCK", b"ENDBLK", b"VERTEX", b"ATTRIB", b"SEQEND")
 _COVERED = {*DRAWN, *LENT, *_COUNTED, *_COUNTED_BY_SUBCLASS, *_FRAME}
+_LINKED = (b"INSERT", b"POLYLINE", b"VERTEX", b"ATTRIB", b"SEQEND")
+_MODERN = tuple(name.encode() for name in SUBCLASS)
 _SPACES = ("*model_space", "*paper_space")
 # number of the modelspace among the places, and of what is nowhere: in paperspace, or part of another entity
 MODEL, NOWHERE = 0, -1
@@ -54,23 +63,33 @@ class Entities:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         blocks, entities = plan.content(b"BLOCKS"), plan.content(b"ENTITIES")
-        own = np.array([*blocks, *entities], dtype=np.int64)
+        own = np.concatenate([np.arange(part.start, part.stop) for part in (blocks, entities)])
         self.count, self._in_blocks = len(own), len(blocks)
         self.kinds = plan.kinds[own]
-        present = {plan.names[kind] for kind in np.unique(self.kinds).tolist()}
-        if not present <= _COVERED:
-            raise NotCovered(f"entities of the kind {sorted(present - _COVERED)[0]!r}")
-        modern = any(name.decode("latin-1") in SUBCLASS for name in plan.names) or not present.isdisjoint(_MORE_THAN_R12)
-        if plan.version == R12 and modern:
+        self.present = {plan.names[kind] for kind in np.bincount(self.kinds).nonzero()[0].tolist()}
+        if not self.present <= _COVERED:
+            raise NotCovered(f"entities of the kind {sorted(self.present - _COVERED)[0]!r}")
+        if plan.version == R12 and (plan.has(*_MODERN) or not self.present.isdisjoint(_MORE_THAN_R12)):
             raise NotCovered("entities of R2000 in a drawing of R12")
-        # splines without control points are curves through points, which takes more than evaluating them
-        self.lent: Flags = self.of(*LENT) | (self.of(b"SPLINE") & ~self._has(own, 10))
+        self.lent: Flags = self.of(*LENT)
+        if b"SPLINE" in self.present:
+            # splines without control points are curves through points, which takes more than evaluating them
+            self.lent |= self.of(b"SPLINE") & ~self._has(own, 10)
         self.own = own
-        plain = np.flatnonzero(~self.lent)
+        stops = plan.heads[own + 1]
+        if not self.present.isdisjoint(_LONG):
+            self._shorten(stops)
+            self._check_pictures()
+        if b"HATCH" in self.present:
+            hatches = self.which(b"HATCH")
+            self.hatches = Hatches(plan, own[hatches])
+            stops[hatches] = self.hatches.begins
+            self.lent[hatches] = ~self.hatches.plain
         # entities lent to the reference have forms without end, so they are kept apart
+        self.loans, plain = self.lent.nonzero()[0], (~self.lent).nonzero()[0]
         self._form_of = np.full(self.count, -1, dtype=np.int64)
         self._form_of[plain] = np.arange(len(plain))
-        self.forms = Forms(plan, own[plain])
+        self.forms = Forms(plan, own[plain], stops[plain])
         self._check_subclasses()
         # strings have no number, which fmax passes over
         largest = np.fmax.reduce(np.abs(plan.tags.numbers[self._reals()]), initial=0.0)
@@ -82,13 +101,43 @@ class Entities:
 
     def of(self, *names: bytes) -> Flags:
         """Which entities are of these kinds."""
-        return np.array([name in names for name in self.plan.names], dtype=bool)[self.kinds]
+        return self.plan.kind(*names, of=self.kinds)
+
+    def which(self, *names: bytes) -> Integers:
+        """The entities of these kinds."""
+        return np.zeros(0, dtype=np.int64) if self.present.isdisjoint(names) else self.of(*names).nonzero()[0]
 
     def _has(self, entities: Integers, code: int) -> Flags:
         """Which of the entities of the plan have such a tag."""
-        known = np.concatenate([[0], np.cumsum(self.plan.tags.codes == code)])
+        known = np.concatenate([[0], (self.plan.tags.codes == code).cumsum()])
         heads = self.plan.heads
         return np.asarray(known[heads[entities + 1]] > known[heads[entities]])
+
+    def _shorten(self, stops: Integers) -> None:
+        """Let forms of long kinds stop where the data of the kind itself begins."""
+        marks, long = self.plan.tags.coded(100), self.which(*_LONG)
+        second = marks.searchsorted(self.plan.heads[self.own[long]]) + 1
+        if not (second < len(marks)).all() or not (marks[second] < stops[long]).all():
+            raise NotCovered("an entity without its subclasses")
+        stops[long] = marks[second] + 1
+
+    def _check_pictures(self) -> None:
+        """Pictures must have a frame, or the reference makes one up, and images a definition, or it drops them."""
+        plan, pictures, images = self.plan, self.own[self.which(*_PICTURES)], self.own[self.which(b"IMAGE")]
+        if (np.bincount(self._data(14)[1], minlength=len(plan.heads))[pictures] < 2).any():
+            raise NotCovered("a picture without a frame")
+        at, owner = self._data(340)
+        at, owner = at[np.isin(owner, images)], owner[np.isin(owner, images)]
+        if not np.array_equal(np.sort(owner), np.sort(images)) or not plan.definitions().issuperset(plan.tags.interned(at)[1]):
+            raise NotCovered("an image without a definition")
+
+    def _data(self, code: int) -> tuple[Integers, Integers]:
+        """The tags of this code in the second subclasses, where kinds have their own data, and their entities of the plan."""
+        tags, heads = self.plan.tags, self.plan.heads
+        at = tags.coded(code)
+        owner = heads.searchsorted(at, side="right") - 1
+        own = tags.marks[at] - tags.marks[heads[owner]] == 2
+        return at[own], owner[own]
 
     def form(self, of: Integers) -> Integers:
         """Their places among the forms."""
@@ -102,19 +151,27 @@ class Entities:
 
     def _check_subclasses(self) -> None:
         """Kinds that the reference reads by subclass must have them where it looks."""
-        by_subclass = self.form(np.flatnonzero(self.of(*_COUNTED_BY_SUBCLASS, b"ATTRIB")))
+        by_subclass = self.form(self.which(*_COUNTED_BY_SUBCLASS, b"ATTRIB"))
         for form in self.forms.each(by_subclass) if len(by_subclass) else []:
             if self.plan.version == R12:
                 if len(form.subclasses) > 1:
                     raise NotCovered("subclasses in a drawing of R12")
             elif len(form.subclasses) < 3 or form.subclasses[1] != b"AcDbEntity":
                 raise NotCovered("an entity without its subclasses")
-        words = self.form(np.flatnonzero(self.of(b"MTEXT")))
+        stored = self.form(self.which(*_STORED))
+        if len(stored) and ((self.plan.version != R12 and b"3DLINE" in self.present) or self.forms.number(stored, 67).any()):
+            raise NotCovered("an unknown entity of which the reference does not know where it is")
+        if b"MTEXT" in self.present:
+            self._check_texts()
+
+    def _check_texts(self) -> None:
+        """MTEXT must be one entity, whose columns are none or known."""
+        words = self.form(self.which(b"MTEXT"))
         if any(form.subclasses[2:] != [b"AcDbMText"] for form in self.forms.each(words)):
             raise NotCovered("an odd text")
         tags = self.plan.tags
-        told = np.flatnonzero((tags.codes == 1001) | (tags.codes == 101))
-        own = self.plan.kind(b"MTEXT")[np.searchsorted(self.plan.heads, told, side="right") - 1]
+        told = ((tags.codes == 1001) | (tags.codes == 101)).nonzero()[0]
+        own = self.plan.kind(b"MTEXT")[self.plan.heads.searchsorted(told, side="right") - 1]
         _, tellers = tags.interned(told[own])
         # columns of text live in data of applications; the reference joins them to one entity
         if b"ACAD" in tellers:
@@ -129,14 +186,16 @@ class Entities:
 
     def _places(self) -> tuple[list[Block], Integers]:
         """All blocks, and to which of them each entity belongs: 0 is the modelspace, i + 1 is block i."""
-        begin, end = np.flatnonzero(self.of(b"BLOCK")), np.flatnonzero(self.of(b"ENDBLK"))
+        begin, end = self.which(b"BLOCK"), self.which(b"ENDBLK")
         inside = self._in_blocks
         if len(begin) != len(end) or (len(end) and end[-1] != inside - 1) or (inside and (not len(begin) or begin[0] != 0)):
             raise NotCovered("blocks out of order")
-        if (end < begin).any() or (begin[1:] != end[:-1] + 1).any():
+        if np.count_nonzero(end < begin) or np.count_nonzero(begin[1:] != end[:-1] + 1):
             raise NotCovered("blocks out of order")
         place = np.zeros(self.count, dtype=np.int64)
-        place[:inside] = np.cumsum(self.of(b"BLOCK")[:inside])
+        if inside:
+            place[begin] = 1
+            place[:inside] = place[:inside].cumsum()
         sizes = end - begin - 1
         names = self.forms.take(self.form(begin), 2)
         blocks, keys = [], set()
@@ -175,11 +234,11 @@ class Entities:
         owners = self.forms.owners(form)
         tags = np.full(len(of), -1, dtype=np.int64)
         tags[plain] = owners
-        for at in np.flatnonzero(~plain).tolist():
+        for at in (~plain).nonzero()[0].tolist():
             flag = self._lent_tag(int(of[at]), 67)
             paper[at] = flag >= 0 and plan.tags.numbers[flag] != 0
             tags[at] = self._lent_tag(int(of[at]), 330)
-        owned = np.flatnonzero(tags >= 0)
+        owned = (tags >= 0).nonzero()[0]
         if not len(owned):
             return paper
         handles = [plan.records[space][1] if space in plan.records else None for space in _SPACES]
@@ -205,10 +264,16 @@ class Entities:
 
     def layers(self, of: Integers) -> set[str]:
         """The names of the layers of these entities."""
-        plain = of[~self.lent[of]]
-        at = self.forms.take(self.form(plain), 8)
-        names = {"0"} if (at < 0).any() else set()
-        lent = [self._lent_tag(one, 8) for one in of[self.lent[of]].tolist()]
+        lent: list[int] = []
+        names = set()
+        if not self.present.isdisjoint((*_STORED, _TABLE)):
+            names = {"0"} if self.of(_TABLE)[of].any() else set()
+            of = of[~self.of(*_STORED, _TABLE)[of]]
+        if len(self.loans):
+            lent, of = [self._lent_tag(one, 8) for one in of[self.lent[of]].tolist()], of[~self.lent[of]]
+        at = self.forms.take(self.form(of), 8)
+        if (at < 0).any():
+            names = {"0"}
         if -1 in lent:
             raise NotCovered("an entity without a layer")
         _, values = self.plan.tags.interned(np.concatenate([at[at >= 0], np.array(lent, dtype=np.int64)]))
@@ -216,14 +281,16 @@ class Entities:
 
     def _linked(self) -> tuple[Flags, dict[int, tuple[int, int]]]:
         """Which entities are part of another one, and the parts of each that has any: from where to where."""
-        parts = self.of(b"VERTEX", b"ATTRIB")
-        ends = np.flatnonzero(self.of(b"SEQEND"))
-        inserts = np.flatnonzero(self.of(b"INSERT"))
-        inserts = inserts[self.forms.number(self.form(inserts), 66) != 0]
-        polylines = np.flatnonzero(self.of(b"POLYLINE"))
+        if self.present.isdisjoint(_LINKED):
+            self.starts = self.sizes = np.zeros(0, dtype=np.int64)
+            self.polylines = np.zeros(0, dtype=bool)
+            return np.zeros(self.count, dtype=bool), {}
+        ends, inserts, polylines = self.which(b"SEQEND"), self.which(b"INSERT"), self.which(b"POLYLINE")
         # they get an end mark on their layer
-        if any(map(_refused, self.layers(np.flatnonzero(self.of(b"INSERT", b"POLYLINE"))))):
+        if any(map(_refused, self.layers(self.which(b"INSERT", b"POLYLINE")))):
             raise NotCovered("a layer whose name the reference refuses")
+        inserts = inserts[self.forms.number(self.form(inserts), 66) != 0]
+        parts = self.of(b"VERTEX", b"ATTRIB")
         mains = np.sort(np.concatenate([inserts, polylines]))
         if len(mains) != len(ends) or (mains > ends).any() or (mains[1:] < ends[:-1]).any():
             raise NotCovered("parts without an entity")

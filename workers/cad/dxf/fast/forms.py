@@ -7,8 +7,10 @@ application, and where it stands - is found once for the form; then numbers are 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workers.cad.dxf.fast.plan import Plan
 from workers.cad.dxf.fast.tags import NotCovered, Tags
@@ -24,6 +26,8 @@ def _codes(*codes: int) -> Flags:
 _MARKER = _codes(0, 100, 101, 102)
 # vertices of light polylines, points, knots and weights of splines are as many as they like: they are looked at apart from the form
 VERTEX_CODES, SPLINE_CODES = _codes(10, 20, 40, 41, 42, 91), _codes(10, 20, 30, 11, 21, 31, 40, 41)
+# entities that are told apart sooner one by one
+_FEW = 200
 # columns that are not there, or more than once
 _NONE, _TWO = -1, -2
 
@@ -84,56 +88,79 @@ def _formed(codes: list[int], values: list[bytes]) -> _Form:
 class Forms:
     """All entities of the drawn sections, by form."""
 
-    def __init__(self, plan: Plan, entities: Integers) -> None:
+    def __init__(self, plan: Plan, entities: Integers, stops: Integers) -> None:
+        """`stops` are the tags before which the form of each entity ends; most forms end with the entity."""
         self.plan, self.entities = plan, entities
         tags = plan.tags
-        owner, index = steps(plan.heads[entities + 1] - plan.heads[entities])
-        at = index + plan.heads[entities][owner]
+        heads = plan.heads[entities]
+        self._lengths = stops - heads
+        owner, index = steps(self._lengths)
+        at = index + heads[owner]
         for kind, many in ((b"LWPOLYLINE", VERTEX_CODES), (b"SPLINE", SPLINE_CODES)):
-            some = plan.kind(kind)[entities]
-            if some.any():
+            if plan.has(kind):
+                some = plan.kind(kind, of=plan.kinds[entities])
                 kept = ~(some[owner] & many[tags.codes[at]])
                 at, owner = at[kept], owner[kept]
+                self._lengths = np.bincount(owner, minlength=len(entities))
         self._at = at
-        self._starts = np.searchsorted(owner, np.arange(len(entities)))
-        self._lengths = np.diff(np.append(self._starts, len(owner)))
+        self._starts = self._lengths.cumsum() - self._lengths
         tokens, self._names = _tokens(tags, at)
         self._form, self.forms = self._grouped(tokens)
-        self._columns: dict[tuple[int, int | None], Integers] = {}
+        self._columns: dict[tuple[int, int | None], tuple[Integers, int, int]] = {}
 
     def _grouped(self, tokens: Integers) -> tuple[Integers, list[_Form]]:
         if not len(self.entities):
             return np.zeros(0, dtype=np.int64), []
+        form, first = self._told_apart(tokens) if len(self.entities) > _FEW else self._told_apart_by_bytes(tokens)
+        forms = []
+        for entity in first.tolist():
+            span = tokens[self._starts[entity] : self._starts[entity] + self._lengths[entity]].tolist()
+            codes = [token & 2047 for token in span]
+            forms.append(_formed(codes, [self._names[token >> 11] if token >> 11 else b"" for token in span]))
+        return form, forms
+
+    def _told_apart_by_bytes(self, tokens: Integers) -> tuple[Integers, Integers]:
+        """The form of each of a few entities, and the first entity of each form."""
+        known: dict[bytes, int] = {}
+        data, starts = tokens.tobytes(), (self._starts * 8).tolist()
+        form = [known.setdefault(data[start:end], len(known)) for start, end in zip(starts, [*starts[1:], len(data)], strict=True)]
+        first = dict(zip(reversed(form), range(len(form) - 1, -1, -1), strict=True))
+        return np.array(form, dtype=np.int64), np.array([first[one] for one in range(len(known))], dtype=np.int64)
+
+    def _told_apart(self, tokens: Integers) -> tuple[Integers, Integers]:
+        """The same for any number of them."""
         place = np.arange(len(tokens)) - np.repeat(self._starts, self._lengths)
-        weights = np.random.default_rng(2).integers(1, 2**63, int(self._lengths.max()), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+        weights = _weights(int(self._lengths.max()).bit_length())
         with np.errstate(over="ignore"):
             keys = np.add.reduceat((tokens.astype(np.uint64) + np.uint64(7)) * weights[place], self._starts)
         keys ^= self._lengths.astype(np.uint64)
         _, first, form = np.unique(keys, return_index=True, return_inverse=True)
         # a key is no proof: every entity must agree with the first of its form, tag by tag
         model = first[form]
-        if (self._lengths != self._lengths[model]).any() or (tokens != tokens[np.repeat(self._starts[model], self._lengths) + place]).any():
+        if np.count_nonzero(self._lengths != self._lengths[model]) or np.count_nonzero(
+            tokens != tokens[np.repeat(self._starts[model], self._lengths) + place]
+        ):
             raise NotCovered("two different forms look alike")
-        forms = []
-        for entity in first.tolist():
-            span = tokens[self._starts[entity] : self._starts[entity] + self._lengths[entity]].tolist()
-            codes = [token & 2047 for token in span]
-            forms.append(_formed(codes, [self._names[token >> 11] if token >> 11 else b"" for token in span]))
-        return form.astype(np.int64), forms
+        return form.astype(np.int64), first
 
     def each(self, of: Integers) -> list[_Form]:
         """The different forms of the entities `of` (places in `entities`)."""
-        return [self.forms[form] for form in np.unique(self._form[of]).tolist()]
+        return [self.forms[form] for form in np.bincount(self._form[of]).nonzero()[0].tolist()]
 
     def take(self, of: Integers, code: int, subclass: int | None = None) -> Integers:
         """The tag of this code in each of the entities `of`, -1 where there is none. Raises `NotCovered` where there are two."""
+        columns, least, most = self._column(code, subclass)
+        if least < _NONE and (columns[self._form[of]] < _NONE).any():
+            raise NotCovered(f"group code {code} twice")
+        return self._tag(of, columns) if most >= 0 else np.full(len(of), -1, dtype=np.int64)
+
+    def _column(self, code: int, subclass: int | None) -> tuple[Integers, int, int]:
+        """Where this code stands in each form, and the least and the most of it."""
         key = code, subclass
         if key not in self._columns:
-            self._columns[key] = np.array([form.column(code, subclass) for form in self.forms], dtype=np.int64)
-        columns = self._columns[key]
-        if (columns < _NONE).any() and (columns[self._form[of]] < _NONE).any():
-            raise NotCovered(f"group code {code} twice")
-        return self._tag(of, columns)
+            columns = [form.column(code, subclass) for form in self.forms]
+            self._columns[key] = np.array(columns, dtype=np.int64), min(columns, default=_NONE), max(columns, default=_NONE)
+        return self._columns[key]
 
     def unknown(self, code: int) -> bool:
         """Whether no entity at all has this code."""
@@ -141,7 +168,10 @@ class Forms:
 
     def _tag(self, of: Integers, columns: Integers) -> Integers:
         column = columns[self._form[of]]
-        return np.where(column >= 0, self._at[self._starts[of] + np.maximum(column, 0)], -1)
+        found = column >= 0
+        if np.count_nonzero(found) == len(found):
+            return np.asarray(self._at[self._starts[of] + column])
+        return np.where(found, self._at[self._starts[of] + np.maximum(column, 0)], -1)
 
     def owners(self, of: Integers) -> Integers:
         """The tag of each owner, -1 where there is none."""
@@ -172,27 +202,37 @@ class Forms:
         return np.array([len(form.subclasses) == 1 for form in self.forms], dtype=bool)[self._form[of]]
 
     def number(self, of: Integers, code: int, default: float = 0.0, subclass: int | None = None) -> Floats:
+        if self._column(code, subclass)[1:] == (_NONE, _NONE):
+            return np.full(len(of), default)
         at = self.take(of, code, subclass)
         return np.where(at >= 0, self.plan.tags.numbers[at], default)
 
     def point(self, of: Integers, code: int, subclass: int | None = None) -> tuple[Floats, Flags]:
         """Points (n, 3), (0, 0, 0) where there are none; and where there are any."""
+        points = np.zeros((len(of), 3))
+        if self._column(code, subclass)[1:] == (_NONE, _NONE):
+            return points, np.zeros(len(of), dtype=bool)
         tags, at = self.plan.tags, self.take(of, code, subclass)
         found = at >= 0
-        points = np.zeros((len(of), 3))
-        if not found.any():
-            return points, found
-        for axis in (0, 1):
-            points[:, axis] = np.where(found, tags.numbers[np.where(found, at + axis, 0)], 0.0)
-        deep = found & (tags.codes[np.where(found, at + 2, 0)] == code + 20)
-        points[:, 2] = np.where(deep, tags.numbers[np.where(deep, at + 2, 0)], 0.0)
+        if np.count_nonzero(found) == len(found):
+            points[:, 0], points[:, 1], third = tags.numbers[at], tags.numbers[at + 1], at + 2
+            points[:, 2] = np.where(tags.codes[third] == code + 20, tags.numbers[third], 0.0)
+        elif found.any():
+            points[found] = self.point(of[found], code, subclass)[0]
         return points, found
+
+
+@cache
+def _weights(bits: int) -> NDArray[np.uint64]:
+    """Odd numbers for entities of less than 2 ** `bits` tags."""
+    odd: NDArray[np.uint64] = np.random.default_rng(2).integers(1, 2**63, 2**bits, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    return odd
 
 
 def _tokens(tags: Tags, at: Integers) -> tuple[Integers, list[bytes]]:
     """Group codes, with the value of markers mixed in; the values by the number mixed in, from 1."""
-    tokens = tags.codes[at].copy()
-    marked = np.flatnonzero(_MARKER[tokens])
+    tokens = tags.codes[at]
+    marked = _MARKER[tokens].nonzero()[0]
     numbers, names = tags.interned(at[marked])
     tokens[marked] += (numbers + 1) << 11
     return tokens, [b"", *names]

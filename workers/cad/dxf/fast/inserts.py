@@ -22,7 +22,9 @@ class Inserts:
 
     def __init__(self, entities: Entities) -> None:
         self._entities, self._forms = entities, entities.forms
-        self._all = np.flatnonzero(entities.of(b"INSERT"))
+        self._all = entities.which(b"INSERT")
+        if not len(self._all):
+            return
         of = entities.form(self._all)
         self._keys, self._block = self._targets(of)
         self._rows, self._columns = self._grid(of, 71, 45), self._grid(of, 70, 44)
@@ -60,7 +62,9 @@ class Inserts:
 
     def of(self, entities: Integers) -> tuple[dict[str, References], int | None, Counter[FindingCode]]:
         """What these INSERT entities refer to; how many attributes come with them, None where nothing is referred to."""
-        at = np.searchsorted(self._all, entities)
+        if not len(entities):
+            return {}, None, Counter()
+        at = self._all.searchsorted(entities)
         block = self._block[at]
         findings = Counter({FindingCode.BLOCKS_MISSING: int((block == _MISSING).sum())})
         findings[FindingCode.REFERENCES_IGNORED] += int((block == _EXTERNAL).sum())

@@ -42,10 +42,9 @@ def check_layouts(plan: Plan) -> None:
     objects = plan.content(b"OBJECTS")
     if not len(objects):
         return
-    strangers = {plan.names[kind] for kind in np.unique(plan.kinds[objects.start : objects.stop]).tolist()} & _STRANGERS
-    if strangers:
+    if not _STRANGERS.isdisjoint([plan.names[kind] for kind in set(plan.kinds[objects.start : objects.stop].tolist())]):
         raise NotCovered("an entity among the objects")
-    wanted = np.flatnonzero(plan.kind(*_DICTIONARIES, b"LAYOUT")[objects.start : objects.stop]) + objects.start
+    wanted = plan.within(objects, *_DICTIONARIES, b"LAYOUT").nonzero()[0] + objects.start
     by_handle = {plan.base(entity, 5): entity for entity in wanted.tolist()}
     root = _entries(plan, objects[0])
     for key, handle in root.items():
@@ -77,14 +76,17 @@ def check_layouts(plan: Plan) -> None:
 
 def _subclasses(plan: Plan, objects: range) -> None:
     """Objects that the reference reads by subclass must have one, and what it looks for in it."""
-    codes = plan.tags.codes
-    marks, foreign = np.cumsum(codes == 100), np.cumsum((codes == 1001) | (codes == 101))
-    begin = plan.heads[objects.start : objects.stop]
-    end = plan.heads[objects.start + 1 : objects.stop + 1]
-    if (plan.kind(b"XRECORD")[objects.start : objects.stop] & (marks[end] == marks[begin])).any():
-        raise NotCovered("a record without its subclass")
-    at = np.flatnonzero(codes == 291)
-    owner = np.searchsorted(plan.heads, at, side="right") - 1
+    marks = plan.tags.marks
+    if plan.has(b"XRECORD"):
+        begin = plan.heads[objects.start : objects.stop]
+        end = plan.heads[objects.start + 1 : objects.stop + 1]
+        if (plan.within(objects, b"XRECORD") & (marks[end] == marks[begin])).any():
+            raise NotCovered("a record without its subclass")
+    if not plan.has(b"VISUALSTYLE"):
+        return
+    foreign = plan.tags.foreign
+    at = plan.tags.coded(291)
+    owner = plan.heads.searchsorted(at, side="right") - 1
     head = plan.heads[owner]
     whole = np.zeros(len(plan.kinds), dtype=bool)
     whole[owner[(marks[at] - marks[head] == 1) & (foreign[at] == foreign[head])]] = True

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from workers.cad.dxf.curves import Collector
 from workers.cad.dxf.fast.entities import Entities
 from workers.cad.dxf.fast.plan import Plan
@@ -18,35 +16,59 @@ from workers.cad.shape import FindingCode
 
 # objects that the reference may refuse for what they hold; seldom more than a few
 _OBJECTS = (
-    *(b"MLINESTYLE", b"GROUP", b"SUN", b"GEODATA", b"IDBUFFER", b"FIELDLIST", b"LAYER_FILTER"),
+    *(b"GROUP", b"SUN", b"GEODATA", b"IDBUFFER", b"FIELDLIST", b"LAYER_FILTER"),
     *(b"SORTENTSTABLE", b"VBA_PROJECT", b"SPATIAL_FILTER"),
 )
+# data and groups of applications
+_NOT_IN_STYLES = {101, 102, 1001}
 
 
 def lent(entities: Entities) -> dict[int, Any]:
     """The lent entities as the reference knows them. Raises `NotCovered` where it refuses one, for then it refuses the file."""
     plan = entities.plan
-    places = np.flatnonzero(entities.lent).tolist()
-    objects = np.flatnonzero(plan.kind(*_OBJECTS)).tolist()
+    places, objects = entities.loans.tolist(), plan.kind(*_OBJECTS).nonzero()[0].tolist()
+    objects += [style for style in plan.kind(b"MLINESTYLE").nonzero()[0].tolist() if not _plain_style(plan, style)]
     if not places and not objects:
         return {}
     from ezdxf.entities import factory
     from ezdxf.lldxf.const import DXFError
     from ezdxf.lldxf.extendedtags import ExtendedTags
 
-    found = {}
+    found: dict[int, Any] = {}
+    leaders, known = entities.of(b"MULTILEADER"), dict[tuple[bytes, ...], Any]()
     try:
         for place in places:
-            found[place] = factory.load(ExtendedTags.from_text(_text(plan, int(entities.own[place]))))
+            entity = int(entities.own[place])
+            # leaders are not drawn, and whether the reference refuses one is a matter of its structure
+            key = _structure(plan, entity) if leaders[place] else ()
+            found[place] = known.get(key) or factory.load(ExtendedTags.from_text(_text(plan, entity)))
+            if key:
+                known[key] = found[place]
         for entity in objects:
             factory.load(ExtendedTags.from_text(_text(plan, entity)))
     except (DXFError, *DAMAGE) as error:
         raise NotCovered("an entity the reference refuses") from error
-    images = np.flatnonzero(entities.of(b"IMAGE")).tolist()
-    # the reference drops images without a definition
-    if images and not {found[place].dxf.get("image_def_handle") for place in images} <= plan.definitions():
-        raise NotCovered("an image without a definition")
     return found
+
+
+def _plain_style(plan: Plan, entity: int) -> bool:
+    """Whether a style of multiple lines has nothing but its own subclass, in which each line begins with its offset."""
+    codes = plan.tags.codes[plan.span(entity).start : plan.span(entity).stop].tolist()
+    if codes.count(100) != 1:
+        return False
+    own = codes[codes.index(100) :]
+    if not _NOT_IN_STYLES.isdisjoint(own) or 71 not in own:
+        return False
+    lines = own[own.index(71) :]
+    return next((code for code in lines if code in (49, 62, 6)), 49) == 49
+
+
+def _structure(plan: Plan, entity: int) -> tuple[bytes, ...]:
+    """Group codes, and the values of those that begin and end the parts of an entity."""
+    span = plan.span(entity)
+    codes = plan.tags.codes[span.start : span.stop]
+    parts = (((codes >= 100) & (codes <= 102)) | ((codes >= 300) & (codes <= 309))).nonzero()[0] + span.start
+    return codes.tobytes(), *plan.tags.values(parts)
 
 
 def _text(plan: Plan, entity: int) -> str:

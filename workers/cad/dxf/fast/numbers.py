@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,77 +19,85 @@ _LONG = np.finfo(np.longdouble).nmant == 63
 _MOST_DIGITS = 19 if _LONG else 15
 _EXACT = np.uint64(2**53)
 _TENS = np.array([10**k for k in range(20)], dtype=np.uint64)
+_FLOAT_TENS = _TENS.astype(np.float64)
 
 
 def _each(byte: int) -> np.uint64:
     return np.uint64(int.from_bytes(bytes([byte]) * 8, "little"))
 
 
-_ONES, _HIGH = _each(0x01), _each(0x80)
+_ONE, _ONES, _HIGH = np.uint64(1), _each(0x01), _each(0x80)
 _ZEROS, _DOTS = _each(0x30), _each(0x2E)
 _ABOVE_NINE = _each(0x76)
 
 
-def decimals(data: bytes, buffer: Bytes, starts: Integers, ends: Integers) -> Floats:
+def words_of(padded: bytes, size: int) -> NDArray[Any]:
+    """The unsigned numbers of `size` bytes, little endian, that begin at each byte: a view."""
+    return np.ndarray((len(padded) - size + 1,), dtype=f"<u{size}", buffer=padded, strides=(1,))
+
+
+def decimals(data: bytes, padded: bytes, starts: Integers, ends: Integers) -> Floats:
     """The number in each line `data[start:end]`; spaces around it are allowed. Raises ValueError where a line holds no number.
 
-    `buffer` is `data` as array, with `PADDING` bytes after it.
+    `padded` is `data` with `PADDING` bytes after it.
     """
     if not len(starts):
         return np.zeros(0)
     if (ends <= starts).any():
         raise ValueError("a number is missing")
     with np.errstate(over="ignore"):
-        values, done = _plain(buffer, starts, ends)
-    for at in np.flatnonzero(~done).tolist():
-        text = data[starts[at] : ends[at]]
-        # float accepts more than any writer of DXF means
-        if b"_" in text or not text.isascii():
-            raise ValueError("an odd number")
-        values[at] = float(text)
+        values, done = _plain(padded, starts, ends)
+    if not done.all():
+        for at in (~done).nonzero()[0].tolist():
+            text = data[starts[at] : ends[at]]
+            # float accepts more than any writer of DXF means
+            if b"_" in text or not text.isascii():
+                raise ValueError("an odd number")
+            values[at] = float(text)
     return values
 
 
-def _plain(buffer: Bytes, starts: Integers, ends: Integers) -> tuple[Floats, Flags]:
+def _plain(padded: bytes, starts: Integers, ends: Integers) -> tuple[Floats, Flags]:
     """Numbers of blanks, sign, up to 8 digits, a point and up to 16 more; and which of the lines are such numbers."""
-    windows = np.lib.stride_tricks.sliding_window_view(buffer, 8)
-    starts = starts.copy()
-    blank = np.flatnonzero(buffer[starts] == 32)
-    while len(blank):
-        starts[blank] += 1
-        blank = blank[(buffer[starts[blank]] == 32) & (starts[blank] < ends[blank])]
+    buffer, words = np.frombuffer(padded, dtype=np.uint8), words_of(padded, 8)
     first = buffer[starts]
+    blank = (first == 32).nonzero()[0]
+    if len(blank):
+        starts = starts.copy()
+        while len(blank):
+            starts[blank] += 1
+            blank = blank[(buffer[starts[blank]] == 32) & (starts[blank] < ends[blank])]
+        first = buffer[starts]
     negative = first == 45
-    starts += negative | (first == 43)
+    starts = starts + (negative | (first == 43))
     sizes = ends - starts
-    word = windows[starts].view(np.uint64)[:, 0]
+    word = words[starts]
     # the first byte that is a point: the lowest bit that survives
     other = word ^ _DOTS
     found = (other - _ONES) & ~other & _HIGH
-    whole = np.bitwise_count((found & (~found + np.uint64(1))) - np.uint64(1)).astype(np.int64) >> 3
-    whole = np.minimum(whole, sizes)
+    whole = np.minimum(np.bitwise_count((found - _ONE) & ~found) >> 3, sizes)
     after = np.maximum(sizes - whole - 1, 0)
     mantissa, good = _digits(word, np.minimum(whole, 8))
     # 8 bytes without a point are whole only if nothing follows
     good &= (sizes > 0) & ((whole < 8) | (sizes == 8)) & (after <= 16) & (whole + after <= _MOST_DIGITS) & (whole + after > 0)
-    broken = np.flatnonzero((after > 0) & good)
+    broken = ((after > 0) & good).nonzero()[0]
     if len(broken):
-        begin, size = starts[broken] + whole[broken] + 1, after[broken]
-        head, right = _digits(windows[begin].view(np.uint64)[:, 0], np.minimum(size, 8))
-        fraction = head
-        long = np.flatnonzero(size > 8)
+        begin, size = (starts + whole)[broken] + 1, after[broken]
+        fraction, right = _digits(words[begin], np.minimum(size, 8))
+        long = (size > 8).nonzero()[0]
         if len(long):
-            tail, more = _digits(windows[begin[long] + 8].view(np.uint64)[:, 0], size[long] - 8)
+            tail, more = _digits(words[begin[long] + 8], size[long] - 8)
             fraction[long] = fraction[long] * _TENS[size[long] - 8] + tail
             right[long] &= more
         mantissa[broken] = mantissa[broken] * _TENS[size] + fraction
-        good[broken] &= right
-    after = np.where(good, after, 0)
-    values = mantissa.astype(np.float64) / _TENS.astype(np.float64)[after]
-    wide = np.flatnonzero(good & (mantissa > _EXACT))
+        good[broken] = right
+    values = mantissa.astype(np.float64)
+    values[broken] /= _FLOAT_TENS[after[broken]]
+    wide = ((mantissa > _EXACT) & good).nonzero()[0]
     if len(wide):
         values[wide], good[wide] = _rounded(mantissa[wide], after[wide])
-    return np.where(negative, -values, values), good
+    np.negative(values, out=values, where=negative)
+    return values, good
 
 
 def _digits(word: _Words, count: Integers) -> tuple[_Words, Flags]:

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from workers.cad.dxf.fast.entities import Entities
-from workers.cad.dxf.fast.forms import VERTEX_CODES, Forms
+from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.tags import NotCovered
 from workers.cad.dxf.strokes import Strokes
 from workers.cad.shape import Flags, Floats, Integers
 
 # the border between the two ways to choose the x axis of an object's coordinate system, by the DXF reference
 _NEAR_POLE = 1 / 64
+_NOTHING = np.zeros(0, dtype=np.int64)
+_NO_LINES, _NO_ARCS, _NO_SPANS = np.zeros((0, 2, 3)), np.zeros((0, 3, 3)), np.zeros((0, 2))
 
 
 @dataclass(slots=True, eq=False)
@@ -38,24 +39,28 @@ class Outlines:
 
     def parted(self, place: Integers) -> dict[int, Strokes]:
         """Strokes by the place of their entities; `place[e]` is that of entity e."""
-        none = np.zeros(0, dtype=np.int64)
-        lines = np.concatenate([np.zeros((0, 2, 3)), *(piece for piece, _ in self.lines), *(piece for piece, _, _ in self.curves)])
-        line_of = np.concatenate([none, *(of for _, of in self.lines), *(of for _, _, of in self.curves)])
+        lines = np.concatenate([_NO_LINES, *(piece for piece, _ in self.lines), *(piece for piece, _, _ in self.curves)])
+        line_of = np.concatenate([_NOTHING, *(of for _, of in self.lines), *(of for _, _, of in self.curves)])
         straight = sum(len(of) for _, of in self.lines)
         inner = np.concatenate([np.zeros((straight, 2), dtype=bool), *(inner for _, inner, _ in self.curves)])
-        arcs = np.concatenate([np.zeros((0, 3, 3)), *(arc for arc, _, _ in self.arcs)])
-        spans = np.concatenate([np.zeros((0, 2)), *(span for _, span, _ in self.arcs)])
-        arc_of = np.concatenate([none, *(of for _, _, of in self.arcs)])
+        arcs = np.concatenate([_NO_ARCS, *(arc for arc, _, _ in self.arcs)])
+        spans = np.concatenate([_NO_SPANS, *(span for _, span, _ in self.arcs)])
+        arc_of = np.concatenate([_NOTHING, *(of for _, _, of in self.arcs)])
+        curved = np.arange(len(lines)) >= straight
+        line_place, arc_place = place[line_of], place[arc_of]
+        if not (line_place.any() or arc_place.any()):
+            # all in one place: paths are told apart by their entity
+            return {0: Strokes(lines, curved, inner, line_of, arcs, spans, arc_of, len(place))}
         parts = {}
-        line_order, arc_order = np.argsort(place[line_of], kind="stable"), np.argsort(place[arc_of], kind="stable")
-        line_place, arc_place = place[line_of][line_order], place[arc_of][arc_order]
+        line_order, arc_order = line_place.argsort(kind="stable"), arc_place.argsort(kind="stable")
+        line_place, arc_place = line_place[line_order], arc_place[arc_order]
         for number in np.union1d(line_place, arc_place).tolist():
-            some = line_order[np.searchsorted(line_place, number) : np.searchsorted(line_place, number, side="right")]
-            bent = arc_order[np.searchsorted(arc_place, number) : np.searchsorted(arc_place, number, side="right")]
-            # paths are told apart by their entity
+            some = line_order[line_place.searchsorted(number) : line_place.searchsorted(number, side="right")]
+            bent = arc_order[arc_place.searchsorted(number) : arc_place.searchsorted(number, side="right")]
+            # without gaps in their numbers, for a block may be copied often
             paths, path = np.unique(np.concatenate([line_of[some], arc_of[bent]]), return_inverse=True)
             parts[number] = Strokes(
-                lines[some], some >= straight, inner[some], path[: len(some)], arcs[bent], spans[bent], path[len(some) :], len(paths)
+                lines[some], curved[some], inner[some], path[: len(some)], arcs[bent], spans[bent], path[len(some) :], len(paths)
             )
         return parts
 
@@ -173,92 +178,3 @@ def _faces(forms: Forms, of: Integers, to: Outlines, solid: bool) -> None:
     to.lines.append((np.stack([rim, np.roll(rim, -1, axis=1)], axis=2).reshape(-1, 2, 3), np.repeat(of[square], 4)))
     rim = np.stack([a, b, c], axis=1)[~square]
     to.lines.append((np.stack([rim, np.roll(rim, -1, axis=1)], axis=2).reshape(-1, 2, 3), np.repeat(of[~square], 3)))
-
-
-def light_polylines(forms: Forms, of: Integers, to: Outlines) -> None:
-    """LWPOLYLINE."""
-    tags = forms.plan.tags
-    for form in forms.each(of):
-        if form.subclasses[1:] != [b"AcDbEntity", b"AcDbPolyline"] or form.embedded:
-            raise NotCovered("an odd light polyline")
-    owner, at = forms.many(of, VERTEX_CODES)
-    codes = tags.codes[at]
-    first = codes == 10
-    point = np.cumsum(first) - 1
-    points = np.zeros((int(first.sum()), 3))
-    which = owner[first]
-    points[:, 0], points[:, 1] = tags.numbers[at[first]], tags.numbers[at[first] + 1]
-    points[:, 2] = forms.number(of, 38, subclass=2)[which]
-    bulges = np.zeros(len(points))
-    # what stands before the first vertex of its polyline belongs to none; the last of several counts
-    bent = (codes == 42) & (point >= 0)
-    bent[bent] = which[point[bent]] == owner[bent]
-    bulges[point[bent]] = tags.numbers[at[bent]]
-    closed = (forms.number(of, 70, subclass=2).astype(np.int64) & 1) > 0
-    bulged(of, which, points, bulges, closed, frames(forms, of, 2), to)
-
-
-def bulged(
-    of: Integers, which: Integers, points: Floats, bulges: Floats, closed: Flags, framed: tuple[Floats, Flags], to: Outlines
-) -> None:
-    """Polylines in their planes: point i belongs to polyline `of[which[i]]`; an arc of angle 4 atan(bulge) where that is not 0."""
-    counts = np.bincount(which, minlength=len(of))
-    starts = np.cumsum(counts) - counts
-    ring = closed & (counts > 1)
-    to.invalid.append(of[counts < 2])
-    follow = np.arange(len(points)) + 1
-    last = np.zeros(len(points), dtype=bool)
-    last[(starts + counts - 1)[counts > 0]] = True
-    follow[last] = starts[which[last]]
-    kept = ~last | ring[which]
-    which, tails, heads, bulge = which[kept], points[kept], points[follow[kept]], bulges[kept]
-    if ((bulge != 0) & (np.abs(bulge) < 1e-9)).any():
-        raise NotCovered("an arc that is hardly bent")
-    bent = (bulge != 0) & (tails != heads).any(axis=1)
-    axes, turned = framed
-    straight = np.stack([tails[~bent], heads[~bent]], axis=1)
-    lean = turned[which[~bent]]
-    if lean.any():
-        straight[lean] = straight[lean] @ axes[which[~bent]][lean]
-    to.lines.append((straight, of[which[~bent]]))
-    if not bent.any():
-        return
-    which, tails, heads, bulge = which[bent], tails[bent], heads[bent], bulge[bent]
-    # centre: from the middle of the chord, across it, by (1 - b^2) / 4b chords
-    across = (1 - bulge * bulge) / (4 * bulge)
-    dx, dy = heads[:, 0] - tails[:, 0], heads[:, 1] - tails[:, 1]
-    centres = np.column_stack([(tails[:, 0] + heads[:, 0]) / 2 - across * dy, (tails[:, 1] + heads[:, 1]) / 2 + across * dx, tails[:, 2]])
-    radii = np.hypot(dx, dy) * (1 + bulge * bulge) / (4 * np.abs(bulge))
-    begin = np.where((bulge > 0)[:, None], tails, heads)
-    start = np.arctan2(begin[:, 1] - centres[:, 1], begin[:, 0] - centres[:, 0])
-    spans = np.column_stack([start, 4 * np.arctan(np.abs(bulge))])
-    to.place(of[which], (axes[which], turned[which]), centres, radii, spans)
-
-
-def polylines(entities: Entities, to: Outlines) -> None:
-    """POLYLINE with its vertices."""
-    forms = entities.forms
-    mains = np.flatnonzero(entities.polylines)
-    if not len(mains):
-        return
-    starts, sizes = entities.starts[mains], entities.sizes[mains]
-    of = entities.form(starts - 1)
-    flags = forms.number(of, 70).astype(np.int64)
-    if (flags & (16 | 64)).any():
-        raise NotCovered("a mesh of polylines")
-    which = np.repeat(np.arange(len(of)), sizes)
-    vertices = entities.form(np.repeat(starts - (np.cumsum(sizes) - sizes), sizes) + np.arange(len(which)))
-    # frame points of spline-fitted polylines steer the curve, they are not on it
-    on = (forms.number(vertices, 70).astype(np.int64) & 16) == 0
-    which, vertices = which[on], vertices[on]
-    visible = entities.place[starts - 1] >= 0
-    deep = (flags & 8) > 0
-    bulges = np.where(deep[which], 0.0, forms.number(vertices, 42))
-    axes, turned = frames(forms, of)
-    number = np.cumsum(visible) - 1
-    seen = visible[which]
-    points, given = forms.point(vertices, 10)
-    if not given.all():
-        raise NotCovered("a vertex without a place")
-    framed = axes[visible], (turned & ~deep)[visible]
-    bulged(of[visible], number[which[seen]], points[seen], bulges[seen], ((flags & 1) > 0)[visible], framed, to)

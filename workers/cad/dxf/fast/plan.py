@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from workers.cad.shape import Flags, Integers
 R12 = "AC1009"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """Entity e is the tags `heads[e]` to `heads[e + 1]`; the last is the end mark."""
 
@@ -34,9 +35,27 @@ class Plan:
     def binary(self) -> bool:
         return self.tags.data.startswith(BINARY_DXF)
 
-    def kind(self, *names: bytes) -> Flags:
-        """Which entities are of these kinds."""
-        return np.array([name in names for name in self.names], dtype=bool)[self.kinds]
+    @cached_property
+    def _numbers(self) -> dict[bytes, int]:
+        return {name: number for number, name in enumerate(self.names)}
+
+    def has(self, *names: bytes) -> bool:
+        """Whether there is any entity of these kinds, anywhere in the file."""
+        return not self._numbers.keys().isdisjoint(names)
+
+    def kind(self, *names: bytes, of: Integers | None = None) -> Flags:
+        """Which entities, or which of those whose kinds are `of`, are of these kinds."""
+        kinds = self.kinds if of is None else of
+        some = [self._numbers[name] for name in names if name in self._numbers]
+        if len(some) < 2:
+            return kinds == some[0] if some else np.zeros(len(kinds), dtype=bool)
+        chosen = np.zeros(len(self.names), dtype=bool)
+        chosen[some] = True
+        return chosen[kinds]
+
+    def within(self, content: range, *names: bytes) -> Flags:
+        """Which of the entities within a section are of these kinds."""
+        return self.kind(*names, of=self.kinds[content.start : content.stop])
 
     def content(self, section: bytes) -> range:
         """The entities within a section."""
@@ -72,19 +91,19 @@ class Plan:
                 return self.tags.value(at)
         return None
 
-    def definitions(self) -> set[str]:
+    def definitions(self) -> set[bytes]:
         """Handles of the definitions of images."""
-        entities = np.flatnonzero(self.kind(b"IMAGEDEF")).tolist()
-        return {handle.decode("ascii") for handle in (self.base(entity, 5) for entity in entities) if handle is not None}
+        entities = self.kind(b"IMAGEDEF").nonzero()[0].tolist()
+        return {handle for handle in (self.base(entity, 5) for entity in entities) if handle is not None}
 
     def only(self, entities: range, code: int) -> Integers:
         """The only tag of this code in each of the entities, -1 where there is none. Raises `NotCovered` where there are more."""
         if not len(entities):
             return np.zeros(0, dtype=np.int64)
         start = int(self.heads[entities.start])
-        at = np.flatnonzero(self.tags.codes[start : self.heads[entities.stop]] == code) + start
-        owner = np.searchsorted(self.heads, at, side="right") - 1 - entities.start
-        if (owner[1:] == owner[:-1]).any():
+        at = (self.tags.codes[start : self.heads[entities.stop]] == code).nonzero()[0] + start
+        owner = self.heads.searchsorted(at, side="right") - 1 - entities.start
+        if np.count_nonzero(owner[1:] == owner[:-1]):
             raise NotCovered(f"group code {code} twice")
         found = np.full(len(entities), -1, dtype=np.int64)
         found[owner] = at

@@ -19,6 +19,7 @@ from workers.cad.dxf.fast.entities import MODEL, Entities
 from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.inserts import Inserts
 from workers.cad.dxf.fast.lent import collected, lent
+from workers.cad.dxf.fast.polylines import light_polylines, polylines
 from workers.cad.dxf.fast.scan import scanned
 from workers.cad.dxf.fast.sections import planned
 from workers.cad.dxf.fast.splines import splines
@@ -26,7 +27,8 @@ from workers.cad.dxf.strokes import Strokes, joined
 from workers.cad.shape import FindingCode, Integers
 
 # outlines of kinds the reference does not draw either: words and dimensions are not missed, bodies and endless lines are
-_SKIPPED = (b"RAY", b"XLINE", b"3DSOLID", b"REGION", b"BODY")
+_SKIPPED = (b"RAY", b"XLINE", b"3DSOLID", b"REGION", b"BODY", b"3DLINE", b"ACAD_PROXY_ENTITY", b"SECTIONOBJECT")
+_REFERENCES = (b"IMAGE", b"WIPEOUT", b"PDFUNDERLAY")
 # POLYLINE is not here: it is more than its own tags
 _DRAW: tuple[tuple[tuple[bytes, ...], Callable[[Forms, Integers, draw.Outlines], None]], ...] = (
     ((b"LINE",), draw.lines),
@@ -35,7 +37,7 @@ _DRAW: tuple[tuple[tuple[bytes, ...], Callable[[Forms, Integers, draw.Outlines],
     ((b"ELLIPSE",), draw.ellipses),
     ((b"SOLID", b"TRACE"), draw.solids),
     ((b"3DFACE",), draw.spatial_faces),
-    ((b"LWPOLYLINE",), draw.light_polylines),
+    ((b"LWPOLYLINE",), light_polylines),
     ((b"SPLINE",), splines),
 )
 
@@ -44,7 +46,7 @@ def opened_fast(data: bytes) -> Drawing:
     """The drawing in `data`. Raises `NotCovered`, now or when its nodes are asked for what they hold."""
     plan = planned(scanned(data))
     entities = Entities(plan)
-    model = np.flatnonzero(entities.place == MODEL)
+    model = (entities.place == MODEL).nonzero()[0]
     words = model[entities.of(b"TEXT", b"MTEXT")[model]]
     places = _Places(entities)
     spaces = ("*model_space", "*paper_space")
@@ -67,9 +69,11 @@ def opened_fast(data: bytes) -> Drawing:
 
 
 def _types(entities: Entities, of: Integers) -> Counter[str]:
-    kinds, first, counts = np.unique(entities.kinds[of], return_index=True, return_counts=True)
-    order = np.argsort(first)
-    return Counter({entities.plan.decode(entities.plan.names[kinds[at]]): int(counts[at]) for at in order.tolist()})
+    kinds = entities.kinds[of]
+    counts = np.bincount(kinds).tolist()
+    present = [kind for kind, count in enumerate(counts) if count]
+    first = {kind: int((kinds == kind).argmax()) for kind in present}
+    return Counter({entities.plan.decode(entities.plan.names[kind]): counts[kind] for kind in sorted(present, key=first.__getitem__)})
 
 
 def _words(entities: Entities, entity: int) -> str:
@@ -93,7 +97,7 @@ class _Places:
         self._entities = entities
         self._inserts = Inserts(entities)
         self._lent = lent(entities)
-        self._order = np.argsort(entities.place, kind="stable")
+        self._order = entities.place.argsort(kind="stable")
         self._sorted = entities.place[self._order]
         # before anything is counted: what the reference refuses must not end as a limit
         self._invalid: Integers = np.zeros(0, dtype=np.int64)
@@ -104,20 +108,22 @@ class _Places:
         number = MODEL if key == TOP else entities.keys[key] + 1
         if key != TOP and number == MODEL:  # a block that only its record knows
             return Node(lambda: (Strokes.none(), Counter()))
-        of = self._order[np.searchsorted(self._sorted, number) : np.searchsorted(self._sorted, number, side="right")]
-        insert = entities.of(b"INSERT")[of]
-        types = _types(entities, of[~insert])
-        inserts, attributes, findings = self._inserts.of(of[insert])
+        of = self._order[self._sorted.searchsorted(number) : self._sorted.searchsorted(number, side="right")]
+        types = _types(entities, of)
+        types.pop("INSERT", None)
+        inserts, attributes, findings = self._inserts.of(of[entities.of(b"INSERT")[of]])
         if attributes is not None:
             types["ATTRIB"] += attributes
         return Node(lambda: self._outlines(number, of), types, inserts, findings)
 
     def _outlines(self, number: int, of: Integers) -> tuple[Strokes, Counter[FindingCode]]:
         findings: Counter[FindingCode] = Counter()
-        findings[FindingCode.ENTITIES_SKIPPED] += int(self._entities.of(*_SKIPPED)[of].sum())
-        findings[FindingCode.ENTITIES_INVALID] += int(np.isin(of, self._invalid).sum())
-        strokes = self._drawn.get(number, Strokes.none())
-        loans: list[Any] = [self._lent[one] for one in of[self._entities.lent[of]].tolist()]
+        findings[FindingCode.ENTITIES_SKIPPED] += int(np.count_nonzero(self._entities.of(*_SKIPPED)[of]))
+        findings[FindingCode.REFERENCES_IGNORED] += int(np.count_nonzero(self._entities.of(*_REFERENCES)[of]))
+        if len(self._invalid):
+            findings[FindingCode.ENTITIES_INVALID] += int(np.isin(of, self._invalid).sum())
+        strokes = self._drawn.get(number) or Strokes.none()
+        loans: list[Any] = [self._lent[one] for one in of[self._entities.lent[of]].tolist()] if len(self._entities.loans) else []
         if loans:
             more, told = collected(loans)
             findings.update(told)
@@ -128,13 +134,16 @@ class _Places:
         """The outlines of all places."""
         entities, forms = self._entities, self._entities.forms
         to = draw.Outlines()
-        present = {entities.plan.names[kind] for kind in np.unique(entities.kinds).tolist()}
+        # parts and paperspace are never drawn for themselves
+        shown = ~entities.lent & (entities.place >= 0)
         for names, kind in _DRAW:
-            if present.isdisjoint(names):
-                continue
-            # parts and paperspace are never drawn for themselves
-            kind(forms, entities.form(np.flatnonzero(entities.of(*names) & ~entities.lent & (entities.place >= 0))), to)
-        draw.polylines(entities, to)
-        plain = np.flatnonzero(~entities.lent)
+            if not entities.present.isdisjoint(names):
+                kind(forms, entities.form((entities.of(*names) & shown).nonzero()[0]), to)
+        polylines(entities, to)
+        if b"HATCH" in entities.present:
+            hatches = entities.which(b"HATCH")
+            seen = shown[hatches].nonzero()[0]
+            entities.hatches.draw(forms, seen, entities.form(hatches[seen]), to)
+        plain = (~entities.lent).nonzero()[0]
         self._invalid = plain[np.concatenate(to.invalid)] if to.invalid else self._invalid
         return to.parted(entities.place[plain])

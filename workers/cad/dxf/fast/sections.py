@@ -5,12 +5,14 @@ All of it must be as the reference expects it, else `NotCovered`: the reference 
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from workers.cad.dxf.fast.binary import code_page_is_near, version_of
 from workers.cad.dxf.fast.layouts import check_layouts
 from workers.cad.dxf.fast.plan import R12, Plan
-from workers.cad.dxf.fast.tables import block_records, check_groups, check_handles, handle_numbers
+from workers.cad.dxf.fast.tables import block_records, check_groups, check_handles
 from workers.cad.dxf.fast.tags import POINTS, NotCovered, Tags
 from workers.cad.shape import Integers
 
@@ -31,13 +33,15 @@ _CODE_PAGES = {
     **{page: f"cp{page}" for page in ("1250", "1251", "1252", "1253", "1254", "1255", "1256", "1257", "1258")},
     "936": "gbk",
 }
+# as many digits as handles may have here
+_HANDLE = re.compile("[0-9A-Fa-f]{1,15}")
 # letters of these may take two bytes, so one broken letter may swallow its neighbour
 _WIDE_CODE_PAGES = {"cp932", "gbk", "cp949", "cp950"}
 
 
 def planned(tags: Tags) -> Plan:
     """The plan of the file. Raises `NotCovered`."""
-    heads = np.flatnonzero(tags.codes == 0)
+    heads = tags.coded(0)
     kinds, names = tags.interned(heads)
     if any(name != name.strip() for name in names):
         raise NotCovered("blanks around the name of a kind")
@@ -52,8 +56,8 @@ def planned(tags: Tags) -> Plan:
     if encoding in _WIDE_CODE_PAGES and not tags.data.isascii():
         raise NotCovered("letters of two bytes")
     seed = _string(tags, variables, b"$HANDSEED", 5)
-    if seed is not None:
-        handle_numbers(tags, np.array([variables[b"$HANDSEED"]]))
+    if seed is not None and not _HANDLE.fullmatch(seed):
+        raise NotCovered("a handle that is none")
     units, measurement = _whole(tags, variables, b"$INSUNITS"), _whole(tags, variables, b"$MEASUREMENT")
     arrows = {f"_{name.lower()}": f"_{name.upper()}" for name in _ARROWS.split()} if said in ("AC1012", "AC1014") else {}
     plan = Plan(tags, heads, kinds, names, sections, version, encoding, units or 0, measurement, {}, arrows)
@@ -62,10 +66,10 @@ def planned(tags: Tags) -> Plan:
     check_groups(plan)
     check_handles(plan)
     plan.records.update(block_records(plan))
-    data = np.array(plan.content(b"ACDSDATA"), dtype=np.int64)
-    if (plan.heads[data + 1] - plan.heads[data] < 2).any():
+    data = plan.content(b"ACDSDATA")
+    if len(data) and (plan.heads[data.start + 1 : data.stop + 1] - plan.heads[data.start : data.stop] < 2).any():
         raise NotCovered("an odd section of data")
-    if len(plan.content(b"CLASSES")) and not plan.kind(b"CLASS")[plan.content(b"CLASSES")].all():
+    if not plan.within(plan.content(b"CLASSES"), b"CLASS").all():
         raise NotCovered("an odd section of classes")
     check_layouts(plan)
     return plan
@@ -73,7 +77,9 @@ def planned(tags: Tags) -> Plan:
 
 def _sections(tags: Tags, heads: Integers, kinds: Integers, names: list[bytes]) -> dict[bytes, tuple[int, int]]:
     marks = {name: at for at, name in enumerate(names) if name in (b"SECTION", b"ENDSEC", b"EOF")}
-    places = np.flatnonzero(np.isin(kinds, list(marks.values()))).tolist()
+    mark = np.zeros(len(names), dtype=bool)
+    mark[list(marks.values())] = True
+    places = mark[kinds].nonzero()[0].tolist()
     kind_of = {at: name for name, at in marks.items()}
     sections: dict[bytes, tuple[int, int]] = {}
     follow = 0
@@ -98,15 +104,16 @@ def _header(tags: Tags, heads: Integers, sections: dict[bytes, tuple[int, int]])
     if b"HEADER" not in sections:
         return {}
     end = int(heads[1])
-    names = np.flatnonzero(tags.codes[2:end] == 9) + 2
-    sizes = np.diff(np.append(names, end)) - 1
+    names = (tags.codes[2:end] == 9).nonzero()[0] + 2
+    sizes = np.concatenate([names[1:], [end]])[: len(names)] - names - 1
     values = names + 1
     codes = tags.codes[np.minimum(values, end - 1)]
     point = POINTS[codes]
     whole = np.where(point, (sizes == 2) | ((sizes == 3) & (tags.codes[np.minimum(values + 2, end - 1)] == codes + 20)), sizes == 1)
-    if (end > 2 and (not len(names) or names[0] != 2)) or not whole.all():
+    if (end > 2 and (not len(names) or names[0] != 2)) or np.count_nonzero(whole) < len(whole):
         raise NotCovered("an odd header variable")
-    found = {tags.value(name): name + 1 for name in names.tolist()}
+    spans = zip(tags.starts[names].tolist(), tags.ends[names].tolist(), values.tolist(), strict=True)
+    found = {tags.data[start:stop]: value for start, stop, value in spans}
     if not all(name.startswith(b"$") for name in found):
         raise NotCovered("an odd name of a header variable")
     return found

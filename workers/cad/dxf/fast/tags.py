@@ -6,6 +6,7 @@ Strict: what is not plainly right raises `NotCovered`, and the file is left to t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,12 +35,14 @@ def _kinds() -> Integers:
 
 
 KIND = _kinds()
+NUMERIC = (KIND == REAL) | (KIND == INTEGER)
+WHOLE = KIND == INTEGER
 # group codes of x; that of y is 10 more, that of z 20 more
 POINTS = np.zeros(LARGEST_CODE + 1, dtype=bool)
 POINTS[[*range(10, 19), 110, 111, 112, *range(210, 214), *range(1010, 1014)]] = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Tags:
     """n tags up to the end mark; value i is `data[starts[i]:ends[i]]`, and `numbers[i]` where its code means a number."""
 
@@ -50,8 +53,33 @@ class Tags:
     ends: Integers
     numbers: Floats  # NaN for strings
 
+    @cached_property
+    def marks(self) -> Integers:
+        """How many markers of subclasses there are up to each tag."""
+        marks: Integers = (self.codes == 100).cumsum()
+        return marks
+
+    @cached_property
+    def foreign(self) -> Integers:
+        """How often data of an application or an embedded object has begun up to each tag."""
+        begun: Integers = ((self.codes == 1001) | (self.codes == 101)).cumsum()
+        return begun
+
+    @cached_property
+    def _frequencies(self) -> list[int]:
+        found: list[int] = np.bincount(self.codes, minlength=LARGEST_CODE + 1).tolist()
+        return found
+
+    def coded(self, code: int) -> Integers:
+        """The tags of this code."""
+        return (self.codes == code).nonzero()[0] if self._frequencies[code] else _NOWHERE
+
     def value(self, at: int) -> bytes:
         return self.data[self.starts[at] : self.ends[at]]
+
+    def values(self, at: Integers) -> list[bytes]:
+        data = self.data
+        return [data[start:end] for start, end in zip(self.starts[at].tolist(), self.ends[at].tolist(), strict=True)]
 
     def interned(self, at: Integers) -> tuple[Integers, list[bytes]]:
         """For the tags `at`: the number of each value in the list of different values, which is the second."""
@@ -59,10 +87,11 @@ class Tags:
             return np.zeros(0, dtype=np.int64), []
         starts, lengths = self.starts[at], self.ends[at] - self.starts[at]
         longest = int(lengths.max())
-        if longest > PADDING:
-            values = [self.value(one) for one in at.tolist()]
+        # a few are told apart sooner one by one
+        if longest > PADDING or len(at) < _FEW:
+            values = self.values(at)
             known = {value: number for number, value in enumerate(dict.fromkeys(values))}
-            return np.array([known[value] for value in values], dtype=np.int64), list(known)
+            return np.array(list(map(known.__getitem__, values)), dtype=np.int64), list(known)
         width = max(-(-longest // 8) * 8, 8)
         columns = np.arange(width)
         letters = self.buffer[starts[:, None] + columns]
@@ -73,9 +102,11 @@ class Tags:
         _, first, number = np.unique(key, return_index=True, return_inverse=True)
         if not (words == words[first][number]).all() or not (lengths == lengths[first][number]).all():
             raise NotCovered("two different names look alike")
-        return number.astype(np.int64), [self.value(one) for one in at[first].tolist()]
+        return number.astype(np.int64), self.values(at[first])
 
 
+_FEW = 100
+_NOWHERE = np.zeros(0, dtype=np.int64)
 _WEIGHTS = np.random.default_rng(1).integers(1, 2**63, PADDING // 8, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
 
@@ -84,13 +115,12 @@ def checked(tags: Tags) -> Tags:
     codes, numbers = tags.codes, tags.numbers
     if codes[0] != 0:
         raise NotCovered("a tag before the first section")
-    real = KIND[codes]
-    if not np.isfinite(numbers[(real == REAL) | (real == INTEGER)]).all():
+    if np.count_nonzero(~np.isfinite(numbers[NUMERIC[codes]])):
         raise NotCovered("a number that is not finite")
-    whole = numbers[real == INTEGER]
-    if (whole != np.rint(whole)).any():
+    whole = numbers[WHOLE[codes]]
+    if np.count_nonzero(whole != np.rint(whole)):
         raise NotCovered("a fraction for a whole number")
-    points = np.flatnonzero(POINTS[codes])
-    if len(points) and (points[-1] + 1 >= len(codes) or (codes[points + 1] != codes[points] + 10).any()):
+    points = POINTS[codes].nonzero()[0]
+    if len(points) and (points[-1] + 1 >= len(codes) or np.count_nonzero(codes[points + 1] != codes[points] + 10)):
         raise NotCovered("a point without y")
     return tags
