@@ -1,0 +1,158 @@
+"""Plane polygons with holes into triangles by a sweep: for plane faces any triangulation is as good as any other.
+
+S. Hertel, K. Mehlhorn, Fast triangulation of simple polygons (1983). Polygons have tens of corners: plain numbers beat arrays here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+# triangles below this part of the polygon's box are none
+_NOTHING = 1e-12
+# the sweep is turned by an angle that hardly any corners share: of two on one level the later one may lie within what is done
+_TURN = (math.cos(0.577), math.sin(0.577))
+# holes times intervals that are looked at for them
+_MOST_LOOKS = 1_000_000
+
+Triangle = tuple[int, int, int]
+
+
+@dataclass(slots=True)
+class _Interval:
+    """A piece of the sweep line inside the polygon. Below it all is done but what `chain` cuts off: corners from the left to the right
+    edge, no two of which see more of each other than their neighbour.
+    """
+
+    left: int  # edges, by the corner they begin with
+    right: int
+    chain: list[int]
+    latest: int  # the corner met last: all of the interval sees it
+
+
+class _Sweep:
+    """From below to above. The inside lies to the left of each edge, so edges that run down are left ends of intervals."""
+
+    def __init__(self, x: list[float], y: list[float], following: list[int]) -> None:
+        self.x, self.y, self.following = x, y, following
+        self.least = _NOTHING * (max(x) - min(x)) * (max(y) - min(y))
+        self.found: list[Triangle] = []
+        self.within: dict[int, _Interval] = {}  # the interval of each edge that is met
+        self.looks = 0
+
+    def triangles(self) -> list[Triangle]:
+        """Raises ValueError where borders meet."""
+        x, y, following = self.x, self.y, self.following
+        before = [0] * len(x)
+        for at, after in enumerate(following):
+            before[after] = at
+        order = sorted(range(len(x)), key=lambda at: (y[at], x[at]))
+        rank = [0] * len(x)
+        for place, at in enumerate(order):
+            rank[at] = place
+        for v in order:
+            here, back, forth = rank[v], before[v], following[v]
+            if rank[back] < here < rank[forth]:
+                interval = self._ended(back)
+                self._right(interval.chain, v)
+                interval.right = v
+                self.within[v] = interval
+            elif rank[back] > here > rank[forth]:
+                interval = self._ended(v)
+                self._left(interval.chain, v)
+                interval.left = back
+                self.within[back] = interval
+            else:
+                convex = self._twice(back, v, forth) > 0
+                if rank[back] > here:
+                    interval = self._begun(v, back) if convex else self._split(v, back)
+                else:
+                    interval = self._closed(v, back) if convex else self._merged(v, back)
+            interval.latest = v
+        return self.found
+
+    def _begun(self, v: int, back: int) -> _Interval:
+        interval = self.within[v] = self.within[back] = _Interval(back, v, [v], v)
+        return interval
+
+    def _split(self, v: int, back: int) -> _Interval:
+        interval = self._around(v)
+        at = interval.chain.index(interval.latest)
+        right = _Interval(back, interval.right, interval.chain[at:], v)
+        interval.chain, interval.right = interval.chain[: at + 1], v
+        self._right(interval.chain, v)
+        self._left(right.chain, v)
+        self.within[v] = interval
+        self.within[back] = self.within[right.right] = right
+        return interval
+
+    def _closed(self, v: int, back: int) -> _Interval:
+        interval = self._ended(back)
+        if self._ended(v) is not interval:
+            raise ValueError("borders that meet")
+        chain = interval.chain
+        self.found += [(v, one, two) for one, two in zip(chain, chain[1:], strict=False)]
+        return interval
+
+    def _merged(self, v: int, back: int) -> _Interval:
+        interval, right = self._ended(back), self._ended(v)
+        if interval is right:
+            raise ValueError("borders that meet")
+        self._right(interval.chain, v)
+        self._left(right.chain, v)
+        interval.chain += right.chain[1:]
+        interval.right = right.right
+        self.within[interval.right] = interval
+        return interval
+
+    def _ended(self, edge: int) -> _Interval:
+        interval = self.within.pop(edge, None)
+        if interval is None:
+            raise ValueError("borders that meet")
+        return interval
+
+    def _around(self, v: int) -> _Interval:
+        self.looks += len(self.within)
+        if self.looks > _MOST_LOOKS:
+            raise ValueError("too many holes")
+        for edge, interval in self.within.items():
+            if edge == interval.left and self._inside(v, edge) and self._inside(v, interval.right):
+                return interval
+        raise ValueError("borders that meet")
+
+    def _inside(self, v: int, edge: int) -> bool:
+        return self._twice(edge, self.following[edge], v) > 0
+
+    def _right(self, chain: list[int], v: int) -> None:
+        while len(chain) > 1 and self._twice(chain[-2], chain[-1], v) > self.least:
+            self.found.append((chain[-2], chain.pop(), v))
+        chain.append(v)
+
+    def _left(self, chain: list[int], v: int) -> None:
+        cut = 0
+        while cut + 1 < len(chain) and self._twice(v, chain[cut], chain[cut + 1]) > self.least:
+            self.found.append((v, chain[cut], chain[cut + 1]))
+            cut += 1
+        chain[:cut] = [v]
+
+    def _twice(self, a: int, b: int, c: int) -> float:
+        """Twice the area of a triangle."""
+        x, y = self.x, self.y
+        return (x[b] - x[a]) * (y[c] - y[a]) - (x[c] - x[a]) * (y[b] - y[a])
+
+
+def swept(x: list[float], y: list[float], following: list[int]) -> list[Triangle] | None:
+    """Triangles, counter-clockwise, over the corners of a polygon whose inside lies to the left of its borders; each is `following` its
+    predecessor. None where the borders meet each other or themselves.
+    """
+    c, d = _TURN
+    sweep = _Sweep([c * p - d * q for p, q in zip(x, y, strict=True)], [d * p + c * q for p, q in zip(x, y, strict=True)], following)
+    try:
+        found = sweep.triangles()
+    except ValueError:
+        return None
+    x, y = sweep.x, sweep.y
+    whole = sum(x[at] * y[after] - x[after] * y[at] for at, after in enumerate(following))
+    parts = [sweep._twice(*triangle) for triangle in found]
+    sound = min(parts, default=0.0) > sweep.least and abs(sum(parts) - whole) <= 1e-9 * whole
+    return found if sound else None
