@@ -100,9 +100,8 @@ class _Tracing:
             raise NotCovered("a vector without length")
         way = self.poses.turned(unit(table.vectors(table.rows(vector, 0))), owner)
         off = self.poses.moved(points(table, start), owner)
-        for end in (self.begin[line], self.end[line]):
-            beside = cross(end - off, way)
-            self.gap = max(self.gap, float(np.sqrt((beside * beside).sum(axis=1)).max()))
+        beside = cross(np.concatenate([self.begin[line] - off, self.end[line] - off]), np.concatenate([way, way]))
+        self.gap = max(self.gap, math.sqrt(float((beside * beside).sum(axis=1).max())))
 
     def _conics(self, table: Instances, rows: Integers, conic: Integers, same: Flags, owner: Integers) -> None:
         kinds = self.kinds[conic]
@@ -184,18 +183,19 @@ class _Tracing:
         return places, tangents
 
     def edges(self) -> Edges:
-        low, high = self._extent(np.concatenate([self.begin, self.end]))
-        spans, where = self._spans(DEVIATION * float(np.linalg.norm(high - low)))
+        lows, highs = self._extremes()
+        spans, where = self._spans(DEVIATION * math.dist(lows.tolist(), highs.tolist()))
         owner, _ = steps(spans + 1)
         nodes, _ = self.at(owner, where)
         last = np.cumsum(spans + 1) - 1
         first = last - spans
-        for at, vertex in ((first, self.begin), (last, self.end)):
-            apart = nodes[at] - vertex
-            self.gap = max(self.gap, float(np.sqrt((apart * apart).sum(axis=1)).max()))
-            nodes[at] = vertex
-        low, high = np.delete(where, last), np.delete(where, first)
-        inner = np.repeat(np.arange(len(spans)), spans)
+        at, vertices = np.concatenate([first, last]), np.concatenate([self.begin, self.end])
+        apart = nodes.take(at, axis=0) - vertices
+        self.gap = max(self.gap, math.sqrt(float((apart * apart).sum(axis=1).max())))
+        nodes[at] = vertices
+        inner, place = steps(spans)
+        tail = first.take(inner) + place
+        low, high = where.take(tail), where.take(tail + 1)
         s = low[:, None] + (high - low)[:, None] * _GAUSS
         places, tangents = self.at(np.repeat(inner, len(_GAUSS)), s.ravel())
         shape = (len(inner), len(_GAUSS), 3)
@@ -204,7 +204,7 @@ class _Tracing:
         # between an arc of length l that turns by a and its chord lies l l a / 12
         bows = np.where(self.kinds[inner] == LINE, 0.0, (chords * chords).sum(axis=1) * (TURN / 12))
         lengths = np.bincount(inner, np.sqrt((chords * chords).sum(axis=1)), len(spans)).astype(np.float64)
-        lows, highs = self._extent(nodes)
+        lows, highs = np.minimum(lows, nodes.min(axis=0)), np.maximum(highs, nodes.max(axis=0))
         return Edges(
             self.kinds, self.tails, self.heads, spans + 1, nodes, places.reshape(shape), tangents, bows, lengths, lows, highs, self.gap
         )
@@ -217,25 +217,8 @@ class _Tracing:
             radii = np.sqrt((self.ways[round_, 0] ** 2).sum(axis=1))
             turn = np.minimum(2 * np.arccos(np.maximum(1 - deviation / radii, 0.0)), TURN)
             spans[round_] = np.maximum(np.ceil(np.abs(self.sweeps[round_]) / turn - 1e-6), _LEAST_ROUND)
-        odd = np.flatnonzero((self.kinds != CIRCLE) & (self.kinds != LINE)).tolist()
-        uneven: dict[int, Floats] = {}
-        for at in odd:
-            looked = _LOOKED_AT if at not in self.splines else max(_LOOKED_AT, 4 * len(self.splines[at].poles) + 1)
-            s = np.linspace(0, 1, looked)
-            _, way = self.at(np.full(len(s), at), s)
-            length = np.sqrt((way * way).sum(axis=1))
-            way = way / np.maximum(length, 1e-300)[:, None]
-            cosine = (way[1:] * way[:-1]).sum(axis=1)
-            turns = np.arctan2(np.sqrt((cross(way[1:], way[:-1]) ** 2).sum(axis=1)), cosine)
-            turns[(length[1:] < 1e-12) | (length[:-1] < 1e-12)] = 0.0
-            total = float(turns.sum())
-            turn, least = (TURN, 1) if self.kinds[at] == HYPERBOLA else (_ODD_TURN, _LEAST_ODD)
-            # a piece of length l that turns by a leaves its chord by l a / 8
-            bow = total * float(length.mean()) / (8 * deviation)
-            spans[at] = max(math.ceil(max(total / turn, math.sqrt(bow)) - 1e-6), least) if total > _STRAIGHT else 1
-            # mostly by turn, a little by way, so that straight parts advance too
-            along = np.concatenate([[0.0], np.cumsum(turns + max(total, 1e-3) / len(turns) * 0.05)])
-            uneven[at] = np.interp(np.linspace(0, along[-1], spans[at] + 1), along, s)
+        odd = np.flatnonzero((self.kinds != CIRCLE) & (self.kinds != LINE))
+        uneven = self._uneven(odd, spans, deviation) if len(odd) else {}
         owner, place = steps(spans + 1)
         where = place / spans[owner]
         first = np.cumsum(spans + 1) - spans - 1
@@ -243,16 +226,43 @@ class _Tracing:
             where[first[at] : first[at] + len(s)] = s
         return spans, where
 
-    def _extent(self, nodes: Floats) -> tuple[Floats, Floats]:
-        """Lowest and highest places: nodes, and where arcs turn around."""
-        lows, highs = nodes.min(axis=0), nodes.max(axis=0)
+    def _uneven(self, odd: Integers, spans: Integers, deviation: float) -> dict[int, Floats]:
+        """Where in 0..1 the pieces of edges that are no lines and no circles begin and end; their numbers go into `spans`."""
+        looked = np.array([max(_LOOKED_AT, 4 * len(self.splines[at].poles) + 1) if at in self.splines else _LOOKED_AT for at in odd.tolist()])
+        owner, place = steps(looked)
+        s = place / (looked - 1).take(owner)
+        _, way = self.at(odd.take(owner), s)
+        length = np.sqrt((way * way).sum(axis=1))
+        way = way / np.maximum(length, 1e-300)[:, None]
+        cosine = (way[1:] * way[:-1]).sum(axis=1)
+        turns = np.arctan2(np.sqrt((cross(way[1:], way[:-1]) ** 2).sum(axis=1)), cosine)
+        turns[(length[1:] < 1e-12) | (length[:-1] < 1e-12)] = 0.0
+        uneven = {}
+        end = np.cumsum(looked)
+        for at, first, last in zip(odd.tolist(), (end - looked).tolist(), (end - 1).tolist(), strict=True):
+            bends = turns[first:last]
+            total = float(bends.sum())
+            turn, least = (TURN, 1) if self.kinds[at] == HYPERBOLA else (_ODD_TURN, _LEAST_ODD)
+            # a piece of length l that turns by a leaves its chord by l a / 8
+            bow = total * float(length[first : last + 1].mean()) / (8 * deviation)
+            spans[at] = max(math.ceil(max(total / turn, math.sqrt(bow)) - 1e-6), least) if total > _STRAIGHT else 1
+            # mostly by turn, a little by way, so that straight parts advance too
+            along = np.concatenate([[0.0], np.cumsum(bends + max(total, 1e-3) / len(bends) * 0.05)])
+            uneven[at] = np.interp(np.linspace(0, along[-1], spans[at] + 1), along, s[first : last + 1])
+        return uneven
+
+    def _extremes(self) -> tuple[Floats, Floats]:
+        """Lowest and highest places: ends, and where arcs turn around."""
+        ends = np.concatenate([self.begin, self.end])
         bent = np.flatnonzero((self.kinds == CIRCLE) | (self.kinds == ELLIPSE))
         if len(bent):
             ways, starts, sweeps = self.ways[bent], self.starts[bent, None], self.sweeps[bent, None]
             at = np.arctan2(ways[:, 1], ways[:, 0])
             reach = np.sqrt((ways * ways).sum(axis=1))
-            for angle, sign in ((at, 1.0), (at + np.pi, -1.0)):
-                within = np.where(sweeps > 0, angle - starts, starts - angle) % (2 * np.pi) <= np.abs(sweeps)
-                place = np.where(within, self.origins[bent] + sign * reach, nodes[0])
-                lows, highs = np.minimum(lows, place.min(axis=0)), np.maximum(highs, place.max(axis=0))
-        return lows, highs
+            # the place at an angle, and the one across
+            angles = np.concatenate([at, at + np.pi], axis=1)
+            within = np.where(sweeps > 0, angles - starts, starts - angles) % (2 * np.pi) <= np.abs(sweeps)
+            origins = self.origins[bent]
+            places = np.where(within, np.concatenate([origins + reach, origins - reach], axis=1), ends[0, [0, 1, 2, 0, 1, 2]])
+            ends = np.concatenate([ends, places.reshape(-1, 3)])
+        return ends.min(axis=0), ends.max(axis=0)

@@ -124,15 +124,27 @@ class _Sweep:
         return self._twice(edge, self.following[edge], v) > 0
 
     def _right(self, chain: list[int], v: int) -> None:
-        while len(chain) > 1 and self._twice(chain[-2], chain[-1], v) > self.least:
-            self.found.append((chain[-2], chain.pop(), v))
+        x, y, least = self.x, self.y, self.least
+        p, q = x[v], y[v]
+        b = chain[-1]
+        while len(chain) > 1:
+            a = chain[-2]
+            if (x[b] - x[a]) * (q - y[a]) - (p - x[a]) * (y[b] - y[a]) <= least:
+                break
+            self.found.append((a, b, v))
+            chain.pop()
+            b = a
         chain.append(v)
 
     def _left(self, chain: list[int], v: int) -> None:
-        cut = 0
-        while cut + 1 < len(chain) and self._twice(v, chain[cut], chain[cut + 1]) > self.least:
-            self.found.append((v, chain[cut], chain[cut + 1]))
-            cut += 1
+        x, y, least = self.x, self.y, self.least
+        p, q = x[v], y[v]
+        cut, a = 0, chain[0]
+        for b in chain[1:]:
+            if (x[a] - p) * (y[b] - q) - (x[b] - p) * (y[a] - q) <= least:
+                break
+            self.found.append((v, a, b))
+            cut, a = cut + 1, b
         chain[:cut] = [v]
 
     def _twice(self, a: int, b: int, c: int) -> float:
