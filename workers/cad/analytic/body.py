@@ -13,7 +13,7 @@ from workers.cad.analytic.meshing import Borders, Facets, facets
 from workers.cad.analytic.poses import cross
 from workers.cad.analytic.solids import KEYWORDS as SOLID_WORDS
 from workers.cad.analytic.solids import solids_of
-from workers.cad.analytic.surfaces import CONE, SPHERE, SURFACE_NAMES, TORUS, Masses, Surfaces, masses, surfaces_of
+from workers.cad.analytic.surfaces import CONE, PLANE, SPHERE, SURFACE_NAMES, TORUS, Masses, Surfaces, masses, surfaces_of
 from workers.cad.analytic.topology import Topology, topology
 from workers.cad.brep.measured import NEAR, Body
 from workers.cad.brep.step_text import StepText
@@ -62,9 +62,9 @@ def _body(source: StepText, limits: CadSettings) -> Body:
         raise NotCovered("an edge without length")
     if not edges.gap <= _GAP * extent:
         raise NotCovered("edges that do not end at their vertices")
-    borders, piece, way, vertices = _borders(topo, edges, surfaces, _GAP * extent)
+    borders, local, piece, way, vertices = _borders(topo, edges, surfaces, _GAP * extent)
     made = facets(borders, surfaces, topo.inward, len(vertices), DEVIATION * extent)
-    measures = _measured(topo, edges, surfaces, borders, piece, way, made, _GAP * extent)
+    measures = _measured(topo, edges, surfaces, borders, local, piece, way, made)
     bows = np.asarray(np.bincount(borders.face, edges.bows[piece], len(surfaces.kinds)), dtype=np.float64)
     vertices = np.concatenate([vertices, made.places])
     _closed(made.triangles, len(vertices))
@@ -102,8 +102,10 @@ def _complete(table: Instances) -> None:
         raise NotCovered("geometry that refers to nothing")
 
 
-def _borders(topo: Topology, edges: Edges, surfaces: Surfaces, gap: float) -> tuple[Borders, Integers, Floats, Floats]:
-    """The nodes of all borders; the span of an edge that begins at each, and 1 or -1 for its direction; all vertices (n, 3)."""
+def _borders(topo: Topology, edges: Edges, surfaces: Surfaces, gap: float) -> tuple[Borders, Floats, Integers, Floats, Floats]:
+    """The nodes of all borders; in the frame of the surface each of them and the four places behind it; the span of an edge that begins
+    at each, and 1 or -1 for its direction; all vertices (n, 3).
+    """
     spans = edges.counts - 1
     # vertices first, then the nodes within edges
     first = np.cumsum(edges.counts) - edges.counts
@@ -118,28 +120,29 @@ def _borders(topo: Topology, edges: Edges, surfaces: Surfaces, gap: float) -> tu
     node = first[edge] + np.where(forward, place, spans[edge] - place)
     piece = (np.cumsum(spans) - spans)[edge] + np.where(forward, place, spans[edge] - 1 - place)
     face = topo.face[use]
-    local = surfaces.local(face, edges.nodes[node][:, None])
-    off = surfaces.distances(face, local[:, 0])
-    if not float(off.max()) <= gap:
-        raise NotCovered("edges that leave their surfaces")
-    u, v = surfaces.parameters(face, local)
+    local = surfaces.local(face, np.concatenate([edges.nodes[node][:, None], edges.places[piece]], axis=1))
     kinds = surfaces.kinds[face]
+    off = surfaces.distances(face, local)
+    # a plane that holds the nodes holds what is between them, or the mesh and the formula will differ
+    if not float(np.where((kinds == PLANE)[:, None], off[:, :1], off).max()) <= gap:
+        raise NotCovered("edges that leave their surfaces")
+    u, v = surfaces.parameters(face, local[:, :1])
     axis = (np.hypot(local[:, 0, 0], local[:, 0, 1]) < gap) & ((kinds == CONE) | (kinds == SPHERE))
     borders = Borders(face, topo.loop[use], names[node], u[:, 0], v[:, 0], axis)
-    return borders, piece, np.where(forward, 1.0, -1.0), vertices
+    return borders, local[:, 1:], piece, np.where(forward, 1.0, -1.0), vertices
 
 
 def _measured(
-    topo: Topology, edges: Edges, surfaces: Surfaces, borders: Borders, piece: Integers, way: Floats, made: Facets, gap: float
+    topo: Topology, edges: Edges, surfaces: Surfaces, borders: Borders, local: Floats, piece: Integers, way: Floats, made: Facets
 ) -> Masses:
     places, tangents = edges.places[piece], edges.tangents[piece] * way[:, None, None]
     v = np.zeros(places.shape[:2])
     ring = np.flatnonzero(surfaces.kinds[borders.face] == TORUS)
     if len(ring):
-        _, raw = surfaces.parameters(borders.face[ring], surfaces.local(borders.face[ring], places[ring]))
+        _, raw = surfaces.parameters(borders.face[ring], local[ring])
         start = made.v[ring, None]
         v[ring] = start + (raw - start + np.pi) % (2 * np.pi) - np.pi
-    return masses(surfaces, topo.inward, borders.face, places, tangents, v, made.jumps, gap)
+    return masses(surfaces, topo.inward, borders.face, places, local, tangents, v, made.jumps)
 
 
 def _closed(triangles: Integers, count: int) -> None:

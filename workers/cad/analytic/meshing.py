@@ -212,24 +212,22 @@ def _plane(
     borders: Borders, u: Floats, v: Floats, first: Integers, last: Integers, owner: Integers, which: Integers
 ) -> tuple[list[int], _Some]:
     """Those of the plane faces `which` whose borders keep apart, and their triangles."""
-    if not len(which):
-        return [], _NONE
-    following = np.arange(1, len(u) + 1)
-    following[last] = first
-    begin = first[np.searchsorted(owner, which)].tolist()
-    end = last[np.searchsorted(owner, which, side="right") - 1].tolist()
     good: list[int] = []
     counts: list[int] = []
-    corners: list[tuple[int, int, int]] = []
-    for face, one, two in zip(which.tolist(), begin, end, strict=True):
-        some = slice(one, two + 1)
-        found = swept(u[some].tolist(), v[some].tolist(), (following[some] - one).tolist())
+    corners: list[Integers] = []
+    spans = np.searchsorted(owner, [which, which + 1]).T.tolist()
+    lengths, first_of = (last - first + 1).tolist(), first.tolist()
+    for face, (one, two) in zip(which.tolist(), spans, strict=True):
+        begin, loops = first_of[one], lengths[one:two]
+        some = slice(begin, begin + sum(loops))
+        found = swept(u[some], v[some], loops)
         if found is not None:
             good.append(face)
             counts.append(len(found))
-            corners += [(a + one, b + one, c + one) for a, b, c in found]
-    triangles = borders.names[np.array(corners, dtype=np.int64).reshape(-1, 3)]
-    return good, (triangles, np.repeat(np.array(good, dtype=np.int64), counts))
+            corners.append(np.array(found) + begin)
+    if not good:
+        return [], _NONE
+    return good, (borders.names.take(np.concatenate(corners)), np.repeat(np.array(good), counts))
 
 
 def _others(

@@ -57,14 +57,21 @@ class Surfaces:
         return np.asarray(self.frames.origins[which] + np.einsum("nj,nji->ni", local, self.frames.axes[which]))
 
     def distances(self, which: Integers, local: Floats) -> Floats:
-        """(n,) of places from their surfaces."""
-        kinds, (a, b) = self.kinds[which], self.sizes[which].T
-        x, y, z = local.T
-        radius = np.hypot(x, y)
-        cone = (radius - a - b * z) / np.sqrt(1 + b * b)
-        # beyond its apex a cone goes on, with a negative radius
-        cone = np.minimum(np.abs(cone), np.abs((radius + a + b * z) / np.sqrt(1 + b * b)))
-        found = np.choose(kinds, [z, radius - a, cone, np.sqrt(radius * radius + z * z) - a, np.hypot(radius - a, z) - b])
+        """(n, g) of places (n, g, 3) from their surfaces."""
+        kinds, a, b = self.kinds[which, None], self.sizes[which, :1], self.sizes[which, 1:]
+        x, y, z = local[..., 0], local[..., 1], local[..., 2]
+        radius = np.sqrt(x * x + y * y)
+        found = np.where(kinds == PLANE, z, radius - a)
+        present = np.bincount(self.kinds, minlength=TORUS + 1).tolist()
+        if present[CONE]:
+            slant = np.sqrt(1 + b * b)
+            # beyond its apex a cone goes on, with a negative radius
+            cone = np.minimum(np.abs(radius - a - b * z), np.abs(radius + a + b * z)) / slant
+            found = np.where(kinds == CONE, cone, found)
+        if present[SPHERE]:
+            found = np.where(kinds == SPHERE, np.sqrt(radius * radius + z * z) - a, found)
+        if present[TORUS]:
+            found = np.where(kinds == TORUS, np.hypot(radius - a, z) - b, found)
         return np.asarray(np.abs(found))
 
 
@@ -104,11 +111,11 @@ class Masses:
 
 
 def masses(
-    surfaces: Surfaces, inward: Flags, face: Integers, places: Floats, tangents: Floats, v: Floats, jumps: Floats, gap: float
+    surfaces: Surfaces, inward: Flags, face: Integers, places: Floats, local: Floats, tangents: Floats, v: Floats, jumps: Floats
 ) -> Masses:
     """Of faces `inward` (f,), whose normal is not the surface's. Their borders, counter-clockwise about the normal of the face, are
-    r pieces `face` (r,) with `places` and weighted `tangents` (r, 4, 3), and `v` (r, 4) continued along the border; `jumps` (f, 2) of u,
-    as it runs around the normal of the face, at the upper and at the lower pole. No place is further than `gap` from its surface.
+    r pieces `face` (r,) with `places`, the same in the frames of the surfaces as `local`, and weighted `tangents` (r, 4, 3), and `v` (r, 4)
+    continued along the border; `jumps` (f, 2) of u, as it runs around the normal of the face, at the upper and at the lower pole.
     """
     count = len(surfaces.kinds)
     sign = np.where(inward, -1.0, 1.0)
@@ -121,10 +128,7 @@ def masses(
     areas = (axes[:, 2] * vector).sum(axis=1) * sign
     curved = np.flatnonzero(surfaces.kinds[face] != PLANE)
     if len(curved):
-        face, v = face[curved], v[curved]
-        local = surfaces.local(face, places[curved])
-        if not float(surfaces.distances(np.repeat(face, local.shape[1]), local.reshape(-1, 3)).max()) <= gap:
-            raise NotCovered("edges that leave their surfaces")
+        face, v, local = face[curved], v[curved], local[curved]
         along = np.einsum("ngi,nji->ngj", tangents[curved], axes[face])
         x, y, z = np.moveaxis(local, 2, 0)
         du = (x * along[..., 1] - y * along[..., 0]) / np.maximum(x * x + y * y, 1e-300)

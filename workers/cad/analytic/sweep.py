@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from workers.cad.shape import Floats
+
 # triangles below this part of the polygon's box are none
 _NOTHING = 1e-12
 # the sweep is turned by an angle that hardly any corners share: of two on one level the later one may lie within what is done
@@ -33,8 +35,14 @@ class _Interval:
 class _Sweep:
     """From below to above. The inside lies to the left of each edge, so edges that run down are left ends of intervals."""
 
-    def __init__(self, x: list[float], y: list[float], following: list[int]) -> None:
-        self.x, self.y, self.following = x, y, following
+    def __init__(self, x: list[float], y: list[float], counts: list[int]) -> None:
+        self.x, self.y = x, y
+        self.before = [at - 1 for at in range(len(x))]
+        self.following = [at + 1 for at in range(len(x))]
+        first = 0
+        for count in counts:
+            self.before[first], self.following[first + count - 1] = first + count - 1, first
+            first += count
         self.least = _NOTHING * (max(x) - min(x)) * (max(y) - min(y))
         self.found: list[Triangle] = []
         self.within: dict[int, _Interval] = {}  # the interval of each edge that is met
@@ -42,12 +50,9 @@ class _Sweep:
 
     def triangles(self) -> list[Triangle]:
         """Raises ValueError where borders meet."""
-        x, y, following = self.x, self.y, self.following
-        before = [0] * len(x)
-        for at, after in enumerate(following):
-            before[after] = at
-        order = sorted(range(len(x)), key=lambda at: (y[at], x[at]))
-        rank = [0] * len(x)
+        before, following = self.before, self.following
+        order = sorted(range(len(before)), key=list(zip(self.y, self.x, strict=True)).__getitem__)
+        rank = [0] * len(order)
         for place, at in enumerate(order):
             rank[at] = place
         for v in order:
@@ -147,24 +152,32 @@ class _Sweep:
             cut, a = cut + 1, b
         chain[:cut] = [v]
 
+    def sound(self) -> bool:
+        """Whether all triangles have an area, and all of them together that of the polygon."""
+        x, y = self.x, self.y
+        whole = sum(p * (y[after] - y[back]) for p, back, after in zip(x, self.before, self.following, strict=True))
+        total = 0.0
+        for a, b, c in self.found:
+            part = (x[b] - x[a]) * (y[c] - y[a]) - (x[c] - x[a]) * (y[b] - y[a])
+            if part <= self.least:
+                return False
+            total += part
+        return abs(total - whole) <= 1e-9 * whole
+
     def _twice(self, a: int, b: int, c: int) -> float:
         """Twice the area of a triangle."""
         x, y = self.x, self.y
         return (x[b] - x[a]) * (y[c] - y[a]) - (x[c] - x[a]) * (y[b] - y[a])
 
 
-def swept(x: list[float], y: list[float], following: list[int]) -> list[Triangle] | None:
-    """Triangles, counter-clockwise, over the corners of a polygon whose inside lies to the left of its borders; each is `following` its
-    predecessor. None where the borders meet each other or themselves.
+def swept(x: Floats, y: Floats, counts: list[int]) -> list[Triangle] | None:
+    """Triangles, counter-clockwise, over the corners (n,) of a polygon whose inside lies to the left of its borders, which have `counts`
+    corners each. None where the borders meet each other or themselves.
     """
     c, d = _TURN
-    sweep = _Sweep([c * p - d * q for p, q in zip(x, y, strict=True)], [d * p + c * q for p, q in zip(x, y, strict=True)], following)
+    sweep = _Sweep((c * x - d * y).tolist(), (d * x + c * y).tolist(), counts)
     try:
         found = sweep.triangles()
     except ValueError:
         return None
-    x, y = sweep.x, sweep.y
-    whole = sum(x[at] * y[after] - x[after] * y[at] for at, after in enumerate(following))
-    parts = [sweep._twice(*triangle) for triangle in found]
-    sound = min(parts, default=0.0) > sweep.least and abs(sum(parts) - whole) <= 1e-9 * whole
-    return found if sound else None
+    return found if sweep.sound() else None

@@ -12,6 +12,10 @@ from workers.cad.analytic.splines import points
 from workers.cad.shape import Flags, Floats, Integers, steps
 
 
+# so large a table costs less than a sort
+_FEW = 100_000
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Topology:
     solid: Integers  # (f,) of each face, by its place among the solids
@@ -34,7 +38,8 @@ def topology(table: Instances, solids: Solids) -> Topology:
     faces, solid = table.lists(shells)
     _of(table, faces, b"ADVANCED_FACE")
     count = len(table.kinds)
-    if len(np.unique(solid * count + faces)) != len(faces):
+    keys = np.sort(solid * count + faces)
+    if (keys[1:] == keys[:-1]).any():
         raise NotCovered("a face that is used twice")
     bounds, face = table.lists(faces, drop=1)
     if not table.are(bounds, b"FACE_OUTER_BOUND", b"FACE_BOUND").all():
@@ -51,10 +56,10 @@ def topology(table: Instances, solids: Solids) -> Topology:
     forward = table.flags(uses) == kept[loop]
     # the same row in another occurrence of its solid is another edge
     use_face = face[loop]
-    every, edge = np.unique(solid[use_face] * count + _of(table, table.rows(uses, -1), b"EDGE_CURVE"), return_inverse=True)
+    every, edge = _distinct(solid[use_face] * count + _of(table, table.rows(uses, -1), b"EDGE_CURVE"))
     curves, owners = every % count, every // count
     ends = np.stack([table.rows(curves, 0), table.rows(curves, 1)])
-    corners, names = np.unique(owners * count + _of(table, ends, b"VERTEX_POINT"), return_inverse=True)
+    corners, names = _distinct((owners * count + _of(table, ends, b"VERTEX_POINT")).ravel())
     tails, heads = names.reshape(ends.shape)
     places = solids.poses.moved(points(table, table.rows(corners % count, 0)), corners // count)
     if len(solids.rows) > 1:
@@ -63,6 +68,17 @@ def topology(table: Instances, solids: Solids) -> Topology:
     made = Topology(solid, table.rows(faces, -1), ~table.flags(faces), use_face, loop, edge, forward, curves, tails, heads, owners, places)
     _check(made)
     return made
+
+
+def _distinct(keys: Integers) -> tuple[Integers, Integers]:
+    """As np.unique with the inverse; several times faster where keys are small."""
+    largest = int(keys.max())
+    if largest > _FEW + 16 * len(keys):
+        found, places = np.unique(keys, return_inverse=True)
+        return found, places
+    present = np.zeros(largest + 1, dtype=np.int64)
+    present[keys] = 1
+    return np.flatnonzero(present), (np.cumsum(present) - 1).take(keys)
 
 
 def _of(table: Instances, rows: Integers, word: bytes) -> Integers:
