@@ -33,8 +33,11 @@ _LEAST = {b"CLOSED_SHELL": 1, b"ADVANCED_FACE": 2, b"FACE_BOUND": 1, b"FACE_OUTE
           b"DEFINITIONAL_REPRESENTATION": 2}  # fmt: skip
 # millimetres: the shortest edge and the smallest shape; below a tenth of the first the kernel tells nothing apart
 _SHORTEST, _SMALLEST = 1e-6, 1e-3
-# gaps between a curve and its ends, or a surface and its border, in parts of the diagonal: what is called one place
-_GAP = 1e-6
+# in parts of the diagonal: what is called one place; how far a curve may lead past its vertices, and a border off its surface, as
+# approximated intersections do. The kernel widens the tolerance of vertices and edges by as much, and by far more
+_GAP, _APART, _OFF = 1e-6, 5e-3, 3e-5
+# all gaps times the lengths of their edges, in parts of the area
+_WRONG = 3e-3
 # how far mesh and formula may differ: in parts of a face or a solid, and of a face in parts of the whole
 _SHORT, _FACE = 0.02, 1e-6
 
@@ -60,9 +63,10 @@ def _body(source: StepText, limits: CadSettings) -> Body:
         raise NotCovered("a shape without a sensible extent")
     if not float(edges.lengths.min()) > _SHORTEST:
         raise NotCovered("an edge without length")
-    if not edges.gap <= _GAP * extent:
+    apart = float(edges.gaps.max())
+    if not apart <= _APART * extent:
         raise NotCovered("edges that do not end at their vertices")
-    borders, local, piece, way, vertices = _borders(topo, edges, surfaces, _GAP * extent)
+    borders, local, piece, way, vertices = _borders(topo, edges, surfaces, _GAP * extent, _OFF * extent + apart)
     made = facets(borders, surfaces, topo.inward, len(vertices), DEVIATION * extent)
     measures = _measured(topo, edges, surfaces, borders, local, piece, way, made)
     bows = np.asarray(np.bincount(borders.face, edges.bows[piece], len(surfaces.kinds)), dtype=np.float64)
@@ -70,6 +74,8 @@ def _body(source: StepText, limits: CadSettings) -> Body:
     _closed(made.triangles, len(vertices))
     if len(made.triangles) > limits.max_triangles:
         raise NotCovered("a mesh of too many triangles")
+    if not float(edges.gaps @ edges.lengths) <= _WRONG * float(measures.areas.sum()):
+        raise NotCovered("edges that end too far from their vertices")
     area, volume = _checked(topo, measures, made, vertices, bows)
     types = _counted(SURFACE_NAMES, surfaces.kinds)
     curves = _counted(CURVE_NAMES, edges.kinds)
@@ -102,7 +108,7 @@ def _complete(table: Instances) -> None:
         raise NotCovered("geometry that refers to nothing")
 
 
-def _borders(topo: Topology, edges: Edges, surfaces: Surfaces, gap: float) -> tuple[Borders, Floats, Integers, Floats, Floats]:
+def _borders(topo: Topology, edges: Edges, surfaces: Surfaces, gap: float, most: float) -> tuple[Borders, Floats, Integers, Floats, Floats]:
     """The nodes of all borders; in the frame of the surface each of them and the four places behind it; the span of an edge that begins
     at each, and 1 or -1 for its direction; all vertices (n, 3).
     """
@@ -124,7 +130,7 @@ def _borders(topo: Topology, edges: Edges, surfaces: Surfaces, gap: float) -> tu
     kinds = surfaces.kinds[face]
     off = surfaces.distances(face, local)
     # a plane that holds the nodes holds what is between them, or the mesh and the formula will differ
-    if not float(np.where((kinds == PLANE)[:, None], off[:, :1], off).max()) <= gap:
+    if not float(np.where((kinds == PLANE)[:, None], off[:, :1], off).max()) <= most:
         raise NotCovered("edges that leave their surfaces")
     u, v = surfaces.parameters(face, local[:, :1])
     axis = (np.hypot(local[:, 0, 0], local[:, 0, 1]) < gap) & ((kinds == CONE) | (kinds == SPHERE))

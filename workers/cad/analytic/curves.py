@@ -44,7 +44,7 @@ class Edges:
     lengths: Floats  # (e,) about
     lows: Floats  # (3,) exact extent, except of B-splines and hyperbolas
     highs: Floats
-    gap: float  # largest distance of an end from its vertex
+    gaps: Floats  # (e,) largest distance of an end from its vertex
 
 
 def edges_of(table: Instances, rows: Integers, vertices: Floats, tails: Integers, heads: Integers, poses: Poses, owner: Integers) -> Edges:
@@ -80,7 +80,7 @@ class _Tracing:
         self.origins, self.ways = self.begin.copy(), np.zeros((count, 2, 3))
         self.starts, self.sweeps = np.zeros(count), np.ones(count)
         self.ways[:, 0] = self.end - self.begin
-        self.gap = 0.0
+        self.gaps = np.zeros(count)
         line = np.flatnonzero(kinds == LINE)
         if len(line):
             self._lines(table, curves[line], line, owner[line])
@@ -100,8 +100,8 @@ class _Tracing:
             raise NotCovered("a vector without length")
         way = self.poses.turned(unit(table.vectors(table.rows(vector, 0))), owner)
         off = self.poses.moved(points(table, start), owner)
-        beside = cross(np.concatenate([self.begin[line] - off, self.end[line] - off]), np.concatenate([way, way]))
-        self.gap = max(self.gap, math.sqrt(float((beside * beside).sum(axis=1).max())))
+        beside = cross(np.stack([self.begin[line] - off, self.end[line] - off]), way)
+        self.gaps[line] = np.sqrt((beside * beside).sum(axis=2)).max(axis=0)
 
     def _conics(self, table: Instances, rows: Integers, conic: Integers, same: Flags, owner: Integers) -> None:
         kinds = self.kinds[conic]
@@ -189,25 +189,29 @@ class _Tracing:
         nodes, _ = self.at(owner, where)
         last = np.cumsum(spans + 1) - 1
         first = last - spans
-        at, vertices = np.concatenate([first, last]), np.concatenate([self.begin, self.end])
-        apart = nodes.take(at, axis=0) - vertices
-        self.gap = max(self.gap, math.sqrt(float((apart * apart).sum(axis=1).max())))
-        nodes[at] = vertices
+        # where a curve ends beside its vertices it is moved to them, in between by a share of that: borders must close
+        tails, heads = self.begin - nodes.take(first, axis=0), self.end - nodes.take(last, axis=0)
+        self.gaps = np.maximum(self.gaps, np.sqrt(np.maximum((tails * tails).sum(axis=1), (heads * heads).sum(axis=1))))
+        nodes += tails.take(owner, axis=0) * (1 - where)[:, None] + heads.take(owner, axis=0) * where[:, None]
+        nodes[first], nodes[last] = self.begin, self.end
         inner, place = steps(spans)
         tail = first.take(inner) + place
         low, high = where.take(tail), where.take(tail + 1)
         s = low[:, None] + (high - low)[:, None] * _GAUSS
         places, tangents = self.at(np.repeat(inner, len(_GAUSS)), s.ravel())
         shape = (len(inner), len(_GAUSS), 3)
-        tangents = tangents.reshape(shape) * ((high - low)[:, None] * _WEIGHTS)[..., None]
+        places = (
+            places.reshape(shape)
+            + tails.take(inner, axis=0)[:, None] * (1 - s)[..., None]
+            + heads.take(inner, axis=0)[:, None] * s[..., None]
+        )
+        tangents = (tangents.reshape(shape) + (heads - tails).take(inner, axis=0)[:, None]) * ((high - low)[:, None] * _WEIGHTS)[..., None]
         chords = tangents.sum(axis=1)
         # between an arc of length l that turns by a and its chord lies l l a / 12
         bows = np.where(self.kinds[inner] == LINE, 0.0, (chords * chords).sum(axis=1) * (TURN / 12))
         lengths = np.bincount(inner, np.sqrt((chords * chords).sum(axis=1)), len(spans)).astype(np.float64)
         lows, highs = np.minimum(lows, nodes.min(axis=0)), np.maximum(highs, nodes.max(axis=0))
-        return Edges(
-            self.kinds, self.tails, self.heads, spans + 1, nodes, places.reshape(shape), tangents, bows, lengths, lows, highs, self.gap
-        )
+        return Edges(self.kinds, self.tails, self.heads, spans + 1, nodes, places, tangents, bows, lengths, lows, highs, self.gaps)
 
     def _spans(self, deviation: float) -> tuple[Integers, Floats]:
         """How many pieces each edge has, and where in 0..1 each begins and ends."""
@@ -228,7 +232,9 @@ class _Tracing:
 
     def _uneven(self, odd: Integers, spans: Integers, deviation: float) -> dict[int, Floats]:
         """Where in 0..1 the pieces of edges that are no lines and no circles begin and end; their numbers go into `spans`."""
-        looked = np.array([max(_LOOKED_AT, 4 * len(self.splines[at].poles) + 1) if at in self.splines else _LOOKED_AT for at in odd.tolist()])
+        looked = np.array(
+            [max(_LOOKED_AT, 4 * len(self.splines[at].poles) + 1) if at in self.splines else _LOOKED_AT for at in odd.tolist()]
+        )
         owner, place = steps(looked)
         s = place / (looked - 1).take(owner)
         _, way = self.at(odd.take(owner), s)

@@ -143,7 +143,7 @@ class Instances:
         return self._numbers(2, rows, start[sound] + 1, end[sound], wanted[rows])
 
     def _numbers(self, width: int, rows: Integers, starts: Integers, ends: Integers, counts: Integers) -> Floats:
-        """(n, width): in the given rows what stands between commas in the pieces of text, where there is as much as told; else no number."""
+        """(n, width): in the given rows what stands between commas in the pieces of text, if there is as much as told; elsewhere NaN."""
         table = np.full((len(self.kinds), width), np.nan)
         # the byte that ends each piece becomes a comma
         owner, place = steps(ends - starts + 1)

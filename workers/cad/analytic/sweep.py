@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from workers.cad.shape import Floats
 
@@ -96,7 +97,7 @@ class _Sweep:
         if self._ended(v) is not interval:
             raise ValueError("borders that meet")
         chain = interval.chain
-        self.found += [(v, one, two) for one, two in zip(chain, chain[1:], strict=False)]
+        self.found += [(v, one, two) for one, two in pairwise(chain)]
         return interval
 
     def _merged(self, v: int, back: int) -> _Interval:

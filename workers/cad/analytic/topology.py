@@ -11,7 +11,6 @@ from workers.cad.analytic.solids import Solids
 from workers.cad.analytic.splines import points
 from workers.cad.shape import Flags, Floats, Integers, steps
 
-
 # so large a table costs less than a sort
 _FEW = 100_000
 
