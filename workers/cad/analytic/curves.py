@@ -20,6 +20,8 @@ TURN = 0.1
 DEVIATION = 0.002
 # the same for curves that are no circles; arcs have three pieces, and other bent curves five, however short they are
 _ODD_TURN, _LEAST_ROUND, _LEAST_ODD, _STRAIGHT = 0.073, 3, 5, 1e-6
+# where a curve ends this much of the diagonal beside its vertices it is moved to them, in between by a share of that: borders must close
+_EXACT = 1e-10
 # places and tangents of a curve whose turns are counted
 _LOOKED_AT = 65
 # nodes and weights of Gauss and Legendre on 0..1
@@ -38,8 +40,9 @@ class Edges:
     heads: Integers  # (e,)
     counts: Integers  # (e,) nodes, both ends included
     nodes: Floats  # (sum of counts, 3)
-    places: Floats  # (s, 4, 3) four places in each of the s spans between the nodes of an edge, and
-    tangents: Floats  # (s, 4, 3) the derivative there times the weight in the span
+    places: Floats  # (s, 3, 3) three places in each of the s spans between the nodes of an edge, and
+    tangents: Floats  # (s, 3, 3) the derivative there times the weight in the span
+    swirls: Floats  # (e, 3) half the integral of P x dP over places P along each
     bows: Floats  # (s,) at most the area between a span and its chord
     lengths: Floats  # (e,) about
     lows: Floats  # (3,) exact extent, except of B-splines and hyperbolas
@@ -184,15 +187,18 @@ class _Tracing:
 
     def edges(self) -> Edges:
         lows, highs = self._extremes()
-        spans, where = self._spans(DEVIATION * math.dist(lows.tolist(), highs.tolist()))
+        extent = math.dist(lows.tolist(), highs.tolist())
+        spans, where = self._spans(DEVIATION * extent)
         owner, _ = steps(spans + 1)
         nodes, _ = self.at(owner, where)
         last = np.cumsum(spans + 1) - 1
         first = last - spans
-        # where a curve ends beside its vertices it is moved to them, in between by a share of that: borders must close
         tails, heads = self.begin - nodes.take(first, axis=0), self.end - nodes.take(last, axis=0)
-        self.gaps = np.maximum(self.gaps, np.sqrt(np.maximum((tails * tails).sum(axis=1), (heads * heads).sum(axis=1))))
-        nodes += tails.take(owner, axis=0) * (1 - where)[:, None] + heads.take(owner, axis=0) * where[:, None]
+        gaps = np.sqrt(np.maximum((tails * tails).sum(axis=1), (heads * heads).sum(axis=1)))
+        self.gaps = np.maximum(self.gaps, gaps)
+        apart = float(gaps.max()) > _EXACT * extent
+        if apart:
+            nodes += _between(tails.take(owner, axis=0), heads.take(owner, axis=0), where)
         nodes[first], nodes[last] = self.begin, self.end
         inner, place = steps(spans)
         tail = first.take(inner) + place
@@ -200,18 +206,18 @@ class _Tracing:
         s = low[:, None] + (high - low)[:, None] * _GAUSS
         places, tangents = self.at(np.repeat(inner, len(_GAUSS)), s.ravel())
         shape = (len(inner), len(_GAUSS), 3)
-        places = (
-            places.reshape(shape)
-            + tails.take(inner, axis=0)[:, None] * (1 - s)[..., None]
-            + heads.take(inner, axis=0)[:, None] * s[..., None]
-        )
-        tangents = (tangents.reshape(shape) + (heads - tails).take(inner, axis=0)[:, None]) * ((high - low)[:, None] * _WEIGHTS)[..., None]
+        places, tangents = places.reshape(shape), tangents.reshape(shape)
+        if apart:
+            places = places + _between(tails.take(inner, axis=0)[:, None], heads.take(inner, axis=0)[:, None], s)
+            tangents = tangents + (heads - tails).take(inner, axis=0)[:, None]
+        tangents = tangents * ((high - low)[:, None] * _WEIGHTS)[..., None]
         chords = tangents.sum(axis=1)
+        swirls = np.add.reduceat(cross(places, tangents).sum(axis=1), np.cumsum(spans) - spans) / 2
         # between an arc of length l that turns by a and its chord lies l l a / 12
         bows = np.where(self.kinds[inner] == LINE, 0.0, (chords * chords).sum(axis=1) * (TURN / 12))
         lengths = np.bincount(inner, np.sqrt((chords * chords).sum(axis=1)), len(spans)).astype(np.float64)
         lows, highs = np.minimum(lows, nodes.min(axis=0)), np.maximum(highs, nodes.max(axis=0))
-        return Edges(self.kinds, self.tails, self.heads, spans + 1, nodes, places, tangents, bows, lengths, lows, highs, self.gaps)
+        return Edges(self.kinds, self.tails, self.heads, spans + 1, nodes, places, tangents, swirls, bows, lengths, lows, highs, self.gaps)
 
     def _spans(self, deviation: float) -> tuple[Integers, Floats]:
         """How many pieces each edge has, and where in 0..1 each begins and ends."""
@@ -272,3 +278,7 @@ class _Tracing:
             places = np.where(within, np.concatenate([origins + reach, origins - reach], axis=1), ends[0, [0, 1, 2, 0, 1, 2]])
             ends = np.concatenate([ends, places.reshape(-1, 3)])
         return ends.min(axis=0), ends.max(axis=0)
+
+
+def _between(begin: Floats, end: Floats, share: Floats) -> Floats:
+    return begin * (1 - share)[..., None] + end * share[..., None]

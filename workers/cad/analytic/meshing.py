@@ -29,6 +29,7 @@ class Borders:
     u: Floats  # (r,) parameters on the surface; not continued
     v: Floats
     axis: Flags  # (r,) on the axis of the surface, where u means nothing
+    forward: Flags  # (r,) the piece runs as its edge does
 
 
 @dataclass(frozen=True, slots=True, eq=False)
