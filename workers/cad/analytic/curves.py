@@ -22,8 +22,9 @@ DEVIATION = 0.002
 _ODD_TURN, _LEAST_ROUND, _LEAST_ODD, _STRAIGHT = 0.073, 3, 5, 1e-6
 # where a curve ends this much of the diagonal beside its vertices it is moved to them, in between by a share of that: borders must close
 _EXACT = 1e-10
-# places and tangents of a curve whose turns are counted
+# places and tangents of a curve whose turns are counted, and the most of all curves
 _LOOKED_AT = 65
+_MOST_LOOKS = 500_000
 # nodes and weights of Gauss and Legendre on 0..1
 _GAUSS, _WEIGHTS = (part / 2 for part in np.polynomial.legendre.leggauss(4))
 _GAUSS = _GAUSS + 0.5
@@ -241,6 +242,8 @@ class _Tracing:
         looked = np.array(
             [max(_LOOKED_AT, 4 * len(self.splines[at].poles) + 1) if at in self.splines else _LOOKED_AT for at in odd.tolist()]
         )
+        if int(looked.sum()) > _MOST_LOOKS:
+            raise NotCovered("too many curves that are neither lines nor circles")
         owner, place = steps(looked)
         s = place / (looked - 1).take(owner)
         _, way = self.at(odd.take(owner), s)

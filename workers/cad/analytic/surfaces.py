@@ -79,14 +79,20 @@ class Surfaces:
         return np.asarray(np.abs(found))
 
 
-def surfaces_of(table: Instances, rows: Integers, poses: Poses, owner: Integers, angles: Floats) -> Surfaces:
-    """The surfaces at these rows; `angles`: radians in the unit of angle of each."""
+def kinds_of(table: Instances, rows: Integers) -> Integers:
+    """PLANE .. TORUS of the surfaces at these rows. Raises `NotCovered` for any other."""
     lookup = np.full(len(table.keywords) + 1, -1)
     for kind, word in enumerate(_SURFACES):
         lookup[table.keywords[word]] = kind
-    kinds = lookup[table.kinds[rows]]
+    kinds = lookup.take(table.kinds.take(rows))
     if (kinds < 0).any():
         raise NotCovered("a face on an odd surface")
+    return kinds
+
+
+def surfaces_of(table: Instances, rows: Integers, poses: Poses, owner: Integers, angles: Floats) -> Surfaces:
+    """The surfaces at these rows; `angles`: radians in the unit of angle of each."""
+    kinds = kinds_of(table, rows)
     sizes = np.zeros((len(rows), 2))
     for kind, count in ((CYLINDER, 1), (CONE, 2), (SPHERE, 1), (TORUS, 2)):
         some = np.flatnonzero(kinds == kind)

@@ -6,6 +6,7 @@ S. Hertel, K. Mehlhorn, Fast triangulation of simple polygons (1983). Polygons h
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from workers.cad.shape import Floats
 _NOTHING = 1e-12
 # the sweep is turned by an angle that hardly any corners share: of two on one level the later one may lie within what is done
 _TURN = (math.cos(0.577), math.sin(0.577))
-# holes times intervals that are looked at for them
+# for all holes: intervals that are looked at, and corners of chains that are cut and joined
 _MOST_LOOKS = 1_000_000
 
 Triangle = tuple[int, int, int]
@@ -29,7 +30,7 @@ class _Interval:
 
     left: int  # edges, by the corner they begin with
     right: int
-    chain: list[int]
+    chain: deque[int]
     latest: int  # the corner met last: all of the interval sees it
 
 
@@ -78,14 +79,16 @@ class _Sweep:
         return self.found
 
     def _begun(self, v: int, back: int) -> _Interval:
-        interval = self.within[v] = self.within[back] = _Interval(back, v, [v], v)
+        interval = self.within[v] = self.within[back] = _Interval(back, v, deque([v]), v)
         return interval
 
     def _split(self, v: int, back: int) -> _Interval:
         interval = self._around(v)
-        at = interval.chain.index(interval.latest)
-        right = _Interval(back, interval.right, interval.chain[at:], v)
-        interval.chain, interval.right = interval.chain[: at + 1], v
+        chain = list(interval.chain)
+        self._look(len(chain))
+        at = chain.index(interval.latest)
+        right = _Interval(back, interval.right, deque(chain[at:]), v)
+        interval.chain, interval.right = deque(chain[: at + 1]), v
         self._right(interval.chain, v)
         self._left(right.chain, v)
         self.within[v] = interval
@@ -106,7 +109,9 @@ class _Sweep:
             raise ValueError("borders that meet")
         self._right(interval.chain, v)
         self._left(right.chain, v)
-        interval.chain += right.chain[1:]
+        self._look(len(right.chain))
+        right.chain.popleft()
+        interval.chain += right.chain
         interval.right = right.right
         self.within[interval.right] = interval
         return interval
@@ -118,18 +123,21 @@ class _Sweep:
         return interval
 
     def _around(self, v: int) -> _Interval:
-        self.looks += len(self.within)
-        if self.looks > _MOST_LOOKS:
-            raise ValueError("too many holes")
+        self._look(len(self.within))
         for edge, interval in self.within.items():
             if edge == interval.left and self._inside(v, edge) and self._inside(v, interval.right):
                 return interval
         raise ValueError("borders that meet")
 
+    def _look(self, count: int) -> None:
+        self.looks += count
+        if self.looks > _MOST_LOOKS:
+            raise ValueError("too many holes")
+
     def _inside(self, v: int, edge: int) -> bool:
         return self._twice(edge, self.following[edge], v) > 0
 
-    def _right(self, chain: list[int], v: int) -> None:
+    def _right(self, chain: deque[int], v: int) -> None:
         x, y, least = self.x, self.y, self.least
         p, q = x[v], y[v]
         b = chain[-1]
@@ -142,16 +150,18 @@ class _Sweep:
             b = a
         chain.append(v)
 
-    def _left(self, chain: list[int], v: int) -> None:
+    def _left(self, chain: deque[int], v: int) -> None:
         x, y, least = self.x, self.y, self.least
         p, q = x[v], y[v]
-        cut, a = 0, chain[0]
-        for b in chain[1:]:
+        a = chain[0]
+        while len(chain) > 1:
+            b = chain[1]
             if (x[a] - p) * (y[b] - q) - (x[b] - p) * (y[a] - q) <= least:
                 break
             self.found.append((v, a, b))
-            cut, a = cut + 1, b
-        chain[:cut] = [v]
+            chain.popleft()
+            a = b
+        chain.appendleft(v)
 
     def sound(self) -> bool:
         """Whether all triangles have an area, and all of them together that of the polygon."""
