@@ -162,7 +162,8 @@ def test_a_doubtful_answer_is_none(tmp_path: Path) -> None:
     text = written(cylinder(), tmp_path / "a.step")
     # a radius that does not fit the edges, a border that is turned around, a face that is missing
     assert reason(re.sub(r"(CYLINDRICAL_SURFACE\('',#\d+,)5\.\)", r"\g<1>5.01)", text)) == "edges that leave their surfaces"
-    assert reason(re.sub(r"(CIRCLE\('',#\d+,)5\.\)", r"\g<1>5.01)", text)) == "edges that do not end at their vertices"
+    assert reason(re.sub(r"(CIRCLE\('',#\d+,)5\.\)", r"\g<1>5.01)", text)) == "edges that leave their surfaces"
+    assert reason(re.sub(r"(CIRCLE\('',#\d+,)5\.\)", r"\g<1>5.5)", text)) == "edges that do not end at their vertices"
     assert reason(re.sub(r"(FACE_BOUND\('',#\d+,)\.T\.\)", r"\g<1>.F.)", text, count=1)) == "a shell that is not closed"
     assert reason(re.sub(r"(CLOSED_SHELL\('',\()#\d+,", r"\g<1>", text)) == "a shell that is not closed"
     assert reason(re.sub(r"(VECTOR\('',#\d+,)1\.\)", r"\g<1>0.)", text)) == "a vector without length"
@@ -170,6 +171,30 @@ def test_a_doubtful_answer_is_none(tmp_path: Path) -> None:
     inward = re.sub(r"(ADVANCED_FACE\([^;]*,)\.([TF])\.\)", lambda found: f"{found[1]}.{'FT'['TF'.index(found[2])]}.)", text)
     inward = re.sub(r"(FACE_BOUND\([^;]*,)\.([TF])\.\)", lambda found: f"{found[1]}.{'FT'['TF'.index(found[2])]}.)", inward)
     assert reason(inward) in ("a solid whose mesh and formula differ", "a face whose mesh and formula differ")
+
+
+def shifted(text: str, entity: str, by: float) -> str:
+    """All lines or circles of a text are moved, their vertices stay. Both refer to a place first, circles through a placement."""
+    for first in re.findall(rf"= {entity}\('',#(\d+),", text):
+        # of circles in parameters none is meant: their placements are of the plane
+        for number in re.findall(rf"#{first} = AXIS2_PLACEMENT_3D\('',#(\d+),", text) if entity == "CIRCLE" else [first]:
+            text = re.sub(rf"(#{number} = CARTESIAN_POINT\('',\()([^,]*)", lambda found: f"{found[1]}{float(found[2]) + by!r}", text)
+    return text
+
+
+@needs_kernel
+def test_curves_that_end_a_little_beside_their_vertices_are_led_to_them(tmp_path: Path) -> None:
+    plain = written(box(), tmp_path / "a.step")
+    found = body(shifted(plain, "LINE", 0.02))
+    # a straight edge is its ends, wherever its line was
+    assert found.facts["area"] == pytest.approx(2200, rel=1e-12)
+    assert found.facts["volume"] == pytest.approx(6000, rel=1e-12)
+    assert reason(shifted(plain, "LINE", 0.1)) == "edges that end too far from their vertices"
+    assert reason(shifted(plain, "LINE", 0.5)) == "edges that do not end at their vertices"
+    (tmp_path / "b.step").write_text(shifted(written(bracket(), tmp_path / "b.step"), "CIRCLE", 0.01))
+    (own,), (kernel,) = answers([tmp_path / "b.step"]), answers([tmp_path / "b.step"], before=ALWAYS)
+    assert (own["result"]["facts"]["reader"], kernel["result"]["facts"]["reader"]) == ("analytic", "opencascade")
+    assert differences(own["result"], kernel["result"]) == []
 
 
 @needs_kernel
@@ -190,13 +215,23 @@ def test_samples_need_no_kernel_at_all() -> None:
 
 def test_numbers_and_keywords_are_told_apart_in_odd_texts() -> None:
     from tests.workers.cad.test_reading_step import part21
-    from workers.cad.analytic.instances import instances
+    from workers.cad.analytic.instances import REALS, instances
 
-    odd = "#7 =\nPOINT ( 'a,(b' ,( 1. ,\n-2.5E1, 3 ) )"
-    text = part21(odd, "#2=POINTS('',#7,.F. )", "#900=(POINT()OTHER(#7))", "#3=REFS($,(#7,#2),4.5)")
-    table = instances(checked(text, LIMITS), (b"POINT", b"REFS", b"POINTS"))
-    assert table.kinds.tolist() == [0, 2, -1, 1]
-    assert table.vectors(table.of(b"POINT")).tolist() == [[1.0, -25.0, 3.0]]
+    odd = "#7 =\nCARTESIAN_POINT ( 'a,(b' ,( 1. ,\n-2.5E1, 3 ) )"
+    text = part21(odd, "#2=POINTS('',#7,.F. )", "#900=(POINT()OTHER(#7))", "#3=REFS($,(#7,#2),4.5)",
+                  "#4=CIRCLE('',#7, 2.5\n)", "#5=CARTESIAN_POINT('',(1.,2.))", "#6=CIRCLE('',#7,1.,2.)")  # fmt: skip
+    known = (b"CARTESIAN_POINT", b"REFS", b"POINTS", b"DIRECTION", *REALS)
+    table = instances(checked(text, LIMITS), known)
+    circle = known.index(b"CIRCLE")
+    assert table.kinds.tolist() == [0, 2, -1, 1, circle, 0, circle]
+    points, circles = table.of(b"CARTESIAN_POINT"), table.of(b"CIRCLE")
+    assert table.vectors(points[:1]).tolist() == [[1.0, -25.0, 3.0]]
+    assert table.reals(circles[:1], 1).tolist() == [[2.5]]
+    # a point of the plane is none in space, a circle has one radius
+    with pytest.raises(NotCovered):
+        table.vectors(points)
+    with pytest.raises(NotCovered):
+        table.reals(circles, 1)
     assert table.flags(table.of(b"POINTS")).tolist() == [False]
     assert table.lists(table.of(b"REFS"))[0].tolist() == [0, 1]
     assert table.reals(table.of(b"POINTS")[:0], 1).shape == (0, 1)
@@ -218,4 +253,4 @@ def test_real_and_hostile_files_get_the_same_answer_both_ways() -> None:
             covered += path in real
             apart += [(path.name, told) for told in differences(own["result"], kernel["result"])]
     assert apart == []
-    assert covered >= 0.7 * len(real)
+    assert covered >= 0.75 * len(real)

@@ -13,7 +13,7 @@ from workers.cad.analytic.meshing import Borders, Facets, facets
 from workers.cad.analytic.poses import cross
 from workers.cad.analytic.solids import KEYWORDS as SOLID_WORDS
 from workers.cad.analytic.solids import solids_of
-from workers.cad.analytic.surfaces import CONE, SPHERE, SURFACE_NAMES, TORUS, Masses, Surfaces, masses, surfaces_of
+from workers.cad.analytic.surfaces import CONE, PLANE, SPHERE, SURFACE_NAMES, TORUS, Masses, Pieces, Surfaces, masses, surfaces_of
 from workers.cad.analytic.topology import Topology, topology
 from workers.cad.brep.measured import NEAR, Body
 from workers.cad.brep.step_text import StepText
@@ -33,8 +33,11 @@ _LEAST = {b"CLOSED_SHELL": 1, b"ADVANCED_FACE": 2, b"FACE_BOUND": 1, b"FACE_OUTE
           b"DEFINITIONAL_REPRESENTATION": 2}  # fmt: skip
 # millimetres: the shortest edge and the smallest shape; below a tenth of the first the kernel tells nothing apart
 _SHORTEST, _SMALLEST = 1e-6, 1e-3
-# gaps between a curve and its ends, or a surface and its border, in parts of the diagonal: what is called one place
-_GAP = 1e-6
+# in parts of the diagonal: what is called one place; how far a curve may lead past its vertices, and a border off its surface, as
+# approximated intersections do. The kernel widens the tolerance of vertices and edges by as much, and by far more
+_GAP, _APART, _OFF = 1e-6, 5e-3, 3e-5
+# all gaps times the lengths of their edges, in parts of the area
+_WRONG = 3e-3
 # how far mesh and formula may differ: in parts of a face or a solid, and of a face in parts of the whole
 _SHORT, _FACE = 0.02, 1e-6
 
@@ -60,16 +63,19 @@ def _body(source: StepText, limits: CadSettings) -> Body:
         raise NotCovered("a shape without a sensible extent")
     if not float(edges.lengths.min()) > _SHORTEST:
         raise NotCovered("an edge without length")
-    if not edges.gap <= _GAP * extent:
+    apart = float(edges.gaps.max())
+    if not apart <= _APART * extent:
         raise NotCovered("edges that do not end at their vertices")
-    borders, piece, way, vertices = _borders(topo, edges, surfaces, _GAP * extent)
+    borders, piece, vertices = _borders(topo, edges, surfaces, _GAP * extent, _OFF * extent + apart)
     made = facets(borders, surfaces, topo.inward, len(vertices), DEVIATION * extent)
-    measures = _measured(topo, edges, surfaces, borders, piece, way, made, _GAP * extent)
+    measures = _measured(topo, edges, surfaces, borders, piece, made, _OFF * extent + apart)
     bows = np.asarray(np.bincount(borders.face, edges.bows[piece], len(surfaces.kinds)), dtype=np.float64)
     vertices = np.concatenate([vertices, made.places])
     _closed(made.triangles, len(vertices))
     if len(made.triangles) > limits.max_triangles:
         raise NotCovered("a mesh of too many triangles")
+    if not float(edges.gaps @ edges.lengths) <= _WRONG * float(measures.areas.sum()):
+        raise NotCovered("edges that end too far from their vertices")
     area, volume = _checked(topo, measures, made, vertices, bows)
     types = _counted(SURFACE_NAMES, surfaces.kinds)
     curves = _counted(CURVE_NAMES, edges.kinds)
@@ -102,8 +108,8 @@ def _complete(table: Instances) -> None:
         raise NotCovered("geometry that refers to nothing")
 
 
-def _borders(topo: Topology, edges: Edges, surfaces: Surfaces, gap: float) -> tuple[Borders, Integers, Floats, Floats]:
-    """The nodes of all borders; the span of an edge that begins at each, and 1 or -1 for its direction; all vertices (n, 3)."""
+def _borders(topo: Topology, edges: Edges, surfaces: Surfaces, gap: float, most: float) -> tuple[Borders, Integers, Floats]:
+    """The nodes of all borders; the span of an edge that begins at each; all vertices (n, 3)."""
     spans = edges.counts - 1
     # vertices first, then the nodes within edges
     first = np.cumsum(edges.counts) - edges.counts
@@ -113,33 +119,41 @@ def _borders(topo: Topology, edges: Edges, surfaces: Surfaces, gap: float) -> tu
     names[inner] = len(topo.vertices) + np.arange(int(np.count_nonzero(inner)))
     names[first], names[first + spans] = topo.tails, topo.heads
     vertices = np.concatenate([topo.vertices, edges.nodes[inner]])
-    use, place = steps(spans[topo.edge])
-    edge, forward = topo.edge[use], topo.forward[use]
-    node = first[edge] + np.where(forward, place, spans[edge] - place)
-    piece = (np.cumsum(spans) - spans)[edge] + np.where(forward, place, spans[edge] - 1 - place)
-    face = topo.face[use]
-    local = surfaces.local(face, edges.nodes[node][:, None])
-    off = surfaces.distances(face, local[:, 0])
-    if not float(off.max()) <= gap:
+    use, place = steps(spans.take(topo.edge))
+    # nodes and spans of an edge stand one after the other; a border that runs against the edge takes them from the last to the first
+    step = np.where(topo.forward, 1, -1)
+    begin = first.take(topo.edge) + np.where(topo.forward, 0, spans.take(topo.edge))
+    piece = begin - topo.edge - np.where(topo.forward, 0, 1)
+    move = step.take(use) * place
+    node, piece = begin.take(use) + move, piece.take(use) + move
+    face = topo.face.take(use)
+    local = surfaces.local(face, edges.nodes.take(node, axis=0)[:, None])
+    if not float(surfaces.distances(face, local).max()) <= most:
         raise NotCovered("edges that leave their surfaces")
     u, v = surfaces.parameters(face, local)
-    kinds = surfaces.kinds[face]
+    kinds = surfaces.kinds.take(face)
     axis = (np.hypot(local[:, 0, 0], local[:, 0, 1]) < gap) & ((kinds == CONE) | (kinds == SPHERE))
-    borders = Borders(face, topo.loop[use], names[node], u[:, 0], v[:, 0], axis)
-    return borders, piece, np.where(forward, 1.0, -1.0), vertices
+    return Borders(face, topo.loop.take(use), names.take(node), u[:, 0], v[:, 0], axis, topo.forward.take(use)), piece, vertices
 
 
-def _measured(
-    topo: Topology, edges: Edges, surfaces: Surfaces, borders: Borders, piece: Integers, way: Floats, made: Facets, gap: float
-) -> Masses:
-    places, tangents = edges.places[piece], edges.tangents[piece] * way[:, None, None]
-    v = np.zeros(places.shape[:2])
-    ring = np.flatnonzero(surfaces.kinds[borders.face] == TORUS)
+def _measured(topo: Topology, edges: Edges, surfaces: Surfaces, borders: Borders, piece: Integers, made: Facets, most: float) -> Masses:
+    way = np.where(topo.forward, 1.0, -1.0)
+    swirls = edges.swirls.take(topo.edge, axis=0) * way[:, None]
+    corners = topo.vertices.take(np.where(topo.forward, topo.tails.take(topo.edge), topo.heads.take(topo.edge)), axis=0)
+    curved = np.flatnonzero(surfaces.kinds.take(borders.face) != PLANE)
+    face, some = borders.face.take(curved), piece.take(curved)
+    local = surfaces.local(face, edges.places.take(some, axis=0))
+    if len(face) and not float(surfaces.distances(face, local).max()) <= most:
+        raise NotCovered("edges that leave their surfaces")
+    tangents = edges.tangents.take(some, axis=0) * np.where(borders.forward.take(curved), 1.0, -1.0)[:, None, None]
+    v = np.zeros(local.shape[:2])
+    ring = np.flatnonzero(surfaces.kinds.take(face) == TORUS)
     if len(ring):
-        _, raw = surfaces.parameters(borders.face[ring], surfaces.local(borders.face[ring], places[ring]))
-        start = made.v[ring, None]
+        _, raw = surfaces.parameters(face[ring], local[ring])
+        start = made.v[curved[ring], None]
         v[ring] = start + (raw - start + np.pi) % (2 * np.pi) - np.pi
-    return masses(surfaces, topo.inward, borders.face, places, tangents, v, made.jumps, gap)
+    pieces = Pieces(face, local, surfaces.turned(face, tangents), v)
+    return masses(surfaces, topo.inward, topo.face, corners, swirls, pieces, made.jumps)
 
 
 def _closed(triangles: Integers, count: int) -> None:

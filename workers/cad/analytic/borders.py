@@ -17,6 +17,7 @@ _WHOLE = 2 * math.pi
 _FARTHEST = 1.0
 # of balls the grid is that much finer, at their poles it is this wide; the most columns and rows inside a cone
 _BALL, _POLE_STEP, _MOST_LINES = 0.7, 0.14, 200
+_MOST_NODES = 100_000
 # nodes inside times corners around them
 _MOST_PAIRS = 4_000_000
 # two corners are on one line along the axis
@@ -209,10 +210,14 @@ def _assembled(kind: int, pieces: list[_Piece], jumps: tuple[float, float], inne
     u, v = np.concatenate([part for part, _ in moved]), np.concatenate([part for _, part in moved])
     after = np.concatenate(following)
     if inner.wanted:
-        if kind in (SPHERE, TORUS) and not _rectangular(u, v):
-            # where nodes inside should be is a matter of taste there, and slots follow it
-            raise NotCovered("a ball or a ring with an odd border")
-        x, y = _grid(u, v, after, inner)
+        x, y, step = _grid(u, v, inner)
+        # all of them are inside a rectangle, and not too near to its sides
+        if not _rectangular(u, v):
+            if kind in (SPHERE, TORUS):
+                # where nodes inside should be is a matter of taste there, and slots follow it
+                raise NotCovered("a ball or a ring with an odd border")
+            good = _within(x, y, u, v, after, step)
+            x, y = x[good], y[good]
         names.append(np.full(len(x), -1))
         following.append(np.full(len(x), -1))
         u, v = np.concatenate([u, x]), np.concatenate([v, y])
@@ -229,8 +234,10 @@ def _area(u: Floats, v: Floats) -> float:
     return float((u * np.roll(v, -1) - v * np.roll(u, -1)).sum()) / 2
 
 
-def _grid(u: Floats, v: Floats, following: Integers, inner: Inner) -> tuple[Floats, Floats]:
-    """Nodes of a grid within the border, and not too near to it."""
+def _grid(u: Floats, v: Floats, inner: Inner) -> tuple[Floats, Floats, tuple[float, float]]:
+    """Nodes of a grid in the rectangle around the border, and how far apart they are."""
+    if inner.columns * inner.rows > _MOST_NODES:
+        raise NotCovered("a face of too many nodes")
     lines, widths = [], []
     for part, count in ((u, inner.columns), (v, inner.rows)):
         low, high = float(part.min()), float(part.max())
@@ -239,17 +246,18 @@ def _grid(u: Floats, v: Floats, following: Integers, inner: Inner) -> tuple[Floa
     x, y = np.meshgrid(*lines)
     if inner.staggered:
         x[1::2] += widths[0] / 2
-    x, y = x.ravel(), y.ravel()
-    if not len(x):
-        return x, y
+    return x.ravel(), y.ravel(), (widths[0], widths[1])
+
+
+def _within(x: Floats, y: Floats, u: Floats, v: Floats, following: Integers, step: tuple[float, float]) -> Flags:
+    """Which nodes of a grid lie within the border, and not too near to it."""
     if len(x) * len(u) > _MOST_PAIRS:
         raise NotCovered("a border of too many corners")
-    a, b = u / widths[0], v / widths[1]
+    a, b = u / step[0], v / step[1]
     c, d = a[following], b[following]
-    p, q = x[:, None] / widths[0], y[:, None] / widths[1]
+    p, q = x[:, None] / step[0], y[:, None] / step[1]
     rise = np.where(b == d, 1.0, d - b)
     inside = (((b > q) != (d > q)) & (p < a + (c - a) * (q - b) / rise)).sum(axis=1) % 2 == 1
     way = np.clip(((p - a) * (c - a) + (q - b) * (d - b)) / np.maximum((c - a) ** 2 + (d - b) ** 2, 1e-300), 0, 1)
     near = np.hypot(p - a - way * (c - a), q - b - way * (d - b)).min(axis=1)
-    good = inside & (near > _NEAREST)
-    return x[good], y[good]
+    return np.asarray(inside & (near > _NEAREST))

@@ -20,8 +20,11 @@ TURN = 0.1
 DEVIATION = 0.002
 # the same for curves that are no circles; arcs have three pieces, and other bent curves five, however short they are
 _ODD_TURN, _LEAST_ROUND, _LEAST_ODD, _STRAIGHT = 0.073, 3, 5, 1e-6
-# places and tangents of a curve whose turns are counted
+# where a curve ends this much of the diagonal beside its vertices it is moved to them, in between by a share of that: borders must close
+_EXACT = 1e-10
+# places and tangents of a curve whose turns are counted, and the most of all curves
 _LOOKED_AT = 65
+_MOST_LOOKS = 500_000
 # nodes and weights of Gauss and Legendre on 0..1
 _GAUSS, _WEIGHTS = (part / 2 for part in np.polynomial.legendre.leggauss(4))
 _GAUSS = _GAUSS + 0.5
@@ -38,13 +41,14 @@ class Edges:
     heads: Integers  # (e,)
     counts: Integers  # (e,) nodes, both ends included
     nodes: Floats  # (sum of counts, 3)
-    places: Floats  # (s, 4, 3) four places in each of the s spans between the nodes of an edge, and
-    tangents: Floats  # (s, 4, 3) the derivative there times the weight in the span
+    places: Floats  # (s, 3, 3) three places in each of the s spans between the nodes of an edge, and
+    tangents: Floats  # (s, 3, 3) the derivative there times the weight in the span
+    swirls: Floats  # (e, 3) half the integral of P x dP over places P along each
     bows: Floats  # (s,) at most the area between a span and its chord
     lengths: Floats  # (e,) about
     lows: Floats  # (3,) exact extent, except of B-splines and hyperbolas
     highs: Floats
-    gap: float  # largest distance of an end from its vertex
+    gaps: Floats  # (e,) largest distance of an end from its vertex
 
 
 def edges_of(table: Instances, rows: Integers, vertices: Floats, tails: Integers, heads: Integers, poses: Poses, owner: Integers) -> Edges:
@@ -80,7 +84,7 @@ class _Tracing:
         self.origins, self.ways = self.begin.copy(), np.zeros((count, 2, 3))
         self.starts, self.sweeps = np.zeros(count), np.ones(count)
         self.ways[:, 0] = self.end - self.begin
-        self.gap = 0.0
+        self.gaps = np.zeros(count)
         line = np.flatnonzero(kinds == LINE)
         if len(line):
             self._lines(table, curves[line], line, owner[line])
@@ -100,9 +104,8 @@ class _Tracing:
             raise NotCovered("a vector without length")
         way = self.poses.turned(unit(table.vectors(table.rows(vector, 0))), owner)
         off = self.poses.moved(points(table, start), owner)
-        for end in (self.begin[line], self.end[line]):
-            beside = cross(end - off, way)
-            self.gap = max(self.gap, float(np.sqrt((beside * beside).sum(axis=1)).max()))
+        beside = cross(np.stack([self.begin[line] - off, self.end[line] - off]), way)
+        self.gaps[line] = np.sqrt((beside * beside).sum(axis=2)).max(axis=0)
 
     def _conics(self, table: Instances, rows: Integers, conic: Integers, same: Flags, owner: Integers) -> None:
         kinds = self.kinds[conic]
@@ -184,30 +187,38 @@ class _Tracing:
         return places, tangents
 
     def edges(self) -> Edges:
-        low, high = self._extent(np.concatenate([self.begin, self.end]))
-        spans, where = self._spans(DEVIATION * float(np.linalg.norm(high - low)))
+        lows, highs = self._extremes()
+        extent = math.dist(lows.tolist(), highs.tolist())
+        spans, where = self._spans(DEVIATION * extent)
         owner, _ = steps(spans + 1)
         nodes, _ = self.at(owner, where)
         last = np.cumsum(spans + 1) - 1
         first = last - spans
-        for at, vertex in ((first, self.begin), (last, self.end)):
-            apart = nodes[at] - vertex
-            self.gap = max(self.gap, float(np.sqrt((apart * apart).sum(axis=1)).max()))
-            nodes[at] = vertex
-        low, high = np.delete(where, last), np.delete(where, first)
-        inner = np.repeat(np.arange(len(spans)), spans)
+        tails, heads = self.begin - nodes.take(first, axis=0), self.end - nodes.take(last, axis=0)
+        gaps = np.sqrt(np.maximum((tails * tails).sum(axis=1), (heads * heads).sum(axis=1)))
+        self.gaps = np.maximum(self.gaps, gaps)
+        apart = float(gaps.max()) > _EXACT * extent
+        if apart:
+            nodes += _between(tails.take(owner, axis=0), heads.take(owner, axis=0), where)
+        nodes[first], nodes[last] = self.begin, self.end
+        inner, place = steps(spans)
+        tail = first.take(inner) + place
+        low, high = where.take(tail), where.take(tail + 1)
         s = low[:, None] + (high - low)[:, None] * _GAUSS
         places, tangents = self.at(np.repeat(inner, len(_GAUSS)), s.ravel())
         shape = (len(inner), len(_GAUSS), 3)
-        tangents = tangents.reshape(shape) * ((high - low)[:, None] * _WEIGHTS)[..., None]
+        places, tangents = places.reshape(shape), tangents.reshape(shape)
+        if apart:
+            places = places + _between(tails.take(inner, axis=0)[:, None], heads.take(inner, axis=0)[:, None], s)
+            tangents = tangents + (heads - tails).take(inner, axis=0)[:, None]
+        tangents = tangents * ((high - low)[:, None] * _WEIGHTS)[..., None]
         chords = tangents.sum(axis=1)
+        swirls = np.add.reduceat(cross(places, tangents).sum(axis=1), np.cumsum(spans) - spans) / 2
         # between an arc of length l that turns by a and its chord lies l l a / 12
         bows = np.where(self.kinds[inner] == LINE, 0.0, (chords * chords).sum(axis=1) * (TURN / 12))
         lengths = np.bincount(inner, np.sqrt((chords * chords).sum(axis=1)), len(spans)).astype(np.float64)
-        lows, highs = self._extent(nodes)
-        return Edges(
-            self.kinds, self.tails, self.heads, spans + 1, nodes, places.reshape(shape), tangents, bows, lengths, lows, highs, self.gap
-        )
+        lows, highs = np.minimum(lows, nodes.min(axis=0)), np.maximum(highs, nodes.max(axis=0))
+        return Edges(self.kinds, self.tails, self.heads, spans + 1, nodes, places, tangents, swirls, bows, lengths, lows, highs, self.gaps)
 
     def _spans(self, deviation: float) -> tuple[Integers, Floats]:
         """How many pieces each edge has, and where in 0..1 each begins and ends."""
@@ -217,25 +228,8 @@ class _Tracing:
             radii = np.sqrt((self.ways[round_, 0] ** 2).sum(axis=1))
             turn = np.minimum(2 * np.arccos(np.maximum(1 - deviation / radii, 0.0)), TURN)
             spans[round_] = np.maximum(np.ceil(np.abs(self.sweeps[round_]) / turn - 1e-6), _LEAST_ROUND)
-        odd = np.flatnonzero((self.kinds != CIRCLE) & (self.kinds != LINE)).tolist()
-        uneven: dict[int, Floats] = {}
-        for at in odd:
-            looked = _LOOKED_AT if at not in self.splines else max(_LOOKED_AT, 4 * len(self.splines[at].poles) + 1)
-            s = np.linspace(0, 1, looked)
-            _, way = self.at(np.full(len(s), at), s)
-            length = np.sqrt((way * way).sum(axis=1))
-            way = way / np.maximum(length, 1e-300)[:, None]
-            cosine = (way[1:] * way[:-1]).sum(axis=1)
-            turns = np.arctan2(np.sqrt((cross(way[1:], way[:-1]) ** 2).sum(axis=1)), cosine)
-            turns[(length[1:] < 1e-12) | (length[:-1] < 1e-12)] = 0.0
-            total = float(turns.sum())
-            turn, least = (TURN, 1) if self.kinds[at] == HYPERBOLA else (_ODD_TURN, _LEAST_ODD)
-            # a piece of length l that turns by a leaves its chord by l a / 8
-            bow = total * float(length.mean()) / (8 * deviation)
-            spans[at] = max(math.ceil(max(total / turn, math.sqrt(bow)) - 1e-6), least) if total > _STRAIGHT else 1
-            # mostly by turn, a little by way, so that straight parts advance too
-            along = np.concatenate([[0.0], np.cumsum(turns + max(total, 1e-3) / len(turns) * 0.05)])
-            uneven[at] = np.interp(np.linspace(0, along[-1], spans[at] + 1), along, s)
+        odd = np.flatnonzero((self.kinds != CIRCLE) & (self.kinds != LINE))
+        uneven = self._uneven(odd, spans, deviation) if len(odd) else {}
         owner, place = steps(spans + 1)
         where = place / spans[owner]
         first = np.cumsum(spans + 1) - spans - 1
@@ -243,16 +237,51 @@ class _Tracing:
             where[first[at] : first[at] + len(s)] = s
         return spans, where
 
-    def _extent(self, nodes: Floats) -> tuple[Floats, Floats]:
-        """Lowest and highest places: nodes, and where arcs turn around."""
-        lows, highs = nodes.min(axis=0), nodes.max(axis=0)
+    def _uneven(self, odd: Integers, spans: Integers, deviation: float) -> dict[int, Floats]:
+        """Where in 0..1 the pieces of edges that are no lines and no circles begin and end; their numbers go into `spans`."""
+        looked = np.array(
+            [max(_LOOKED_AT, 4 * len(self.splines[at].poles) + 1) if at in self.splines else _LOOKED_AT for at in odd.tolist()]
+        )
+        if int(looked.sum()) > _MOST_LOOKS:
+            raise NotCovered("too many curves that are neither lines nor circles")
+        owner, place = steps(looked)
+        s = place / (looked - 1).take(owner)
+        _, way = self.at(odd.take(owner), s)
+        length = np.sqrt((way * way).sum(axis=1))
+        way = way / np.maximum(length, 1e-300)[:, None]
+        cosine = (way[1:] * way[:-1]).sum(axis=1)
+        turns = np.arctan2(np.sqrt((cross(way[1:], way[:-1]) ** 2).sum(axis=1)), cosine)
+        turns[(length[1:] < 1e-12) | (length[:-1] < 1e-12)] = 0.0
+        uneven = {}
+        end = np.cumsum(looked)
+        for at, first, last in zip(odd.tolist(), (end - looked).tolist(), (end - 1).tolist(), strict=True):
+            bends = turns[first:last]
+            total = float(bends.sum())
+            turn, least = (TURN, 1) if self.kinds[at] == HYPERBOLA else (_ODD_TURN, _LEAST_ODD)
+            # a piece of length l that turns by a leaves its chord by l a / 8
+            bow = total * float(length[first : last + 1].mean()) / (8 * deviation)
+            spans[at] = max(math.ceil(max(total / turn, math.sqrt(bow)) - 1e-6), least) if total > _STRAIGHT else 1
+            # mostly by turn, a little by way, so that straight parts advance too
+            along = np.concatenate([[0.0], np.cumsum(bends + max(total, 1e-3) / len(bends) * 0.05)])
+            uneven[at] = np.interp(np.linspace(0, along[-1], spans[at] + 1), along, s[first : last + 1])
+        return uneven
+
+    def _extremes(self) -> tuple[Floats, Floats]:
+        """Lowest and highest places: ends, and where arcs turn around."""
+        ends = np.concatenate([self.begin, self.end])
         bent = np.flatnonzero((self.kinds == CIRCLE) | (self.kinds == ELLIPSE))
         if len(bent):
             ways, starts, sweeps = self.ways[bent], self.starts[bent, None], self.sweeps[bent, None]
             at = np.arctan2(ways[:, 1], ways[:, 0])
             reach = np.sqrt((ways * ways).sum(axis=1))
-            for angle, sign in ((at, 1.0), (at + np.pi, -1.0)):
-                within = np.where(sweeps > 0, angle - starts, starts - angle) % (2 * np.pi) <= np.abs(sweeps)
-                place = np.where(within, self.origins[bent] + sign * reach, nodes[0])
-                lows, highs = np.minimum(lows, place.min(axis=0)), np.maximum(highs, place.max(axis=0))
-        return lows, highs
+            # the place at an angle, and the one across
+            angles = np.concatenate([at, at + np.pi], axis=1)
+            within = np.where(sweeps > 0, angles - starts, starts - angles) % (2 * np.pi) <= np.abs(sweeps)
+            origins = self.origins[bent]
+            places = np.where(within, np.concatenate([origins + reach, origins - reach], axis=1), ends[0, [0, 1, 2, 0, 1, 2]])
+            ends = np.concatenate([ends, places.reshape(-1, 3)])
+        return ends.min(axis=0), ends.max(axis=0)
+
+
+def _between(begin: Floats, end: Floats, share: Floats) -> Floats:
+    return begin * (1 - share)[..., None] + end * share[..., None]

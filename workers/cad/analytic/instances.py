@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from workers.cad.shape import LARGEST, Flags, Floats, Integers, steps
 Bytes = NDArray[np.uint8]
 
 _OPEN, _CLOSE, _SEMICOLON, _COMMA, _DOT, _TRUE, _FALSE, _BLANK = b"();,.TF "
+# how many numbers follow the references
+REALS = {b"VECTOR": 1, b"CIRCLE": 1, b"ELLIPSE": 2, b"HYPERBOLA": 2, b"CYLINDRICAL_SURFACE": 1, b"CONICAL_SURFACE": 2,
+         b"SPHERICAL_SURFACE": 1, b"TOROIDAL_SURFACE": 2}  # fmt: skip
 # bytes of a keyword that are compared: longer ones are told apart by these and their length
 _COMPARED, _WORD = 32, 8
 _MASKS = np.array([(1 << (8 * count)) - 1 for count in range(_WORD + 1)], dtype=np.uint64)
@@ -25,7 +28,7 @@ class NotCovered(Exception):
     """The kernel must read this file; the text says why."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Instances:
     """n entities in the order of the text."""
 
@@ -47,9 +50,11 @@ class Instances:
 
     def are(self, rows: Integers, *keywords: bytes) -> Flags:
         """Which of the rows are of one of these kinds."""
-        wanted = np.zeros(len(self.keywords) + 1, dtype=bool)
-        wanted[[self.keywords[word] for word in keywords]] = True
-        return np.asarray(wanted[self.kinds[rows]])
+        kinds = self.kinds.take(rows)
+        found = kinds == self.keywords[keywords[0]]
+        for word in keywords[1:]:
+            found |= kinds == self.keywords[word]
+        return np.asarray(found)
 
     def present(self, keywords: Iterable[bytes]) -> list[bytes]:
         """Which of these keywords occur."""
@@ -61,17 +66,13 @@ class Instances:
 
     def counts(self, rows: Integers) -> Integers:
         """How many references each has."""
-        return self.firsts[rows + 1] - self.firsts[rows]
+        return self.firsts.take(rows + 1) - self.firsts.take(rows)
 
     def rows(self, rows: Integers, place: int) -> Integers:
         """The row that each refers to at this place, -1 for the last one; all must have it."""
-        counts = self.counts(rows)
-        if (counts <= (place if place >= 0 else -place - 1)).any():
+        if (self.counts(rows) < (place + 1 if place >= 0 else -place)).any():
             raise NotCovered("an entity has fewer references than it should")
-        found = self.references[(self.firsts[rows] if place >= 0 else self.firsts[rows + 1]) + place]
-        if (found < 0).any():
-            raise NotCovered("a reference leads nowhere")
-        return found
+        return self.references.take((self.firsts.take(rows) if place >= 0 else self.firsts.take(rows + 1)) + place)
 
     def lists(self, rows: Integers, drop: int = 0) -> tuple[Integers, Integers]:
         """All rows referred to, one entity after the other, and the entity of each by its place in `rows`; the last `drop` left out."""
@@ -79,10 +80,7 @@ class Instances:
         if (counts < 1).any():
             raise NotCovered("an entity has fewer references than it should")
         owner, place = steps(counts)
-        found = self.references[self.firsts[rows][owner] + place]
-        if (found < 0).any():
-            raise NotCovered("a reference leads nowhere")
-        return found, owner
+        return self.references.take(self.firsts.take(rows).take(owner) + place), owner
 
     def flags(self, rows: Integers) -> Flags:
         """Whether the last argument of each is .T.; it must be that or .F."""
@@ -105,50 +103,65 @@ class Instances:
         return at
 
     def vectors(self, rows: Integers) -> Floats:
-        """(k, 3) of entities with a name and a list of three numbers."""
-        opening = np.searchsorted(self.opens, self.starts[rows]) + 1
-        if len(rows) and int(opening.max()) >= len(self.opens):
+        """(k, 3) of CARTESIAN_POINTs and DIRECTIONs in space."""
+        found = self._vectors.take(rows, axis=0)
+        # the comparison is false for what has no three numbers
+        if not (np.abs(found) <= LARGEST).all():
             raise NotCovered("a point is not written as it should be")
-        start = self.opens[opening] + 1
-        end = self.closes[np.minimum(np.searchsorted(self.closes, start), len(self.closes) - 1)]
-        if (start > self.ends[rows]).any() or (end > self.ends[rows]).any():
-            raise NotCovered("a point is not written as it should be")
-        return self._numbers(start, end, 3)
+        return found
 
     def reals(self, rows: Integers, count: int) -> Floats:
-        """(k, count) numbers that follow the last reference of each up to the end."""
-        last = self.firsts[rows + 1] - 1
-        if (last < self.firsts[rows]).any():
-            raise NotCovered("an entity has fewer references than it should")
-        start = self.behind[last]
-        end = self._back(self.ends[rows] - 1)
-        if (self.letters[start] != _COMMA).any() or (self.letters[end] != _CLOSE).any():
+        """(k, count) numbers that follow the last reference of each up to the end; of kinds named in `REALS`."""
+        found = self._reals.take(rows, axis=0)[:, :count]
+        if not (np.abs(found) <= LARGEST).all():
             raise NotCovered("numbers are not where they should be")
-        return self._numbers(start + 1, end, count)
+        return found
 
-    def _numbers(self, starts: Integers, ends: Integers, count: int) -> Floats:
-        """(k, count) numbers between commas in each of the pieces of text."""
-        if not len(starts):
-            return np.zeros((0, count))
+    @cached_property
+    def _vectors(self) -> Floats:
+        """(n, 3) all at once: each call of numpy costs more than the numbers of a small file."""
+        rows = np.flatnonzero((self.kinds == self.keywords[b"CARTESIAN_POINT"]) | (self.kinds == self.keywords[b"DIRECTION"]))
+        opening = np.searchsorted(self.opens, self.starts.take(rows)) + 1
+        start = self.opens.take(opening, mode="clip") + 1
+        end = self.closes.take(np.searchsorted(self.closes, start), mode="clip")
+        sound = np.flatnonzero((start < end) & (end < self.ends.take(rows)))
+        return self._numbers(3, rows[sound], start[sound], end[sound], np.full(len(sound), 3))
+
+    @cached_property
+    def _reals(self) -> Floats:
+        """(n, 2) all at once."""
+        counts = np.zeros(len(self.keywords) + 1, dtype=np.int64)
+        for word, count in REALS.items():
+            counts[self.keywords[word]] = count
+        wanted = counts.take(self.kinds)  # the last one stands for the kind -1
+        rows = np.flatnonzero((wanted > 0) & (self.firsts[1:] > self.firsts[:-1]))
+        start = self.behind.take(self.firsts.take(rows + 1) - 1)
+        end = self._back(self.ends.take(rows) - 1)
+        letters = self.letters
+        sound = np.flatnonzero((letters.take(start) == _COMMA) & (letters.take(end) == _CLOSE) & (start < end))
+        rows = rows[sound]
+        return self._numbers(2, rows, start[sound] + 1, end[sound], wanted[rows])
+
+    def _numbers(self, width: int, rows: Integers, starts: Integers, ends: Integers, counts: Integers) -> Floats:
+        """(n, width): in the given rows what stands between commas in the pieces of text, if there is as much as told; elsewhere NaN."""
+        table = np.full((len(self.kinds), width), np.nan)
         # the byte that ends each piece becomes a comma
         owner, place = steps(ends - starts + 1)
-        found = self.letters[starts[owner] + place]
-        lengths = np.cumsum(ends - starts + 1)
-        found[lengths - 1] = _COMMA
-        commas = np.flatnonzero(found == _COMMA)
-        if len(commas) != count * len(starts) or (commas[count - 1 :: count] != lengths - 1).any():
-            raise NotCovered("an entity has another number of numbers than it should")
-        if (found <= _BLANK).any():
-            found = found[found > _BLANK]
-        text = found[:-1].tobytes()
+        found = self.letters.take(starts.take(owner) + place)
+        found[np.cumsum(ends - starts + 1) - 1] = _COMMA
+        fields = np.bincount(owner.compress(found == _COMMA), minlength=len(rows))
+        if (odd := fields != counts).any():
+            found, rows, counts = found.compress(~odd.take(owner)), rows[~odd], counts[~odd]
+        if not len(rows):
+            return table
         try:
             # float knows a way to write thousands that no CAD system means
-            values = np.array([*map(float, text.replace(b"_", b"?").split(b","))])
+            values = np.array([*map(float, found[:-1].tobytes().replace(b"_", b"?").split(b","))])
         except ValueError as error:
             raise NotCovered("a number is not written as it should be") from error
-        if not (np.abs(values) <= LARGEST).all():
-            raise NotCovered("a number is not finite or absurdly large")
-        return values.reshape(-1, count)
+        owner, place = steps(counts)
+        table[rows.take(owner), place] = values
+        return table
 
 
 def instances(source: StepText, keywords: Iterable[bytes]) -> Instances:

@@ -11,6 +11,7 @@ from workers.cad.analytic.borders import Inner, continued, inner, polygon
 from workers.cad.analytic.curves import TURN
 from workers.cad.analytic.instances import NotCovered
 from workers.cad.analytic.surfaces import CONE, CYLINDER, PLANE, SPHERE, TORUS, Surfaces
+from workers.cad.analytic.sweep import swept
 from workers.cad.analytic.triangulation import fans, triangulated
 from workers.cad.shape import Flags, Floats, Integers, steps
 
@@ -28,6 +29,7 @@ class Borders:
     u: Floats  # (r,) parameters on the surface; not continued
     v: Floats
     axis: Flags  # (r,) on the axis of the surface, where u means nothing
+    forward: Flags  # (r,) the piece runs as its edge does
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,17 +85,14 @@ def facets(borders: Borders, surfaces: Surfaces, inward: Flags, vertices: int, d
     flat = surfaces.kinds == PLANE
     convex = (loops == 1) & flat & _convex(borders, u, v, first, last)
     done = [_fanned(borders, first, last, convex[owner])]
-    strips = plain & (flat | (surfaces.kinds == CYLINDER) | (surfaces.kinds == CONE)) & ~convex
-    open_ = ~convex
-    rings = _single(borders, u, v, first, last, strips[owner])
-    for more in (rings, _annuli(borders, u, v, first, last, owner, flat & (loops == 2))):
-        good, sewn = _sewn(more, count)
-        done.append(sewn)
-        open_ &= ~good
-    again = _some(rings, (open_ & flat)[rings.face])
-    good, sewn = _sewn(_Rings(again.face, again.names, again.y, again.y, -again.x, again.first, again.last), count)
+    strips = plain & ((surfaces.kinds == CYLINDER) | (surfaces.kinds == CONE))
+    good, sewn = _sewn(_single(borders, u, v, first, last, strips[owner]), count)
     done.append(sewn)
-    rest = np.flatnonzero(open_ & ~good)
+    open_ = ~convex & ~good
+    swept_faces, sweeping = _plane(borders, u, v, first, last, owner, np.flatnonzero(open_ & flat))
+    done.append(sweeping)
+    open_[swept_faces] = False
+    rest = np.flatnonzero(open_)
     others, places, jumps, seams = _others(borders, surfaces, inward, u, v, first, last, owner, rest, vertices, grids)
     done.append(others)
     return Facets(np.concatenate([one for one, _ in done]), np.concatenate([two for _, two in done]), places, v, jumps, seams)
@@ -157,47 +156,6 @@ def _single(borders: Borders, u: Floats, v: Floats, first: Integers, last: Integ
     return _Rings(borders.face[some], borders.names[some], u[some], u[some], v[some], end - counts, end - 1)
 
 
-def _some(rings: _Rings, nodes: Flags) -> _Rings:
-    """Those of the rings whose nodes are told."""
-    whole = nodes[rings.first]
-    counts = (rings.last - rings.first + 1)[whole]
-    end = np.cumsum(counts)
-    return _Rings(rings.face[nodes], rings.names[nodes], rings.along[nodes], rings.x[nodes], rings.y[nodes], end - counts, end - 1)
-
-
-def _annuli(borders: Borders, u: Floats, v: Floats, first: Integers, last: Integers, owner: Integers, which: Flags) -> _Rings:
-    """Plane faces with one hole, cut open and seen from its middle: an angle to be sewn along."""
-    parts: list[tuple[Integers, Integers, Floats, Floats, Floats]] = []
-    for face in np.flatnonzero(which).tolist():
-        at = int(np.searchsorted(owner, face))
-        spans = [np.arange(first[loop], last[loop] + 1) for loop in (at, at + 1)]
-        areas = [float((u[span] * np.roll(v[span], -1) - v[span] * np.roll(u[span], -1)).sum()) for span in spans]
-        outer, hole = spans if areas[0] > 0 else spans[::-1]
-        if areas[0] * areas[1] >= 0:
-            continue
-        x, y = float(u[hole].mean()), float(v[hole].mean())
-        zero = np.array([0])
-        one, once, _ = continued(np.arctan2(v[outer] - y, u[outer] - x), zero, np.array([len(outer) - 1]))
-        two, back, _ = continued(np.arctan2(v[hole] - y, u[hole] - x), zero, np.array([len(hole) - 1]))
-        if round(float(once[0])) != 1 or round(float(back[0])) != -1:
-            continue
-        near = int(np.argmin(np.abs((two - one[0] + np.pi) % (2 * np.pi) - np.pi)))
-        two = np.concatenate([two[near:], two[:near] - 2 * np.pi])
-        two += one[0] + 2 * np.pi - two[0]
-        hole = np.roll(hole, -near)
-        some = np.concatenate([outer, outer[:1], hole, hole[:1]])
-        along = np.concatenate([one, one[:1] + 2 * np.pi, two, one[:1]])
-        parts.append((np.full(len(some), face), borders.names[some], along, u[some], v[some]))
-    if not parts:
-        nothing = np.zeros(0, dtype=np.int64)
-        return _Rings(nothing, nothing, np.zeros(0), np.zeros(0), np.zeros(0), nothing, nothing)
-    faces, names, alongs, xs, ys = (list(column) for column in zip(*parts, strict=True))
-    end = np.cumsum([len(part) for part in names])
-    begin = np.concatenate([[0], end[:-1]])
-    along, across, up = (np.concatenate(column) for column in (alongs, xs, ys))
-    return _Rings(np.concatenate(faces), np.concatenate(names), along, across, up, begin, end - 1)
-
-
 def _sewn(rings: _Rings, count: int) -> tuple[Flags, _Some]:
     """Faces (f,) whose ring runs once forth and once back, and their triangles: both sides are sewn together node by node."""
     good = np.zeros(count, dtype=bool)
@@ -249,6 +207,28 @@ def _sewn(rings: _Rings, count: int) -> tuple[Flags, _Some]:
     good[face[triangles[area <= _NOTHING * whole[face[triangles[:, 0]]], 0]]] = False
     triangles = triangles[good[face[triangles[:, 0]]]]
     return good, (rings.names[triangles], face[triangles[:, 0]])
+
+
+def _plane(
+    borders: Borders, u: Floats, v: Floats, first: Integers, last: Integers, owner: Integers, which: Integers
+) -> tuple[list[int], _Some]:
+    """Those of the plane faces `which` whose borders keep apart, and their triangles."""
+    good: list[int] = []
+    counts: list[int] = []
+    corners: list[Integers] = []
+    spans = np.searchsorted(owner, [which, which + 1]).T.tolist()
+    lengths, first_of = (last - first + 1).tolist(), first.tolist()
+    for face, (one, two) in zip(which.tolist(), spans, strict=True):
+        begin, loops = first_of[one], lengths[one:two]
+        some = slice(begin, begin + sum(loops))
+        found = swept(u[some], v[some], loops)
+        if found is not None:
+            good.append(face)
+            counts.append(len(found))
+            corners.append(np.array(found) + begin)
+    if not good:
+        return [], _NONE
+    return good, (borders.names.take(np.concatenate(corners)), np.repeat(np.array(good), counts))
 
 
 def _others(

@@ -33,7 +33,11 @@ class Surfaces:
 
     def local(self, which: Integers, places: Floats) -> Floats:
         """(n, g, 3) places in the frames of the surfaces `which` (n,)."""
-        return np.asarray(np.einsum("ngi,nji->ngj", places - self.frames.origins[which, None], self.frames.axes[which]))
+        return self.turned(which, places - self.frames.origins[which, None])
+
+    def turned(self, which: Integers, ways: Floats) -> Floats:
+        """(n, g, 3) directions in the frames of the surfaces `which` (n,)."""
+        return np.asarray(np.einsum("ngi,nji->ngj", ways, self.frames.axes[which]))
 
     def parameters(self, which: Integers, local: Floats) -> tuple[Floats, Floats]:
         """u and v (n, g) each: x and y on planes, else angle and height, or angle and angle; neither is continued over a turn."""
@@ -57,25 +61,38 @@ class Surfaces:
         return np.asarray(self.frames.origins[which] + np.einsum("nj,nji->ni", local, self.frames.axes[which]))
 
     def distances(self, which: Integers, local: Floats) -> Floats:
-        """(n,) of places from their surfaces."""
-        kinds, (a, b) = self.kinds[which], self.sizes[which].T
-        x, y, z = local.T
-        radius = np.hypot(x, y)
-        cone = (radius - a - b * z) / np.sqrt(1 + b * b)
-        # beyond its apex a cone goes on, with a negative radius
-        cone = np.minimum(np.abs(cone), np.abs((radius + a + b * z) / np.sqrt(1 + b * b)))
-        found = np.choose(kinds, [z, radius - a, cone, np.sqrt(radius * radius + z * z) - a, np.hypot(radius - a, z) - b])
+        """(n, g) of places (n, g, 3) from their surfaces."""
+        kinds, a, b = self.kinds[which, None], self.sizes[which, :1], self.sizes[which, 1:]
+        x, y, z = local[..., 0], local[..., 1], local[..., 2]
+        radius = np.sqrt(x * x + y * y)
+        found = np.where(kinds == PLANE, z, radius - a)
+        present = np.bincount(self.kinds, minlength=TORUS + 1).tolist()
+        if present[CONE]:
+            slant = np.sqrt(1 + b * b)
+            # beyond its apex a cone goes on, with a negative radius
+            cone = np.minimum(np.abs(radius - a - b * z), np.abs(radius + a + b * z)) / slant
+            found = np.where(kinds == CONE, cone, found)
+        if present[SPHERE]:
+            found = np.where(kinds == SPHERE, np.sqrt(radius * radius + z * z) - a, found)
+        if present[TORUS]:
+            found = np.where(kinds == TORUS, np.hypot(radius - a, z) - b, found)
         return np.asarray(np.abs(found))
+
+
+def kinds_of(table: Instances, rows: Integers) -> Integers:
+    """PLANE .. TORUS of the surfaces at these rows. Raises `NotCovered` for any other."""
+    lookup = np.full(len(table.keywords) + 1, -1)
+    for kind, word in enumerate(_SURFACES):
+        lookup[table.keywords[word]] = kind
+    kinds = lookup.take(table.kinds.take(rows))
+    if (kinds < 0).any():
+        raise NotCovered("a face on an odd surface")
+    return kinds
 
 
 def surfaces_of(table: Instances, rows: Integers, poses: Poses, owner: Integers, angles: Floats) -> Surfaces:
     """The surfaces at these rows; `angles`: radians in the unit of angle of each."""
-    lookup = np.full(len(table.keywords) + 1, -1)
-    for kind, word in enumerate(_SURFACES):
-        lookup[table.keywords[word]] = kind
-    kinds = lookup[table.kinds[rows]]
-    if (kinds < 0).any():
-        raise NotCovered("a face on an odd surface")
+    kinds = kinds_of(table, rows)
     sizes = np.zeros((len(rows), 2))
     for kind, count in ((CYLINDER, 1), (CONE, 2), (SPHERE, 1), (TORUS, 2)):
         some = np.flatnonzero(kinds == kind)
@@ -103,30 +120,30 @@ class Masses:
     volumes: Floats  # (f,)
 
 
-def masses(
-    surfaces: Surfaces, inward: Flags, face: Integers, places: Floats, tangents: Floats, v: Floats, jumps: Floats, gap: float
-) -> Masses:
-    """Of faces `inward` (f,), whose normal is not the surface's. Their borders, counter-clockwise about the normal of the face, are
-    r pieces `face` (r,) with `places` and weighted `tangents` (r, 4, 3), and `v` (r, 4) continued along the border; `jumps` (f, 2) of u,
-    as it runs around the normal of the face, at the upper and at the lower pole. No place is further than `gap` from its surface.
+@dataclass(frozen=True, slots=True, eq=False)
+class Pieces:
+    """r pieces of the borders of curved faces, counter-clockwise about the normals of the faces, with g places each."""
+
+    face: Integers  # (r,)
+    places: Floats  # (r, g, 3) in the frame of the surface
+    tangents: Floats  # (r, g, 3) weighted, in the same frame
+    v: Floats  # (r, g) continued along the border, of tori
+
+
+def masses(surfaces: Surfaces, inward: Flags, use: Integers, corners: Floats, swirls: Floats, curved: Pieces, jumps: Floats) -> Masses:
+    """Of faces `inward` (f,), whose normal is not the surface's. Each `use` (u,) of an edge by a face begins at one of the `corners`
+    (u, 3) and has half its integral of P x dP in `swirls` (u, 3); `jumps` (f, 2) of u, as it runs around the normal of the face, at the
+    upper and at the lower pole.
     """
     count = len(surfaces.kinds)
     sign = np.where(inward, -1.0, 1.0)
-    px, py, pz = np.moveaxis(places, 2, 0)
-    tx, ty, tz = np.moveaxis(tangents, 2, 0)
-    vector = np.stack([_sum(face, 0.5 * part.sum(axis=1), count) for part in (py * tz - pz * ty, pz * tx - px * tz, px * ty - py * tx)], 1)
-    axes = surfaces.frames.axes
-    middle, centres, sizes = _near(surfaces, face, places)
+    vector = np.stack([_sum(use, part, count) for part in swirls.T], axis=1)
+    middle, centres, sizes = _near(surfaces, use, corners)
     flux = ((centres - middle) * vector).sum(axis=1)
-    areas = (axes[:, 2] * vector).sum(axis=1) * sign
-    curved = np.flatnonzero(surfaces.kinds[face] != PLANE)
-    if len(curved):
-        face, v = face[curved], v[curved]
-        local = surfaces.local(face, places[curved])
-        if not float(surfaces.distances(np.repeat(face, local.shape[1]), local.reshape(-1, 3)).max()) <= gap:
-            raise NotCovered("edges that leave their surfaces")
-        along = np.einsum("ngi,nji->ngj", tangents[curved], axes[face])
-        x, y, z = np.moveaxis(local, 2, 0)
+    areas = (surfaces.frames.axes[:, 2] * vector).sum(axis=1) * sign
+    if len(curved.face):
+        face, v, along = curved.face, curved.v, curved.tangents
+        x, y, z = (curved.places[..., axis] for axis in range(3))
         du = (x * along[..., 1] - y * along[..., 0]) / np.maximum(x * x + y * y, 1e-300)
         kinds = surfaces.kinds[face]
         a, b = surfaces.sizes[face, 0, None], surfaces.sizes[face, 1, None]
@@ -149,13 +166,13 @@ def masses(
     return Masses(areas, flux / 3)
 
 
-def _near(surfaces: Surfaces, face: Integers, places: Floats) -> tuple[Floats, Floats, Floats]:
+def _near(surfaces: Surfaces, use: Integers, corners: Floats) -> tuple[Floats, Floats, Floats]:
     """The middle of all; a centre of each surface near its face: a place on a plane, on the axis of a cylinder or a cone; and the radius
     of a cone there. The nearer they are, the less gaps between edges and surfaces weigh.
     """
     count = len(surfaces.kinds)
-    weights = np.maximum(np.bincount(face, minlength=count), 1)[:, None]
-    means = np.stack([np.bincount(face, places[:, 0, axis], count) for axis in range(3)], axis=1) / weights
+    weights = np.maximum(np.bincount(use, minlength=count), 1)[:, None]
+    means = np.stack([np.bincount(use, part, count) for part in corners.T], axis=1) / weights
     axes, origins = surfaces.frames.axes[:, 2], surfaces.frames.origins
     along = ((means - origins) * axes).sum(axis=1)
     straight = (surfaces.kinds == CYLINDER) | (surfaces.kinds == CONE)

@@ -9,7 +9,11 @@ import numpy as np
 from workers.cad.analytic.instances import Instances, NotCovered
 from workers.cad.analytic.solids import Solids
 from workers.cad.analytic.splines import points
+from workers.cad.analytic.surfaces import kinds_of
 from workers.cad.shape import Flags, Floats, Integers, steps
+
+# so large a table costs less than a sort
+_FEW = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,36 +37,51 @@ def topology(table: Instances, solids: Solids) -> Topology:
     shells = _of(table, table.rows(solids.rows, 0), b"CLOSED_SHELL")
     faces, solid = table.lists(shells)
     _of(table, faces, b"ADVANCED_FACE")
+    surfaces = table.rows(faces, -1)
+    # the most usual reason for the kernel, before any number of the file is read
+    kinds_of(table, surfaces)
     count = len(table.kinds)
-    if len(np.unique(solid * count + faces)) != len(faces):
+    keys = np.sort(solid * count + faces)
+    if (keys[1:] == keys[:-1]).any():
         raise NotCovered("a face that is used twice")
     bounds, face = table.lists(faces, drop=1)
     if not table.are(bounds, b"FACE_OUTER_BOUND", b"FACE_BOUND").all():
         raise NotCovered("an odd border")
-    loops, kept = _of(table, table.rows(bounds, 0), b"EDGE_LOOP"), table.flags(bounds)
+    loops = _of(table, table.rows(bounds, 0), b"EDGE_LOOP")
     uses, loop = table.lists(loops)
     _of(table, uses, b"ORIENTED_EDGE")
+    kept, along, outward = np.split(table.flags(np.concatenate([bounds, uses, faces])), [len(bounds), len(bounds) + len(uses)])
     # a border that is turned around runs through its edges from the last to the first
     counts = table.counts(loops)
     _, place = steps(counts)
     first = np.cumsum(counts) - counts
     order = first[loop] + np.where(kept[loop], place, counts[loop] - 1 - place)
-    uses = uses[order]
-    forward = table.flags(uses) == kept[loop]
+    uses, forward = uses[order], along[order] == kept[loop]
     # the same row in another occurrence of its solid is another edge
     use_face = face[loop]
-    every, edge = np.unique(solid[use_face] * count + _of(table, table.rows(uses, -1), b"EDGE_CURVE"), return_inverse=True)
+    every, edge = _distinct(solid[use_face] * count + _of(table, table.rows(uses, -1), b"EDGE_CURVE"))
     curves, owners = every % count, every // count
     ends = np.stack([table.rows(curves, 0), table.rows(curves, 1)])
-    corners, names = np.unique(owners * count + _of(table, ends, b"VERTEX_POINT"), return_inverse=True)
+    corners, names = _distinct((owners * count + _of(table, ends, b"VERTEX_POINT")).ravel())
     tails, heads = names.reshape(ends.shape)
     places = solids.poses.moved(points(table, table.rows(corners % count, 0)), corners // count)
     if len(solids.rows) > 1:
         _apart(curves, owners, solids.rows)
         _apart(corners % count, corners // count, solids.rows)
-    made = Topology(solid, table.rows(faces, -1), ~table.flags(faces), use_face, loop, edge, forward, curves, tails, heads, owners, places)
+    made = Topology(solid, surfaces, ~outward, use_face, loop, edge, forward, curves, tails, heads, owners, places)
     _check(made)
     return made
+
+
+def _distinct(keys: Integers) -> tuple[Integers, Integers]:
+    """As np.unique with the inverse; several times faster where keys are small."""
+    largest = int(keys.max())
+    if largest > _FEW + 16 * len(keys):
+        found, places = np.unique(keys, return_inverse=True)
+        return found, places
+    present = np.zeros(largest + 1, dtype=np.int64)
+    present[keys] = 1
+    return np.flatnonzero(present), (np.cumsum(present) - 1).take(keys)
 
 
 def _of(table: Instances, rows: Integers, word: bytes) -> Integers:

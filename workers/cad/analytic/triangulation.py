@@ -41,7 +41,7 @@ def triangulated(points: Floats, owner: Integers, following: Integers) -> Intege
     triangles = triangles[(one[:, 0] == one[:, 1]) & (one[:, 1] == one[:, 2])]
     border = np.flatnonzero(following >= 0)
     keys = border * len(points) + following[border]
-    lost = border[~np.isin(keys, _halves(triangles, len(points)))]
+    lost = border[~_among(keys, np.sort(_halves(triangles, len(points))))]
     if len(lost):
         again = np.unique(owner[lost])
         work = 0
@@ -69,16 +69,22 @@ def _halves(triangles: Integers, count: int) -> Integers:
     return np.asarray((triangles * count + triangles[:, [1, 2, 0]]).T.ravel())
 
 
+def _among(keys: Integers, ranked: Integers) -> Flags:
+    """Which of the keys are among others, ascending."""
+    return np.asarray(ranked.take(np.searchsorted(ranked, keys), mode="clip") == keys)
+
+
 def _inside(triangles: Integers, border: Integers, count: int) -> Integers:
     """Those of the triangles that the border leaves to its left."""
     halves = _halves(triangles, count)
     order = np.argsort(halves)
     ranked = halves[order]
-    back = (halves % count) * count + halves // count
+    tail = halves // count
+    back = (halves - tail * count) * count + tail
     at = np.minimum(np.searchsorted(ranked, back), len(ranked) - 1)
     paired = ranked[at] == back
-    on = np.isin(halves, border)
-    off = np.isin(back, border)
+    border = np.sort(border)
+    on, off = _among(halves, border), _among(back, border)
     face = np.arange(len(halves)) % len(triangles)
     label = components(len(triangles), face, face[order[at]], paired & ~on & ~off)
     good: Flags = np.zeros(len(triangles), dtype=bool)
