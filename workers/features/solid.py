@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from workers.cad.shape import Floats, Integers, Mesh, area_vectors, ranked
+from workers.cad.shape import Flags, Floats, Integers, Mesh, area_vectors, ranked
 from workers.features.hull import hull_volume
 from workers.features.regions import Regions, regions
 
@@ -53,6 +53,7 @@ class SolidStudy:
         cross = area_vectors(points)
         twice = np.sqrt(_dot(cross, cross))
         self.areas: Floats = twice / 2  # (m,)
+        self.slivers: Flags = self.areas == 0  # (m,) have no normal
         self.area = float(self.areas.sum())
         self.side = math.sqrt(self.area)
         self._sums: Floats = points.sum(axis=1)
@@ -110,40 +111,49 @@ class SolidStudy:
     @cached_property
     def edges(self) -> Edges:
         """Edges of the mesh; angles are those of outward normals even when all triangles are turned inwards."""
-        tail, head = self._corners.reshape(-1), self._corners[[1, 2, 0]].reshape(-1)  # (3 m,) corner after corner
-        key = np.minimum(tail, head) * self._places.shape[1] + np.maximum(tail, head)
-        order = ranked(key)
-        keys = key.take(order)
+        corners = self._corners.reshape(-1)  # (3 m,) corner after corner: where half edges begin
+        heads = self._corners[[1, 2, 0]].reshape(-1)
+        key = np.minimum(corners, heads) * self._places.shape[1]
+        key += np.maximum(corners, heads)
+        order, keys = ranked(key)
         # whether each half edge in the order is the same edge as the one before it, as the one after it, and that as the next but one
         same = np.zeros(len(key) + 2, dtype=bool)
         np.equal(keys[1:], keys[:-1], out=same[1:-2])
         first, more, third = ~same[:-2], same[1:-1], same[2:]
-        at = np.flatnonzero(first & more & ~third)
-        one, two = order[at], order[at + 1]
+        shared = first & more
+        at = np.flatnonzero(shared & ~third)
+        one, two = order.take(at), order.take(at + 1)
         count = self._corners.shape[1]
         left, right = one % count, two % count
-        start = self._places.take(tail[one], axis=1)
-        along = self._places.take(head[one], axis=1) - start
+        tail = corners.take(one)
+        start = self._places.take(tail, axis=1)
+        along = self._places.take(heads.take(one), axis=1)
+        along -= start
         n, m = self.normals.take(left, axis=1), self.normals.take(right, axis=1)
         # W. Kahan's formula: as good for small turns as for large ones
         less, plus = n - m, n + m
         turn = 2 * np.arctan2(np.sqrt(_dot(less, less)), np.sqrt(_dot(plus, plus)))
         # convex: the far corner of the right triangle lies below the left one
-        apex = self._places.take(tail[(two + 2 * count) % len(tail)], axis=1)
-        below = _dot(apex - start, n) < 0
-        twisted = tail[one] == tail[two]
+        apex = self._places.take(self._corners[[2, 0, 1]].reshape(-1).take(two), axis=1)
+        apex -= start
+        below = _dot(apex, n) < 0
+        twisted = tail == corners.take(two)
         angles = np.where(below == (self.signed_volume >= 0), turn, -turn)
         # a sliver has no normal, and triangles of opposite sense no common side: no angle there
-        flat = self.areas == 0
-        angles[twisted | flat[left] | flat[right]] = 0.0
+        turned = int(np.count_nonzero(twisted))
+        if turned:
+            angles[twisted] = 0.0
+        if self.slivers.any():
+            angles[self.slivers.take(left) | self.slivers.take(right)] = 0.0
+        shares = int(np.count_nonzero(shared))
         return Edges(
             left,
             right,
             np.sqrt(_dot(along, along)),
             angles,
-            border=int(np.count_nonzero(first & ~more)),
-            branching=int(np.count_nonzero(first & more & third)),
-            twisted=int(np.count_nonzero(twisted)),
+            border=int(np.count_nonzero(first)) - shares,
+            branching=shares - len(at),
+            twisted=turned,
         )
 
     @cached_property
