@@ -247,7 +247,9 @@ def components(count: int, one: Integers, two: Integers, linked: Flags) -> Integ
     while len(one):
         np.minimum.at(label, np.maximum(one, two), np.minimum(one, two))
         while True:
+            # two jumps a look: to look whether anything moved costs as much as a jump
             jumped = label.take(label)
+            jumped = jumped.take(jumped)
             if (jumped == label).all():
                 break
             label = jumped
