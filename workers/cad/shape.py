@@ -215,9 +215,11 @@ def area_vectors(corners: Floats) -> Floats:
     """
     a, u, v = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     out = np.empty_like(a)
+    other = np.empty_like(a[0])
     for axis in range(3):
         one, two = (axis + 1) % 3, (axis + 2) % 3
-        np.subtract(u[one] * v[two], u[two] * v[one], out=out[axis])
+        np.multiply(u[one], v[two], out=out[axis])
+        out[axis] -= np.multiply(u[two], v[one], out=other)
     return out
 
 
@@ -250,7 +252,7 @@ def components(count: int, one: Integers, two: Integers, linked: Flags) -> Integ
             # two jumps a look: to look whether anything moved costs as much as a jump
             jumped = label.take(label)
             jumped = jumped.take(jumped)
-            if (jumped == label).all():
+            if not np.count_nonzero(jumped != label):
                 break
             label = jumped
         one, two = label.take(one), label.take(two)

@@ -40,12 +40,13 @@ def _kinds(study: SolidStudy) -> list[float]:
 
 def _pairs(vectors: Floats, area: float) -> list[float]:
     """Weight: product of the lengths of the area vectors by A^2, so a full cylinder, which has no direction, has no say."""
-    x, y, z = vectors.T
-    weights = np.sqrt(x * x + y * y + z * z)
+    weights = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     # rounding noise must not become a direction
-    named = np.flatnonzero(weights > 1e-9 * area)
-    largest = named[np.argsort(-weights[named], kind="stable")[:_PAIRED]]
-    normals, share = vectors[largest] / weights[largest, None], weights[largest] / area
+    largest = np.flatnonzero(weights > 1e-9 * area)
+    if len(largest) > _PAIRED:
+        largest = largest[np.argsort(-weights[largest], kind="stable")[:_PAIRED]]
+    weights = weights.take(largest)
+    normals, share = vectors.take(largest, axis=0) / weights[:, None], weights / area
     sums, rows = np.zeros(len(_BANDS)), max(_AT_ONCE // max(len(share), 1), 1)
     for begin in range(0, len(share), rows):
         # pairs of these rows stand there twice, those with later rows once
@@ -53,7 +54,7 @@ def _pairs(vectors: Floats, area: float) -> list[float]:
         products, others = normals[here] @ normals[begin:].T, 2 * share[begin:]
         others[:rows] = share[here]
         sums += ((products > _LOWEST) & (products < _HIGHEST)) @ others @ share[here]
-    return [float(number) for number in sums]
+    return list(sums.tolist())
 
 
 def _radii(study: FlatStudy) -> list[float]:
