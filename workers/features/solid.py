@@ -135,7 +135,7 @@ class SolidStudy:
         lengths, angles = np.empty(len(at)), np.empty(len(at))
         for some in _blocks(len(at)):
             tails, tips = corners.take(one[some]), heads.take(one[some])
-            apexes = self._corners[[2, 0, 1]].reshape(-1).take(two[some])
+            apexes = corners.take((two[some] + 2 * count) % len(corners))  # what stands two corners further on is the corner before
             lengths[some], angles[some] = self._bends(tails, tips, apexes, left[some], right[some])
         # a sliver has no normal, and triangles of opposite sense no common side: no angle there
         if turned:
