@@ -215,22 +215,28 @@ def area_vectors(corners: Floats) -> Floats:
     """
     a, u, v = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     out = np.empty_like(a)
+    other = np.empty_like(a[0])
     for axis in range(3):
         one, two = (axis + 1) % 3, (axis + 2) % 3
-        np.subtract(u[one] * v[two], u[two] * v[one], out=out[axis])
+        np.multiply(u[one], v[two], out=out[axis])
+        out[axis] -= np.multiply(u[two], v[one], out=other)
     return out
 
 
-def ranked(keys: NDArray[np.int64] | NDArray[np.uint64]) -> Integers:
-    """The order (n,) that sorts integers (n,) >= 0; equal ones stay in theirs.
+def ranked(keys: NDArray[np.int64] | NDArray[np.uint64]) -> tuple[Integers, NDArray[np.uint64]]:
+    """The order (n,) that sorts integers (n,) >= 0, and these sorted; equal ones stay in their order.
 
-    Sixteen bits a round, from the lowest: numpy sorts these by counting, several times faster than it compares whole numbers.
+    Where key and place fit into 64 bits together these are sorted, as plain numbers: several times faster than by reference.
     """
-    digits = keys.view(np.uint16).reshape(len(keys), 4)
-    order: Integers = np.argsort(digits[:, 0], kind="stable")
-    for place in range(1, -(-int(keys.max(initial=0)).bit_length() // 16)):
-        order = order.take(np.argsort(digits[:, place].take(order), kind="stable"))
-    return order
+    numbers = keys.view(np.uint64)
+    spare = np.uint64(len(keys).bit_length())
+    if int(numbers.max(initial=0)).bit_length() + int(spare) > 64:
+        order: Integers = np.argsort(numbers, kind="stable")
+        return order, numbers.take(order)
+    packed = numbers << spare
+    packed |= np.arange(len(keys), dtype=np.uint64)
+    packed.sort()
+    return (packed & ((np.uint64(1) << spare) - np.uint64(1))).view(np.int64), packed >> spare
 
 
 def components(count: int, one: Integers, two: Integers, linked: Flags) -> Integers:
@@ -243,8 +249,10 @@ def components(count: int, one: Integers, two: Integers, linked: Flags) -> Integ
     while len(one):
         np.minimum.at(label, np.maximum(one, two), np.minimum(one, two))
         while True:
+            # two jumps a look: to look whether anything moved costs as much as a jump
             jumped = label.take(label)
-            if (jumped == label).all():
+            jumped = jumped.take(jumped)
+            if not np.count_nonzero(jumped != label):
                 break
             label = jumped
         one, two = label.take(one), label.take(two)

@@ -38,24 +38,29 @@ class Regions:
 def regions(areas: Floats, normals: Floats, left: Integers, right: Integers, lengths: Floats, angles: Floats) -> Regions:
     """Merge m triangles, normals (3, m), over e edges (see `Edges`). Triangles without area form no region."""
     turn = np.abs(angles)
-    solid = (areas[left] > 0) & (areas[right] > 0)
     count = len(areas)
+    whole = np.flatnonzero(areas)
+    solid = (areas[left] > 0) & (areas[right] > 0) if len(whole) < count else np.ones(len(left), dtype=bool)
     patch = components(count, left, right, solid & (turn < _SAME_PLANE))
     # over their common edge the strips of one cylinder or cone are equally wide, a fillet and the plane beside it are not;
     # the edge being the same, widths compare as areas do
     size = np.bincount(patch, areas, count)
     single = np.bincount(patch, minlength=count) == 1
-    one, two = patch[left], patch[right]
-    alike = (np.maximum(size[one], size[two]) <= _LIKE_WIDTH * np.minimum(size[one], size[two])) | single[one] | single[two]
-    face = components(count, one, two, solid & (one != two) & (turn < _SMOOTH) & alike)[patch]
+    # few edges are left to look at: most lie within a patch, or at a sharp bend
+    one, two = patch.take(left), patch.take(right)
+    soft = np.flatnonzero(solid & (one != two) & (turn < _SMOOTH))
+    one, two = one.take(soft), two.take(soft)
+    here, there = size.take(one), size.take(two)
+    alike = (np.maximum(here, there) <= _LIKE_WIDTH * np.minimum(here, there)) | single.take(one) | single.take(two)
+    face = components(count, one, two, alike).take(patch)
     # a face is called by its smallest triangle; slivers belong to none
     first = (face == np.arange(count)) & (areas > 0)
     names = np.cumsum(first) - 1
-    whole = np.flatnonzero(areas)
-    name = names[face]
-    inside = solid & (name[left] == name[right])
+    name = names.take(face)
+    of_left = name.take(left)
+    inside = np.flatnonzero(solid & (of_left == name.take(right)))
     used = int(np.count_nonzero(first))
-    convex: Floats = np.bincount(name[left[inside]], (lengths * angles)[inside], used).astype(np.float64)
+    convex: Floats = np.bincount(of_left.take(inside), (lengths * angles).take(inside), used).astype(np.float64)
     if len(whole) < count:
         name, areas, normals = name[whole], areas[whole], normals[:, whole]
     return _described(used, name, areas, normals, convex)
@@ -76,11 +81,9 @@ def _described(count: int, name: Integers, areas: Floats, normals: Floats, conve
         for i in range(3):
             for j in range(i, 3):
                 spread[:, i, j] = spread[:, j, i] = np.bincount(name, directed[i] * normals[j], count)
-        spread = spread[bent] / total[bent, None, None]
-        about_mean = np.linalg.eigvalsh(spread - (mean[:, None, bent] * mean[None, :, bent]).T)
-        about_zero = np.linalg.eigvalsh(spread)
+        about_zero = spread[bent] / total[bent, None, None]
+        about_mean = about_zero - (mean[:, None, bent] * mean[None, :, bent]).T
+        (smallest, _, _), (narrowest, _, widest) = np.linalg.eigvalsh(np.stack([about_zero, about_mean])).transpose(0, 2, 1)
         # one direction: plane; all across one axis: cylinder; all at one angle to an axis: cone
-        kinds[bent] = np.where(
-            about_mean[:, 2] < _ZERO, PLANE, np.where(about_zero[:, 0] < _ZERO, CYLINDER, np.where(about_mean[:, 0] < _ZERO, CONE, OTHER))
-        )
+        kinds[bent] = np.where(widest < _ZERO, PLANE, np.where(smallest < _ZERO, CYLINDER, np.where(narrowest < _ZERO, CONE, OTHER)))
     return Regions(total, vectors.T, kinds, convex)

@@ -8,7 +8,7 @@ import numpy as np
 
 from workers.features.flat import FlatStudy
 from workers.features.group import Group
-from workers.features.regions import PLANE
+from workers.features.regions import KINDS, PLANE
 from workers.features.solid import SolidStudy
 
 # turns between the normals of two triangles, radians
@@ -20,20 +20,21 @@ def _edges(study: SolidStudy) -> list[float]:
     edge_convex_right, edge_concave_right the same for 1.2-2.0; concave_frac concave by all sharp length (> 0.4), 0 without.
     """
     edges = study.edges
-    turn, convex = np.abs(edges.angles), edges.angles > 0
-    sharp = float(edges.lengths[turn > _SHARP].sum())
-    shallow = (turn > _SHARP) & (turn <= _SHALLOW_TO)
-    right = (turn > _SHALLOW_TO) & (turn <= _RIGHT_TO)
-    lengths = [float(edges.lengths[some].sum()) for some in (shallow & convex, shallow & ~convex, right & convex, right & ~convex)]
-    concave = float(edges.lengths[(turn > _SHARP) & ~convex].sum())
-    return [*(math.log1p(length / study.side) for length in lengths), concave / sharp if sharp > 0 else 0.0]
+    turns = np.abs(edges.angles)
+    sharp = np.flatnonzero(turns > _SHARP)
+    # 0, 1, 2: shallow, right, beyond; 3 more where convex
+    bands = np.searchsorted((_SHALLOW_TO, _RIGHT_TO), turns.take(sharp)) + 3 * (edges.angles.take(sharp) > 0)
+    lengths = np.bincount(bands, edges.lengths.take(sharp), 6).tolist()
+    convex, concave = lengths[3:], lengths[:3]
+    counted = [math.log1p(length / study.side) for length in (convex[0], concave[0], convex[1], concave[1])]
+    return [*counted, sum(concave) / sum(lengths) if len(sharp) else 0.0]
 
 
 def _regions(study: SolidStudy) -> list[float]:
     """planar_area_frac area of plane regions / A; top8_area_frac area of the 8 largest regions / A."""
     found = study.regions
     return [
-        min(float(found.areas[found.kinds == PLANE].sum()) / study.area, 1.0),
+        min(float(np.bincount(found.kinds, found.areas, len(KINDS))[PLANE]) / study.area, 1.0),
         min(float(np.sort(found.areas)[-8:].sum()) / study.area, 1.0),
     ]
 

@@ -12,7 +12,7 @@ from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
 from workers.cad import stl
 from workers.cad.readers import read
-from workers.cad.shape import Finding, FindingCode, Mesh, Shape
+from workers.cad.shape import Finding, FindingCode, Mesh, Shape, ranked
 from workers.cad.stl import weld
 
 LIMITS = CadSettings()
@@ -76,6 +76,26 @@ def test_several_solids_in_one_text_are_one_mesh(tmp_path: Path) -> None:
     shape = shape_of(tmp_path, text(CORNERS, "facet one") + text(CORNERS + 5, "vertex two").upper())
     assert shape.facts["triangles"] == 8
     assert shape.facts["solids"] == 2
+
+
+@pytest.mark.parametrize("piece", [1, 40, 250, 1 << 17])
+@pytest.mark.parametrize("breaks", ["\n", "\r\n", "\r", " \n\n\t"])
+def test_text_is_read_alike_whatever_its_line_breaks_and_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, breaks: str
+) -> None:
+    monkeypatch.setattr(stl, "_PIECE", piece)
+    corners = np.random.default_rng(7).normal(size=(50, 3, 3)).astype(np.float32)
+    content = (text(corners[:20], "solid vertex") + text(corners[20:])).replace("\n", breaks)
+    shape, expected = mesh_of(shape_of(tmp_path, content)), mesh_of(shape_of(tmp_path, binary(corners)))
+    assert np.array_equal(shape.vertices, expected.vertices)
+    assert np.array_equal(shape.triangles, expected.triangles)
+
+
+def test_a_word_too_many_is_found_in_whichever_piece_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stl, "_PIECE", 100)
+    lines = text(np.tile(CORNERS, (5, 1, 1))).splitlines(keepends=True)
+    for at in range(1, len(lines) - 1):
+        assert code_of(tmp_path, "".join([*lines[:at], "word\n", *lines[at:]])) == "FILE_CORRUPT"
 
 
 @pytest.mark.parametrize(
@@ -155,6 +175,24 @@ def forged() -> np.ndarray:
             if np.isfinite(places).all():
                 return places
     raise AssertionError("no such floats")
+
+
+def test_many_corners_are_welded_like_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    corners = np.random.default_rng(3).integers(-3, 4, size=(500, 3, 3)).astype(np.float32)
+    few, _ = weld(corners)
+    monkeypatch.setattr(stl, "_MANY", 10)
+    many, _ = weld(corners)
+    assert len(few.vertices) == len(np.unique(corners.reshape(-1, 3), axis=0))
+    assert np.array_equal(few.vertices, many.vertices)
+    assert np.array_equal(few.triangles, many.triangles)
+
+
+@pytest.mark.parametrize("bits", [10, 40, 63])
+def test_ranks_are_those_of_a_stable_sort(bits: int) -> None:
+    keys = np.random.default_rng(bits).choice(np.random.default_rng(1).integers(0, 2**bits, size=300, dtype=np.int64), size=2000)
+    order, ranks = ranked(keys)
+    assert np.array_equal(order, np.argsort(keys, kind="stable"))
+    assert np.array_equal(ranks, np.sort(keys).view(np.uint64))
 
 
 def test_places_that_were_forged_to_mix_alike_stay_apart_and_are_joined_with_themselves() -> None:

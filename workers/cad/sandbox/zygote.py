@@ -115,7 +115,7 @@ def _loaded(dotted: str) -> Engine:
         importlib.import_module(preloaded)
     with contextlib.suppress(Failure):  # each file that needs the kernel tells what is missing
         need_kernel()
-        importlib.import_module("workers.cad.brep.transfer")  # what is loaded only after the kernel
+        importlib.import_module("workers.cad.brep.rehearsal").rehearse()  # loaded only after the kernel
     for variable in _SINGLE_THREAD:
         os.unsetenv(variable)
     return engine
