@@ -49,7 +49,7 @@ def _decoded(model: type[BaseModel], content_type: str, body: bytes) -> BaseMode
         return None
     try:
         return model.model_validate(msgspec.json.decode(body))
-    except (msgspec.DecodeError, ValidationError, UnicodeDecodeError):
+    except (msgspec.DecodeError, ValidationError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,8 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -47,11 +50,14 @@ class House:
     def __init__(self, process: subprocess.Popen[bytes], directory: Path, url: str) -> None:
         self.directory = directory
         self.pid, self.url = process.pid, url
-        key = (directory / "key").read_text().strip()
-        self._http = httpx2.Client(base_url=url, headers={"X-API-Key": key}, timeout=120, trust_env=False)
+        self._key = (directory / "key").read_text().strip()
+        self._http = httpx2.Client(base_url=url, headers={"X-API-Key": self._key}, timeout=120, trust_env=False)
+        split = urlsplit(url)
+        self._connection = HTTPConnection(str(split.hostname), split.port, timeout=120)
 
     def close(self) -> None:
         self._http.close()
+        self._connection.close()
 
     def upload(self, files: Sequence[tuple[str, bytes]]) -> list[dict[str, Any]]:
         """Upload (name, content) pairs in one request; the parts they became."""
@@ -86,6 +92,25 @@ class House:
             whole=finished - sent,
             cost=cost,
         )
+
+    def submit(self, kind: str, input: dict[str, Any]) -> str:
+        """The id of a job that was accepted. A plain connection: what a client library takes is no part of it."""
+        return str(self._plain({"kind": kind, "input": input})["id"])
+
+    def accept(self, kind: str, input: dict[str, Any], later: float) -> float:
+        """Seconds until a job, which is to start at the time `later`, was accepted."""
+        started = time.perf_counter()
+        self._plain({"kind": kind, "input": input, "run_after": later})
+        return time.perf_counter() - started
+
+    def _plain(self, job: dict[str, Any]) -> dict[str, Any]:
+        headers = {"X-API-Key": self._key, "Content-Type": "application/json"}
+        self._connection.request("POST", "/api/v1/jobs", json.dumps(job), headers)
+        answer = self._connection.getresponse()
+        told: dict[str, Any] = json.loads(answer.read())
+        if answer.status != 202:
+            raise RuntimeError(f"POST /api/v1/jobs: {answer.status} {told}")
+        return told
 
     def _ended(self, job_id: str) -> dict[str, Any] | None:
         job = self._get(f"/api/v1/jobs/{job_id}")

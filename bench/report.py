@@ -27,6 +27,7 @@ class Row:
     items: int
     loop: list[Lap] = field(default_factory=list)
     line: list[Ride] = field(default_factory=list)
+    celery: list[float] = field(default_factory=list)  # seconds of Celery alone, a message an item
 
     @property
     def loop_rate(self) -> float | None:
@@ -41,6 +42,18 @@ class Row:
         """The median over the rounds of line against loop: each line ride is compared with the loop just before it."""
         pairs = zip(self.loop, self.line, strict=False)
         return statistics.median(lap.seconds / ride.seconds for lap, ride in pairs) if self.loop else None
+
+    @property
+    def spread(self) -> tuple[float, float] | None:
+        """The least and the most of the ratios of the rounds."""
+        ratios = [lap.seconds / ride.seconds for lap, ride in zip(self.loop, self.line, strict=False)]
+        return (min(ratios), max(ratios)) if ratios else None
+
+    @property
+    def celery_ratio(self) -> float | None:
+        """The same for Celery alone."""
+        pairs = list(zip(self.loop, self.celery, strict=False))
+        return statistics.median(lap.seconds / seconds for lap, seconds in pairs) if pairs else None
 
     @property
     def cpu_ms(self) -> tuple[float | None, float | None]:
@@ -72,19 +85,33 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Idle:
-    """Seconds of each job of one empty item: POST to finished, POST to answer, created to started."""
+class Acceptance:
+    """Items accepted a second, in each round: in one large job, in jobs of 100; and messages that Celery publishes one by one."""
 
-    whole: list[float]
-    accept: list[float]
-    wait: list[float]
-    one_by_one: float  # jobs accepted a second
+    large: list[float] = field(default_factory=list)
+    small: list[float] = field(default_factory=list)
+    celery: list[float] = field(default_factory=list)
+
+    @property
+    def ratio(self) -> float:
+        """Items in jobs of 100, of Celery's one by one."""
+        return statistics.median(own / other for own, other in zip(self.small, self.celery, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Seconds of each job of one empty item: POST to its end as the database shows it, POST to answer; of a message of Celery alone."""
+
+    whole: list[float] = field(default_factory=list)
+    accept: list[float] = field(default_factory=list)
+    celery: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     rows: list[Row]
     upload: Upload | None
+    acceptance: Acceptance
     idle: Idle
     peaks: dict[str, list[int]]
     rounds: int
@@ -97,6 +124,9 @@ _HEAD = (
     "loop/s",
     "line/s",
     "line:loop",
+    "least",
+    "most",
+    "celery:loop",
     "loop cpu",
     "line cpu",
     "others",
@@ -118,6 +148,8 @@ def show(figures: Figures, database: str) -> None:
             (row.loop_rate, ",.1f"),
             (row.line_rate, ",.1f"),
             (row.ratio, ".3f"),
+            *((each, ".3f") for each in (row.spread or (None, None))),
+            (row.celery_ratio, ".3f"),
             (loop_cpu, ".2f"),
             (line_cpu, ".2f"),
             (row.others, ".2f"),
@@ -135,9 +167,15 @@ def show(figures: Figures, database: str) -> None:
         rate = f"{upload.files / upload.seconds:,.0f} files/s"
         print(f"upload: {upload.files:,} files ({kind}), {upload.bytes / 1e6:.0f} MB in {upload.seconds:.1f} s: {rate}")
     idle = figures.idle
-    for name, values in (("POST sent to finished", idle.whole), ("POST sent to answered", idle.accept), ("created to started", idle.wait)):
+    for name, values in (("POST sent to done", idle.whole), ("POST sent to answered", idle.accept), ("Celery alone", idle.celery)):
         print(f"idle, one empty item, {name}: p50 {_ms(values, 50)} ms, p95 {_ms(values, 95)} ms (of {len(values)})")
-    print(f"jobs accepted one by one, one client: {idle.one_by_one:,.0f}/s")
+    print(f"idle, p50 of Celery's: {percentile(idle.whole, 50) / percentile(idle.celery, 50):.2f}x")
+    if (acceptance := figures.acceptance).large:
+        large, small, celery = (
+            ", ".join(f"{each:,.0f}" for each in some) for some in (acceptance.large, acceptance.small, acceptance.celery)
+        )
+        print(f"accepted items/s, one client: a job of 10,000: {large}; jobs of 100: {small}; Celery one by one: {celery}")
+        print(f"jobs of 100 of Celery one by one: {acceptance.ratio:.1f}x")
     for name, peaks in figures.peaks.items():
         print(f"peak memory, {name}: {', '.join(f'{peak} MB' for peak in sorted(peaks, reverse=True)) or 'not known here'}")
 
@@ -180,6 +218,8 @@ def write(figures: Figures, database: str, path: Path) -> None:
                 "loop_items_per_second": _rounded(row.loop_rate),
                 "line_items_per_second": _rounded(row.line_rate),
                 "line_to_loop": _rounded(row.ratio),
+                "line_to_loop_spread": row.spread and [_rounded(each) for each in row.spread],
+                "celery_to_loop": _rounded(row.celery_ratio),
                 "loop_cpu_ms_per_item": _rounded(row.cpu_ms[0]),
                 "line_cpu_ms_per_item": _rounded(row.cpu_ms[1]),
                 "others_cores": _rounded(row.others),
@@ -189,11 +229,11 @@ def write(figures: Figures, database: str, path: Path) -> None:
             for row in figures.rows
         ],
         "upload": None if figures.upload is None else asdict(figures.upload),
+        "accepted_items_per_second": asdict(figures.acceptance),
         "idle_ms": {
             name: {"p50": _rounded(1000 * percentile(values, 50)), "p95": _rounded(1000 * percentile(values, 95))}
-            for name, values in (("whole", figures.idle.whole), ("accept", figures.idle.accept), ("wait", figures.idle.wait))
+            for name, values in (("whole", figures.idle.whole), ("accept", figures.idle.accept), ("celery", figures.idle.celery))
         },
-        "jobs_accepted_per_second_one_by_one": _rounded(figures.idle.one_by_one),
         "peak_memory_mb": figures.peaks,
     }
     path.parent.mkdir(exist_ok=True)
