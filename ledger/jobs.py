@@ -8,13 +8,14 @@ Verbs that make chunks ready return nothing to publish by themselves: `ring` pic
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain, count, repeat
 from math import inf
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, and_, bindparam, func, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from foundation import caller
 from foundation.clock import iso
@@ -93,9 +94,6 @@ FROM json_array_elements(%s::json) WITH ORDINALITY AS new(one, at)"""
 
 _ADD, _ADD_CHUNK = Prepared(insert(jobs).returning(*jobs.c)), Prepared(insert(chunks))
 _LOCK = Prepared(select(jobs).where(jobs.c.id == bindparam("of")).with_for_update())
-_OURS = and_(chunks.c.id == bindparam("of"), chunks.c.attempt == bindparam("try"), chunks.c.state == "running")
-_OURS_NOW = Prepared(update(chunks).where(_OURS))
-_HAND_BACK = Prepared(update(chunks).where(_OURS).values(handed_back=chunks.c.handed_back + 1))
 _CLAIM = Prepared(
     update(chunks)
     .where(chunks.c.id == bindparam("of"), chunks.c.state == "queued")
@@ -273,9 +271,16 @@ def ours(chunk_id: str, attempt: int) -> tuple[Any, ...]:
     return (chunks.c.id == chunk_id, chunks.c.attempt == attempt, chunks.c.state == "running")
 
 
+@cache
+def _change(fence: Callable[..., tuple[Any, ...]], handed_back: int = 0) -> Prepared:
+    """A change of a chunk that is behind this fence (`ours`), told by `of` and `try`."""
+    mine = update(chunks).where(*fence(bindparam("of"), bindparam("try")))
+    return Prepared(mine.values(handed_back=chunks.c.handed_back + handed_back) if handed_back else mine)
+
+
 def beat(tx: Tx, chunk_id: str, attempt: int, lease_seconds: float) -> bool:
     """Extend the lease. False: the chunk is no longer ours (rescued, cancelled), stop working on it."""
-    return _OURS_NOW.run(tx.connection, {"of": chunk_id, "try": attempt, "lease_until": tx.now + lease_seconds}) == 1
+    return _change(ours).run(tx.connection, {"of": chunk_id, "try": attempt, "lease_until": tx.now + lease_seconds}) == 1
 
 
 def _of(claimed: Claimed) -> dict[str, Any]:
@@ -290,7 +295,7 @@ def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> Set
         return finish(tx, claimed, outcomes)
     job = lock(tx, claimed.chunk_id)
     given = {"state": places.again(job), "owner": None, "lease_until": None, "rung_at": None}
-    moved = _HAND_BACK.run(tx.connection, _of(claimed) | given)
+    moved = _change(ours, 1).run(tx.connection, _of(claimed) | given)
     if job is None or moved != 1:
         return None
     settling.settle_items(tx, job, claimed.attempt, outcomes)
@@ -301,7 +306,7 @@ def hand_back(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome] = ()) -> Set
 def finish(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome]) -> Settled | None:
     """Record every outcome of a chunk and end it. None: a stale attempt; nothing was written."""
     job = lock(tx, claimed.chunk_id)
-    done = _OURS_NOW.run(tx.connection, _of(claimed) | {"state": "done", "lease_until": None, "finished_at": tx.now})
+    done = _change(ours).run(tx.connection, _of(claimed) | {"state": "done", "lease_until": None, "finished_at": tx.now})
     if job is None or done != 1:
         return None
     settling.settle_items(tx, job, claimed.attempt, outcomes)
@@ -320,7 +325,7 @@ def fail(tx: Tx, claimed: Claimed, outcomes: Sequence[Outcome], error: dict[str,
     state = "dead" if retry_at is None else "waiting" if left else "done"
     retry_at = retry_at if left else None  # a chunk without items has nothing to wait for
     end = {"state": state, "lease_until": None, "run_after": retry_at, "rung_at": None, "error": error, "finished_at": tx.now}
-    moved = _OURS_NOW.run(tx.connection, _of(claimed) | end)
+    moved = _change(ours).run(tx.connection, _of(claimed) | end)
     if job is None or moved != 1:
         return None
     rest = [Outcome(index, error=error) for index in left] if state == "dead" else []
