@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -19,10 +18,9 @@ _LOOK_SECONDS, _PATIENCE_SECONDS = 0.0003, 60.0
 class Watch:
     ended: Callable[[str], bool]
 
-    def wait_for(self, job_id: str) -> float:
-        """The time at which a job was first seen to have ended."""
+    def wait_for(self, job_id: str) -> None:
+        """Return as soon as a job is seen to have ended. Raises TimeoutError."""
         until(lambda: self.ended(job_id), _PATIENCE_SECONDS, _LOOK_SECONDS)
-        return time.time()
 
 
 @contextmanager

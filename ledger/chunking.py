@@ -50,10 +50,9 @@ def cut(sizes: Sequence[int], size: ChunkSize) -> list[range]:
         else:
             most, limit = size.pace.items, _limit(size.pace, size, len(sizes) - start, before[-1] - before[start])
         most = min(most, int(limit * size.items), len(sizes) - start)
-        heavy = (
-            bisect_right(before, before[start] + limit * size.bytes, start, start + max(1, most) + 1) - 1
-        )  # all before it weigh little enough
-        end = max(start + 1, heavy)
+        # the last place up to which all weigh little enough
+        light = bisect_right(before, before[start] + limit * size.bytes, start, start + max(1, most) + 1) - 1
+        end = max(start + 1, light)
         runs.append(range(start, end))
         start = end
     return runs

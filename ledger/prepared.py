@@ -1,7 +1,7 @@
 """Statements of every job, run on the driver's own cursor: composed and compiled once, where the usual way takes more than the database.
 
 For the few dozen that each submission, claim and finish is made of, and for nothing else. They are written with SQLAlchemy and have its
-types and its errors; what is left out is what it does anew at every execution. A chunk costs a third of what it did.
+types and its errors; what is left out is what it does anew at every execution. Measured in DECISIONS 83.
 """
 
 from __future__ import annotations

@@ -70,10 +70,9 @@ class Tx:
     def execute(self, statement: Any, rows: Any = None) -> Any:
         return self.connection.execute(statement, rows) if rows is not None else self.connection.execute(statement)
 
-    def first(self, statement: Any, told: Any = None) -> Row[Any] | None:
+    def first(self, statement: Any) -> Row[Any] | None:
         """The one row of a statement, or None."""
-        found: Row[Any] | None = self.execute(statement, told).one_or_none()
-        return found
+        return self.connection.execute(statement).one_or_none()
 
     def number(self, statement: Any) -> int:
         """The one number of a counting statement."""
