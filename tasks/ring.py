@@ -12,7 +12,7 @@ import json
 import queue
 import threading
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 
 from celery import Celery
@@ -54,7 +54,7 @@ class Doorbell:
         if not rings:
             return True
         try:
-            with guard("broker"), self._app.producer_or_acquire() as producer, producer.batch() if len(rings) > 1 else nullcontext():
+            with guard("broker"), self._app.producer_or_acquire() as producer, producer.batch():
                 for one in rings:
                     self._app.send_task(one.task, args=(one.id,), queue=one.queue, priority=one.step, producer=producer, ignore_result=True)
         except (KombuError, RedisError, OSError) as error:
