@@ -93,6 +93,11 @@ class House:
             cost=cost,
         )
 
+    def connect(self) -> None:
+        """Open the plain connection anew: the API has closed one that rested."""
+        self._connection.close()
+        self._connection.connect()
+
     def submit(self, kind: str, input: dict[str, Any]) -> str:
         """The id of a job that was accepted. A plain connection: what a client library takes is no part of it."""
         return str(self._plain({"kind": kind, "input": input})["id"])

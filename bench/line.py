@@ -191,6 +191,7 @@ def _extraction(here: House, part_ids: list[str], force: bool) -> Ride:
 
 def accept(here: House, celery: Alone, part_ids: list[str], told: Acceptance) -> None:
     """Jobs that are written down and start a day later, and messages that Celery publishes one by one."""
+    here.connect()
     later = time.time() + _LATER
     told.large.append(_LARGE / min(here.accept("extraction", {"parts": part_ids}, later) for _ in range(3)))
     started = time.perf_counter()
