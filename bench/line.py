@@ -206,6 +206,7 @@ def idle(here: House, celery: Alone, seen: Watch, told: Idle) -> None:
     """Jobs of one empty item, one at a time, on a line that has nothing else to do; and messages of Celery alone, in turns.
 
     The end of ours is when the database shows it to others, that of Celery's when its function ends."""
+    here.connect()
     for _ in range(_IDLE_JOBS):
         pause = random.uniform(0.05, 0.25)  # not in step with anything that ticks
         time.sleep(pause)

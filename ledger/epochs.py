@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Table, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Executable, Table, and_, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.parts import in_bites
+from ledger.prepared import Prepared
 from ledger.rows import native, vectors
 from ledger.session import Tx
 from ledger.vector_rows import epochs, vector_changes
@@ -49,21 +50,30 @@ class Change(NamedTuple):
     vector: bytes | None  # float32, little endian
 
 
+def _following(dialect: str) -> Executable:
+    first = (postgresql if dialect == "postgresql" else sqlite).insert(epochs)
+    following = first.on_conflict_do_update(index_elements=list(Shelf._fields), set_={"number": epochs.c.number + 1})
+    numbered: Executable = following.returning(epochs.c.number)
+    return numbered
+
+
+def _changed(dialect: str) -> Executable:
+    row = (postgresql if dialect == "postgresql" else sqlite).insert(vector_changes)
+    set_ = {name: row.excluded[name] for name in ("number", "removed_at")}
+    upsert: Executable = row.on_conflict_do_update(index_elements=[*Shelf._fields, "sha256"], set_=set_)
+    return upsert
+
+
+_FOLLOWING, _CHANGED = Prepared(_following), Prepared(_changed)
+
+
 def note(tx: Tx, shelf: Shelf, sha256s: Sequence[str], removed: bool = False) -> None:
     """Number the change of these vectors. Last in a transaction; shelf after shelf in ascending order."""
     if not sha256s:
         return
-    dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
-    first = dialect.insert(epochs).values(**shelf._asdict(), number=1)
-    following = first.on_conflict_do_update(index_elements=list(Shelf._fields), set_={"number": epochs.c.number + 1})
-    number = tx.number(following.returning(epochs.c.number))
-    row = dialect.insert(vector_changes)
-    tx.execute(
-        row.on_conflict_do_update(
-            index_elements=[*Shelf._fields, "sha256"], set_={name: row.excluded[name] for name in ("number", "removed_at")}
-        ),
-        [{**shelf._asdict(), "sha256": sha256, "number": number, "removed_at": tx.now if removed else None} for sha256 in sorted(sha256s)],
-    )
+    number = _FOLLOWING.first(tx.connection, {**shelf._asdict(), "number": 1}).number
+    common = {**shelf._asdict(), "number": number, "removed_at": tx.now if removed else None}
+    _CHANGED.each(tx.connection, [{**common, "sha256": sha256} for sha256 in sorted(sha256s)])
 
 
 def current(tx: Tx, shelf: Shelf) -> Epoch:

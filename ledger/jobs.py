@@ -7,7 +7,6 @@ Verbs that make chunks ready return nothing to publish by themselves: `ring` pic
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,7 +18,7 @@ from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from foundation import caller
 from foundation.clock import iso
-from ledger import audit, line, places, quotas, settling, telling
+from ledger import audit, json_text, line, places, quotas, settling, telling
 from ledger.chunking import ChunkSize, cut
 from ledger.prepared import Prepared
 from ledger.rows import audit as audit_rows
@@ -174,10 +173,10 @@ def _add_items(tx: Tx, job: NewJob, runs: Sequence[range]) -> None:
     chunk_ids = chain.from_iterable(repeat(f"{job.id}.{ordinal}", len(run)) for ordinal, run in enumerate(runs))
     part_ids, payloads, sizes = zip(*job.items, strict=True)
     if tx.connection.dialect.name == "postgresql":
-        new = json.dumps(list(zip(chunk_ids, part_ids, payloads, sizes, strict=True)))
+        new = json_text.written(list(zip(chunk_ids, part_ids, payloads, sizes, strict=True)))
         tx.connection.exec_driver_sql(_ADD_ITEMS_AT_ONCE, (job.id, new))
         return
-    told = [payload if payload is None else json.dumps(payload) for payload in payloads]
+    told = [payload if payload is None else json_text.written(payload) for payload in payloads]
     rows = list(zip(repeat(job.id), count(), chunk_ids, part_ids, told, sizes))
     for start in range(0, len(rows), _ITEMS_AT_ONCE):
         some = rows[start : start + _ITEMS_AT_ONCE]

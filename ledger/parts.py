@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation.clock import iso
 from foundation.errors import Failure
-from ledger import audit, quotas
+from ledger import audit, json_text, quotas
 from ledger.prepared import tuples
 from ledger.rows import files, native, parts, vectors
 from ledger.session import Tx
@@ -152,7 +151,7 @@ WHERE parts.id = ANY(%s::text[]) AND parts.tenant_id = %s AND parts.deleted_at I
 def sizes(tx: Tx, tenant_id: str, part_ids: Sequence[str]) -> dict[str, int]:
     """Bytes of those of the named parts that are the tenant's."""
     postgres = tx.connection.dialect.name == "postgresql"
-    asked = list(part_ids) if postgres else json.dumps(part_ids)
+    asked = list(part_ids) if postgres else json_text.written(part_ids)
     return dict(tuples(tx.connection, _SIZES_POSTGRESQL if postgres else _SIZES_SQLITE, (asked, tenant_id)))
 
 

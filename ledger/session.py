@@ -21,7 +21,7 @@ from foundation.mapping import Provider, failure_of
 from foundation.resilience.protection import Refused, protect
 from foundation.settings import DatabaseSettings, QuotaSettings, Settings
 from foundation.telemetry import CommitDoubted, emit
-from ledger import commits, walls
+from ledger import commits, json_text, walls
 from ledger.commits import Named
 from ledger.trail.append import append
 from ledger.trail.chain import Body
@@ -31,6 +31,7 @@ NO_QUOTA = QuotaSettings(bytes=0, parts=0, jobs=0)
 
 _CONNECT, _BEGIN = protect("database-connect"), protect("database-statement")
 
+_JSON: dict[str, Any] = {"json_serializer": json_text.written, "json_deserializer": json_text.read}
 _SYNCHRONOUS = "PRAGMA synchronous=FULL"
 _UNHURRIED = "SELECT extract(epoch FROM clock_timestamp()), set_config('synchronous_commit', 'off', true)"
 _WRITES = {"cadmill_begin": "BEGIN IMMEDIATE"}  # a deferred SQLite writer loses updates or fails half-way
@@ -191,7 +192,7 @@ def _engine(address: str, database: DatabaseSettings) -> Engine:
     if url.get_backend_name() == "sqlite":
         if url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, pool_size=database.pool_size, max_overflow=20, connect_args={"timeout": database.busy_seconds})
+        engine = create_engine(url, pool_size=database.pool_size, max_overflow=20, connect_args={"timeout": database.busy_seconds}, **_JSON)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -201,6 +202,7 @@ def _engine(address: str, database: DatabaseSettings) -> Engine:
             pool_size=database.pool_size,
             max_overflow=20,
             pool_pre_ping=True,
+            **_JSON,
             connect_args={
                 "connect_timeout": max(1, round(database.connect_seconds)),
                 "application_name": "cadmill",

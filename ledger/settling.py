@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Row, bindparam, case, literal, select, update
 
-from ledger import audit, outbox, telling
+from ledger import audit, json_text, outbox, telling
 from ledger.job_views import view
 from ledger.prepared import Prepared
 from ledger.rows import items, jobs
@@ -85,7 +84,7 @@ def _settle_each(tx: Tx, job_id: str, attempt: int, outcomes: Sequence[Outcome])
         told = [{"i": one.index, "s": one.state, "e": one.error, "r": one.result, **common} for one in outcomes]
         _ITEM.each(tx.connection, told)
         return
-    new = json.dumps([(one.index, one.state, one.error, one.result) for one in outcomes])
+    new = json_text.written([(one.index, one.state, one.error, one.result) for one in outcomes])
     tx.connection.exec_driver_sql(_ITEMS_AT_ONCE, (attempt, tx.now, new, job_id))
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Executable, and_, bindparam, case, delete, func, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.epochs import Shelf, note
 from ledger.parts import in_bites
+from ledger.prepared import Prepared
 from ledger.rows import CUT as CUT
 from ledger.rows import EXTRACTED as EXTRACTED
 from ledger.rows import PROJECTED as PROJECTED
@@ -46,6 +47,21 @@ class Stored:
     provenance: str = EXTRACTED
 
 
+def _put(dialect: str) -> Executable:
+    statement: Any = (postgresql if dialect == "postgresql" else sqlite).insert(vectors)
+    # numbers that come out as they were have not been written anew: what was made from them still holds
+    written = case((vectors.c.vector == statement.excluded.vector, vectors.c.created_at), else_=statement.excluded.created_at)
+    upsert: Executable = statement.on_conflict_do_update(
+        index_elements=["tenant_id", "sha256", "feature_version", "engine_build"],
+        set_={name: statement.excluded[name] for name in ("family", "vector", "result", "provenance", "job_id")} | {"created_at": written},
+        where=or_(statement.excluded.provenance != PROJECTED, vectors.c.provenance == PROJECTED),
+    )
+    return upsert
+
+
+_PUT = Prepared(_put)
+
+
 def put(tx: Tx, tenant_id: str, new: Iterable[Vector], job_id: str | None = None) -> None:
     """Store vectors; one that is there already is replaced (a forced extraction, or a second attempt), but no native one by a projected.
     Last in a transaction."""
@@ -67,19 +83,7 @@ def put(tx: Tx, tenant_id: str, new: Iterable[Vector], job_id: str | None = None
     ]
     if not rows:
         return
-    dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(vectors)
-    # numbers that come out as they were have not been written anew: what was made from them still holds
-    written = case((vectors.c.vector == statement.excluded.vector, vectors.c.created_at), else_=statement.excluded.created_at)
-    tx.execute(
-        statement.on_conflict_do_update(
-            index_elements=["tenant_id", "sha256", "feature_version", "engine_build"],
-            set_={name: statement.excluded[name] for name in ("family", "vector", "result", "provenance", "job_id")}
-            | {"created_at": written},
-            where=or_(statement.excluded.provenance != PROJECTED, vectors.c.provenance == PROJECTED),
-        ),
-        rows,
-    )
+    _PUT.each(tx.connection, rows)
     shelves = _by_shelf(tenant_id, [(str(row["sha256"]), str(row["feature_version"]), str(row["engine_build"])) for row in rows])
     for shelf in sorted(shelves):
         note(tx, shelf, shelves[shelf])

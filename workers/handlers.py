@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from foundation.errors import Failure
@@ -22,7 +22,7 @@ from workers import quarantine
 from workers.cache.prewarm import prewarm_fleet
 from workers.cache.store import VectorKey
 from workers.cad.preview.previews import Previews
-from workers.cad.sandbox.sandbox import Sandbox
+from workers.cad.sandbox.sandbox import Reading, Sandbox
 from workers.cad.shape import Finding, FindingCode
 from workers.features.extraction import ENGINE_BUILD, Extraction
 from workers.features.packing import packed, unpacked
@@ -39,8 +39,21 @@ def extraction(work: Work) -> None:
     told = work.claimed.input
     version, units = FeatureVersion(told["feature_version"]), UnitsAsked(**told.get("units_asked", {}))
     known = None if told["force"] else _known(work, version)
-    with Sandbox(work.worker.nursery, work.still_ours) as box:
+    with Sandbox(work.worker.nursery, work.still_ours, _expected(work, version, units, known)) as box:
         work.each(lambda item: _features(work, box, item, version, units, known))
+
+
+def _expected(work: Work, version: FeatureVersion, units: UnitsAsked, known: dict[str, Result] | None) -> Iterator[Reading]:
+    """The files that will be read, as far as can be told before: each once where answers are reused. None with pictures: drawing takes
+    longer than what reading ahead saves."""
+    if work.claimed.input.get("previews"):
+        return
+    done = set(quarantine.refused(work)) | set(known or ())
+    for item in work.claimed.items:
+        if item.sha256 and item.name and item.sha256 not in done:
+            yield Reading(work.worker.files.path(item.sha256), item.name, version, units=units)
+            if known is not None:
+                done.add(item.sha256)
 
 
 def _known(work: Work, version: FeatureVersion) -> dict[str, Result]:

@@ -11,13 +11,20 @@ from workers.work import Work
 
 
 def refuse(work: Work, sha256: str) -> None:
-    """Raises FILE_QUARANTINED. The ledger is asked once a chunk: one of the same file that began before may crash once more."""
+    """Raises FILE_QUARANTINED."""
+    until = refused(work).get(sha256)
+    if until is not None:
+        raise Failure("FILE_QUARANTINED", {"sha256": sha256, "engine_build": ENGINE_BUILD, "until": iso(until)})
+
+
+def refused(work: Work) -> dict[str, float]:
+    """Files of the chunk that may not be read, and until when. The ledger is asked once a chunk: one of the same file that began before
+    may crash once more."""
     if work.quarantined is None:
         files = sorted({item.sha256 for item in work.claimed.items if item.sha256})
         with work.worker.ledger.read() as tx:
             work.quarantined = quarantine.active(tx, work.claimed.tenant_id, files, ENGINE_BUILD)
-    if sha256 in work.quarantined:
-        raise Failure("FILE_QUARANTINED", {"sha256": sha256, "engine_build": ENGINE_BUILD, "until": iso(work.quarantined[sha256])})
+    return work.quarantined
 
 
 def remember(work: Work, sha256: str) -> None:

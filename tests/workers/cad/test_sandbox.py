@@ -24,7 +24,7 @@ from foundation.settings import Settings
 from tasks.vocabulary import FeatureVersion
 from tests.stack import SAMPLES, wait_until
 from workers.cad.sandbox.nursery import Nursery
-from workers.cad.sandbox.sandbox import Sandbox
+from workers.cad.sandbox.sandbox import Reading, Sandbox
 from workers.features.extraction import extract
 
 ENGINE = "tests.workers.cad.misbehaviour.extract"
@@ -232,6 +232,50 @@ def test_a_child_that_died_between_two_files_ends_the_next_one_and_no_other(nurs
             box.extract(FILE, "look", V3)
         assert (caught.value.code, caught.value.context) == ("ENGINE_CRASH", {"signal": "SIGKILL"})
         assert told(box, "look")["pid"] != child
+
+
+def answered(nursery: Nursery, expected: list[Reading]) -> tuple[list[str], bool]:
+    """What comes of each file of a chunk, and whether any was read ahead."""
+    told, ahead = list[str](), False
+    with Sandbox(nursery, expected=expected) as box:
+        for one in expected:
+            try:
+                told.append(str(len(box.extract(*one).vector)))
+            except Failure as failure:
+                told.append(failure.code)
+            ahead = ahead or len(box._answers) > 0
+    return told, ahead
+
+
+@pytest.mark.parametrize(
+    ("act", "code"),
+    [
+        ("segv", "ENGINE_CRASH"),
+        ("exit", "ENGINE_DEFECT"),
+        ("garbage", "ENGINE_DEFECT"),
+        ("raise", "ENGINE_DEFECT"),
+        ("spin", "ENGINE_TIMEOUT"),
+    ],
+)
+def test_of_files_that_are_asked_for_together_a_bad_one_fails_and_no_other(nursery: Nursery, act: str, code: str) -> None:
+    honest = [Reading(FILE, "honest", V3)] * 30
+    told, ahead = answered(nursery, [*honest, Reading(FILE, act, V3), *honest])
+    assert told == [*[str(V3.width)] * 30, code, *[str(V3.width)] * 30]
+    assert ahead
+
+
+def test_what_is_read_ahead_is_the_answer_to_its_own_file(nursery: Nursery) -> None:
+    expected = [Reading(FILE, "look" if number % 3 else "nap 0.001", V3) for number in range(40)]
+    wanted = expected[:20] + expected[22:]  # two are not asked for in the end
+    with Sandbox(nursery, expected=expected) as box:
+        awake = [box.extract(*one).result["facts"]["told"] == "awake" for one in wanted]
+    assert awake == [one.name.startswith("nap") for one in wanted]
+
+
+def test_a_file_that_is_gone_ends_what_is_asked_for_together(nursery: Nursery) -> None:
+    honest = [Reading(FILE, "honest", V3)] * 20
+    told, _ = answered(nursery, [*honest, Reading(FILE.with_name("gone.stl"), "gone", V3), *honest])
+    assert told == [*[str(V3.width)] * 20, "FILE_MISSING", *[str(V3.width)] * 20]
 
 
 def test_a_child_that_takes_no_question_is_not_waited_for(nursery: Nursery) -> None:

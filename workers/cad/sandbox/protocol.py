@@ -19,6 +19,7 @@ from tasks.vocabulary import Family, FeatureVersion, Format, LengthUnit
 from workers.cad.shape import FindingCode
 
 HEADER = struct.Struct("<II")  # number of the question, bytes that follow
+MOST_QUESTIONS = 16  # that may wait for their answers
 
 _LARGEST = 2**63 - 1
 # the only way to write NUL: an escape whose backslash is not itself escaped

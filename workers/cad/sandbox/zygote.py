@@ -21,6 +21,8 @@ import sys
 import tempfile
 import time
 import traceback
+from array import array
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -48,7 +50,8 @@ _READABLE = [
 _SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # read while loading: a process with threads must not fork
 _CHANNEL = 3
 _COPY_BYTES = 1 << 20
-_HANDLE_SPACE = socket.CMSG_LEN(4)
+_QUESTION_BYTES = 1 << 14
+_HANDLE_SPACE = socket.CMSG_LEN(4 * protocol.MOST_QUESTIONS)
 _LAST_WORDS = 4000
 _LIMITS = {errno.EFBIG: "file_bytes", errno.EMFILE: "open_files", errno.EAGAIN: "processes"}  # what the kernel says when one is reached
 
@@ -177,34 +180,56 @@ def _live(orders: _Orders, channel: int, child: _Child, parent: int) -> NoReturn
 
 
 def _serve(orders: _Orders, copy: int) -> None:
-    """One file after the other, as long as somebody asks. Each is copied into `copy`: readers want a name, and the store stays shut."""
+    """One file after the other, as long as somebody asks and up to the first failure. Each is copied into `copy`: readers want a name, and
+    the store stays shut. Answers wait for each other as long as there are questions."""
     path, used = Path(f"/proc/self/fd/{copy}"), -1
+    heard, files, answers = bytearray(), deque[int](), bytearray()
     with socket.socket(fileno=_CHANNEL) as channel:
-        while asked := _receive(channel):
+        while True:
+            asked = _question(heard)
+            if asked is None:
+                _send(answers)
+                answers.clear()
+                if not _receive(channel, heard, files):
+                    return
+                continue
             used = walls.limit_cpu(orders.limits.cpu_seconds, used)
-            _send(_answer(orders, *asked, copy, path))
+            answer, failed = _answer(orders, *asked, files.popleft(), copy, path)
+            answers += answer
+            if failed:
+                _send(answers)
+                return
 
 
-def _receive(channel: socket.socket) -> tuple[int, Question, int] | None:
-    """The number of the next question, the question, and the file it speaks of."""
-    frame, handles = bytearray(), list[int]()
-    while len(frame) < HEADER.size or len(frame) < HEADER.size + HEADER.unpack_from(frame)[1]:
-        part, came, _, _ = channel.recvmsg(4096, _HANDLE_SPACE)
-        if not part:
-            return None
-        frame += part
-        for _, _, data in came:
-            handles.append(int.from_bytes(data, sys.byteorder))
-    return HEADER.unpack_from(frame)[0], protocol.question(frame[HEADER.size :]), handles[0]
+def _question(heard: bytearray) -> tuple[int, Question] | None:
+    """The number of the next question and the question, taken off what was heard; None if that holds no whole one."""
+    if len(heard) < HEADER.size:
+        return None
+    number, size = HEADER.unpack_from(heard)
+    if len(heard) < HEADER.size + size:
+        return None
+    question = protocol.question(heard[HEADER.size : HEADER.size + size])
+    del heard[: HEADER.size + size]
+    return number, question
 
 
-def _answer(orders: _Orders, number: int, asked: Question, file: int, copy: int, path: Path) -> bytearray:
+def _receive(channel: socket.socket, heard: bytearray, files: deque[int]) -> bool:
+    """Wait for more of questions, and for the files they speak of. False: nobody asks any more."""
+    part, came, _, _ = channel.recvmsg(_QUESTION_BYTES, _HANDLE_SPACE)
+    heard += part
+    for _, _, data in came:
+        files.extend(array("i", data))
+    return bool(part)
+
+
+def _answer(orders: _Orders, number: int, asked: Question, file: int, copy: int, path: Path) -> tuple[bytearray, bool]:
+    """The answer, and whether it tells of a failure."""
     try:
         _copied(file, copy)
         units = _units(asked.units.units, asked.units.default_units)
         extracted = orders.engine(path, asked.name, asked.version, orders.cad, asked.draw, units)
         drawn = extracted.previews.files if extracted.previews else {}
-        return protocol.framed(number, protocol.extracted(extracted.result, drawn))
+        return protocol.framed(number, protocol.extracted(extracted.result, drawn)), False
     except Failure as failure:
         told = protocol.failed(failure.code, failure.context)
     except MemoryError:
@@ -217,7 +242,7 @@ def _answer(orders: _Orders, number: int, asked: Question, file: int, copy: int,
         else:
             traceback.print_exc()
             told = protocol.failed("ENGINE_DEFECT", {"reason": type(error).__name__})
-    return protocol.framed(number, told)
+    return protocol.framed(number, told), True
 
 
 @cache
