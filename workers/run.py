@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from billiard import current_process
@@ -32,6 +33,7 @@ _BEAT_SECONDS = 2.0  # a cancelled or overtaken chunk is noticed within this
 _LET_GO_SECONDS = 1.5  # how long a handler may take to let go of it; with the beat and its commit less than 5 s
 _ABANDONED = 70  # exit status of a process that did not (EX_SOFTWARE); the pool starts another one
 _COMMIT_TRIES = 8
+_hearts = ThreadPoolExecutor(max_workers=1000, thread_name_prefix="heart")  # as many as chunks in hand
 _CHOICES = 4  # on PostgreSQL another worker may take the chosen chunk first; who lost so often takes the one it was rung for
 
 
@@ -91,7 +93,7 @@ def _claim(chunk_id: str, worker: Worker) -> tuple[Claimed | None, list[Ring]]:
 
 @contextmanager
 def _heart(work: Work) -> Iterator[None]:
-    """Keep the lease alive from a thread of its own, never from the engine's."""
+    """Keep the lease alive from a thread of its own, never from the engine's; one that is kept, because small jobs feel its start."""
     lease = work.worker.settings.queue.lease_seconds
     stop = threading.Event()
 
@@ -109,13 +111,11 @@ def _heart(work: Work) -> Iterator[None]:
                     _abandon(work)
                 return
 
-    thread = threading.Thread(target=beat, name=f"heart of {work.claimed.chunk_id}", daemon=True)
-    thread.start()
+    _hearts.submit(beat)
     try:
         yield
     finally:
-        stop.set()
-        thread.join()
+        stop.set()  # not waited for: a beat that comes too late finds that the chunk is settled
 
 
 def _abandon(work: Work) -> None:
