@@ -28,6 +28,16 @@ _READY = "cadmill is ready at "
 _READY_SECONDS, _STOP_SECONDS, _JOB_SECONDS = 120.0, 60.0, 1800.0
 _LOOK_SECONDS = 0.25  # looking more often would take its time from the workers
 _LISTED = 1000
+# what the command line of a process holds
+_ROLES = (
+    ("api.app:create", "API"),
+    ("sandbox.zygote", "zygote and its children"),
+    ("-Q webhooks", "courier"),
+    ("prefork", "compute"),
+    (" beat", "beat"),
+    ("redis", "Redis"),
+    ("valkey", "Redis"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,16 @@ class House:
             if name and peak is not None:
                 found[name].append(peak)
         return found
+
+    def roles(self) -> dict[str, int]:
+        """Peak resident memory (MB) of the largest process in each role of the stack; nothing where there is no /proc."""
+        found: dict[str, int] = {}
+        for pid in descendants(self.pid):
+            line, peak = command(pid), peak_mb(pid)
+            name = next((name for words, name in _ROLES if words in line), None)
+            if name and peak is not None:
+                found[name] = max(peak, found.get(name, 0))
+        return dict(sorted(found.items()))
 
 
 def _time(text: str) -> float:

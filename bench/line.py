@@ -97,17 +97,17 @@ def measure(
         "nothing": Row("nothing (what the line itself costs)", sizes.nothing),
     }
     here.ride("probe", {"items": 100}, 100)
-    upload: Upload | None = None
+    sent: Upload | None = None
     files: list[File] = []
     part_ids: list[str] = []
     if "files" in only:
-        upload, files, part_ids = _upload(here, _samples(), sizes.files, distinct)
+        sent, files, part_ids = upload(here, samples(), sizes.files, distinct)
         plain.extract(files[:100] * PROCESSES, _VERSION)
         _extraction(here, part_ids, force=True)
     for ms in (_SPIN_MS, _SHORT_MS):  # so that it is known how long such items take
         here.ride("probe", {"items": 200, "ms": ms, "act": "spin"}, 200)
     acceptance, idling = Acceptance(), Idle()
-    many = _upload(here, _samples()[:1], _LARGE, False)[2] if "accept" in only else []
+    many = upload(here, samples()[:1], _LARGE, False)[2] if "accept" in only else []
     for number in range(1, rounds + 1):
         print(f"round {number} of {rounds}", flush=True)
         if "files" in only:
@@ -126,11 +126,11 @@ def measure(
         if many:
             accept(here, celery, many, acceptance)
         idle(here, celery, seen, idling)
-    return Figures([row for row in rows.values() if row.line], upload, acceptance, idling, here.peaks(), rounds, distinct)
+    return Figures([row for row in rows.values() if row.line], sent, acceptance, idling, here.peaks(), rounds, distinct)
 
 
 @cache
-def _samples() -> list[Path]:
+def samples() -> list[Path]:
     """Real DXF files that the engine answers; those of the tests where there are no others."""
     real = DATA / "real" / "dxf"
     found = sorted(real.rglob("*.dxf")) if real.is_dir() else sorted((ROOT / "tests" / "data" / "dxf").iterdir())
@@ -150,7 +150,7 @@ def _answered(path: Path) -> bool:
         return False
 
 
-def _upload(here: House, samples: list[Path], count: int, distinct: bool) -> tuple[Upload, list[File], list[str]]:
+def upload(here: House, samples: list[Path], count: int, distinct: bool) -> tuple[Upload, list[File], list[str]]:
     """Upload so many files; how long that took, where the line has stored them, and the ids of their parts."""
     content = {path: path.read_bytes() for path in samples}
     store = FileStore(here.directory)

@@ -73,6 +73,7 @@ THIN_SECONDS = 0.3
 ITEMS_SHOWN = 20
 """Most failed items that one event shows."""
 
+_GATHER_SECONDS = 0.004  # after the first event: meanwhile whoever told it rings, answers and goes on undisturbed
 _BATCH_SECONDS = 0.02  # what happens together is sent together
 _ROOM = 5_000  # events a process keeps while Redis does not take them; after that some are lost, and a gap is told
 _WAITS = (0.5, 1.0, 2.0, 5.0)  # before Redis is tried again
@@ -200,6 +201,7 @@ class Publisher:
                     soonest = self._due(self._clock.tick())
                 if not self._waiting:
                     return
+                self._changed.wait_for(lambda: self._closing, _GATHER_SECONDS)
                 batch, lost = list(self._waiting), self._lost
                 self._waiting.clear()
                 self._lost = 0
