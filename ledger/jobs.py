@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import chain, count, repeat
+from itertools import chain, count, islice, repeat
 from math import inf
 from typing import Any, NamedTuple
 
@@ -83,11 +83,11 @@ class Claimed:
 
 
 # as text, because a job can have many thousand items: composing each took as long as writing it
-_ITEMS_AT_ONCE = 100  # more bind no faster
+_ITEMS_AT_ONCE, _ITEMS_IN_ONE_TEXT = 100, 10_000  # SQLite, PostgreSQL: more bind no faster, and take memory
 _ADD_ITEMS = 'INSERT INTO items (job_id, "index", chunk_id, part_id, payload, bytes, state) VALUES '
 _ADD_ITEMS_AT_ONCE = """
 INSERT INTO items (job_id, "index", chunk_id, part_id, payload, bytes, state)
-SELECT %s, at - 1, one->>0, one->>1, (one->>2)::json, (one->>3)::bigint, 'pending'
+SELECT %s, %s + at - 1, one->>0, one->>1, (one->>2)::json, (one->>3)::bigint, 'pending'
 FROM json_array_elements(%s::json) WITH ORDINALITY AS new(one, at)"""
 
 
@@ -173,13 +173,14 @@ def _add_items(tx: Tx, job: NewJob, runs: Sequence[range]) -> None:
     chunk_ids = chain.from_iterable(repeat(f"{job.id}.{ordinal}", len(run)) for ordinal, run in enumerate(runs))
     part_ids, payloads, sizes = zip(*job.items, strict=True)
     if tx.connection.dialect.name == "postgresql":
-        new = json_text.written(list(zip(chunk_ids, part_ids, payloads, sizes, strict=True)))
-        tx.connection.exec_driver_sql(_ADD_ITEMS_AT_ONCE, (job.id, new))
+        new = zip(chunk_ids, part_ids, payloads, sizes, strict=True)
+        for first in range(0, len(job.items), _ITEMS_IN_ONE_TEXT):
+            text = json_text.written(list(islice(new, _ITEMS_IN_ONE_TEXT)))
+            tx.connection.exec_driver_sql(_ADD_ITEMS_AT_ONCE, (job.id, first, text))
         return
-    told = [payload if payload is None else json_text.written(payload) for payload in payloads]
-    rows = list(zip(repeat(job.id), count(), chunk_ids, part_ids, told, sizes))
-    for start in range(0, len(rows), _ITEMS_AT_ONCE):
-        some = rows[start : start + _ITEMS_AT_ONCE]
+    told = (payload if payload is None else json_text.written(payload) for payload in payloads)
+    rows = zip(repeat(job.id), count(), chunk_ids, part_ids, told, sizes)
+    while some := list(islice(rows, _ITEMS_AT_ONCE)):
         places = ", ".join(["(?, ?, ?, ?, ?, ?, 'pending')"] * len(some))
         tx.connection.exec_driver_sql(_ADD_ITEMS + places, tuple(chain.from_iterable(some)))
 

@@ -266,10 +266,9 @@ def _prewarm(_tx: Tx, _tenant_id: str, request: PrewarmRequest, settings: Settin
 
 
 def _probe(_tx: Tx, _tenant_id: str, request: ProbeRequest, _settings: Settings) -> Asked:
-    return Asked(
-        [NewItem(payload={"fault": request.faults.get(index)}, bytes=request.bytes) for index in range(request.items)],
-        {"ms": request.ms, "act": request.act},
-    )
+    sound = NewItem(payload={"fault": None}, bytes=request.bytes)
+    faulty = {index: NewItem(payload={"fault": fault}, bytes=request.bytes) for index, fault in request.faults.items()}
+    return Asked([faulty.get(index, sound) for index in range(request.items)], {"ms": request.ms, "act": request.act})
 
 
 _ASKS: dict[type[Request], Callable[[Tx, str, Any, Settings], Asked]] = {
