@@ -9,6 +9,7 @@ import numpy as np
 
 from workers.cad.analytic.borders import Inner, continued, inner, polygon
 from workers.cad.analytic.curves import TURN
+from workers.cad.analytic.ears import clipped
 from workers.cad.analytic.instances import NotCovered
 from workers.cad.analytic.surfaces import CONE, CYLINDER, PLANE, SPHERE, TORUS, Surfaces
 from workers.cad.analytic.sweep import swept
@@ -36,9 +37,9 @@ class Borders:
 class Facets:
     triangles: Integers  # (m, 3) over the vertices and, after these, the new ones
     faces: Integers  # (m,)
-    places: Floats  # (n, 3) the new vertices
+    places: Floats  # (3, n) the new vertices
     v: Floats  # (r,) of the border, continued along each loop of a torus
-    jumps: Floats  # (f, 2) of u along the border at the upper and at the lower pole
+    jumps: Floats  # (2, f) of u along the border at the upper and at the lower pole
     seams: int  # faces that were cut open where the file has no edge
 
 
@@ -59,51 +60,68 @@ _Some = tuple[Integers, Integers]
 _NONE: _Some = (np.zeros((0, 3), dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Loops:
+    """l loops of f faces."""
+
+    first: Integers  # (l + 1,) its first node; at the end the number of nodes
+    last: Integers  # (l,) its last node
+    face: Integers  # (l,)
+    of_face: Integers  # (f + 1,) the first loop of each face; at the end the number of loops
+    following: Integers  # (r,) the next node around the loop
+
+
 def facets(borders: Borders, surfaces: Surfaces, inward: Flags, vertices: int, deviation: float) -> Facets:
     """Triangles that face where their faces do. Raises `NotCovered`."""
-    first, last, owner = _loops(borders)
-    kinds = surfaces.kinds[borders.face]
     count = len(surfaces.kinds)
+    loops = _loops(borders, count)
+    first, last, owner = loops.first[:-1], loops.last, loops.face
+    kinds = surfaces.kinds.take(borders.face)
     curved = kinds != PLANE
-    sign = np.where(inward, -1.0, 1.0)[borders.face]
+    sign = np.where(inward, -1.0, 1.0).take(borders.face)
     smooth, turns, far = continued(np.where(curved, borders.u, 0.0), first, last)
     u = np.where(curved, smooth, borders.u) * sign
     v = borders.v
     ring = kinds == TORUS
-    if ring.any():
+    if np.count_nonzero(ring):
         height, around, leaps = continued(np.where(ring, v, 0.0), first, last)
         v = np.where(ring, height, v)
         if (np.rint(around) != 0).any() or leaps.any():
             raise NotCovered("a border that runs around a ring")
-    loops = np.bincount(owner, minlength=count)
     grids = _grids(borders, surfaces, u, v, deviation)
+    single = loops.of_face[1:] - loops.of_face[:-1] == 1
     # faces with one loop that does not turn, leaps nowhere and touches no pole
-    plain = loops == 1
+    plain = single & (surfaces.kinds != PLANE)
     plain[list(grids)] = False
     plain[owner[np.rint(turns) != 0]] = False
     plain[borders.face[far | borders.axis]] = False
     flat = surfaces.kinds == PLANE
-    convex = (loops == 1) & flat & _convex(borders, u, v, first, last)
+    convex = single & flat & _convex(borders, u, v, loops.following)
     done = [_fanned(borders, first, last, convex[owner])]
     strips = plain & ((surfaces.kinds == CYLINDER) | (surfaces.kinds == CONE))
     good, sewn = _sewn(_single(borders, u, v, first, last, strips[owner]), count)
     done.append(sewn)
-    open_ = ~convex & ~good
-    swept_faces, sweeping = _plane(borders, u, v, first, last, owner, np.flatnonzero(open_ & flat))
-    done.append(sweeping)
-    open_[swept_faces] = False
-    rest = np.flatnonzero(open_)
+    rest = (~convex & ~good & ~flat).nonzero()[0]
+    odd = (flat & ~convex).nonzero()[0]
+    if len(odd):
+        left, triangles = _plane(borders, u, v, loops, odd)
+        done.append(triangles)
+        if left:
+            rest = np.sort(np.concatenate([rest, left]))
     others, places, jumps, seams = _others(borders, surfaces, inward, u, v, first, last, owner, rest, vertices, grids)
     done.append(others)
     return Facets(np.concatenate([one for one, _ in done]), np.concatenate([two for _, two in done]), places, v, jumps, seams)
 
 
-def _loops(borders: Borders) -> tuple[Integers, Integers, Integers]:
-    """First and last node of each loop, and its face."""
-    changes = np.flatnonzero(borders.loop[1:] != borders.loop[:-1]) + 1
-    first = np.concatenate([[0], changes])
-    last = np.concatenate([changes, [len(borders.loop)]]) - 1
-    return first, last, borders.face[first]
+def _loops(borders: Borders, faces: int) -> _Loops:
+    count = len(borders.loop)
+    changes = (borders.loop[1:] != borders.loop[:-1]).nonzero()[0] + 1
+    first = np.concatenate([[0], changes, [count]])
+    last = first[1:] - 1
+    owner = borders.face.take(first[:-1])
+    following = np.arange(1, count + 1)
+    following[last] = first[:-1]
+    return _Loops(first, last, owner, owner.searchsorted(np.arange(faces + 1)), following)
 
 
 def _grids(borders: Borders, surfaces: Surfaces, u: Floats, v: Floats, deviation: float) -> dict[int, Inner]:
@@ -116,25 +134,23 @@ def _grids(borders: Borders, surfaces: Surfaces, u: Floats, v: Floats, deviation
     for face in bulging.tolist():
         x, y = u[first[face] : first[face + 1]], v[first[face] : first[face + 1]]
         low, high = (float(x.min()), float(y.min())), (float(x.max()), float(y.max()))
-        a, b = surfaces.sizes[face].tolist()
+        a, b = surfaces.sizes[:, face].tolist()
         grid = inner(int(surfaces.kinds[face]), (a, b), low, high, deviation)
         if grid.wanted:
             found[face] = grid
     return found
 
 
-def _convex(borders: Borders, u: Floats, v: Floats, first: Integers, last: Integers) -> Flags:
+def _convex(borders: Borders, u: Floats, v: Floats, following: Integers) -> Flags:
     """Which faces have true corners to the left only, at all nodes."""
-    following, before = np.arange(1, len(u) + 1), np.arange(-1, len(u) - 1)
-    following[last], before[first] = first, last
-    a, b = u[following] - u, v[following] - v
-    c, d = a[before], b[before]
-    turn = c * b - d * a
+    a, b = u.take(following) - u, v.take(following) - v
+    c, d = a.take(following), b.take(following)
+    turn = a * d - b * c
     bad = turn <= 1e-6 * np.sqrt((a * a + b * b) * (c * c + d * d))
     # a border that winds twice turns left only as well
     total = np.bincount(borders.face, np.arctan2(turn, a * c + b * d), int(borders.face[-1]) + 1)
     good = np.abs(total - 2 * np.pi) < 1e-3
-    good[borders.face[bad]] = False
+    good[borders.face.compress(bad)] = False
     return np.asarray(good)
 
 
@@ -209,26 +225,30 @@ def _sewn(rings: _Rings, count: int) -> tuple[Flags, _Some]:
     return good, (rings.names[triangles], face[triangles[:, 0]])
 
 
-def _plane(
-    borders: Borders, u: Floats, v: Floats, first: Integers, last: Integers, owner: Integers, which: Integers
-) -> tuple[list[int], _Some]:
-    """Those of the plane faces `which` whose borders keep apart, and their triangles."""
-    good: list[int] = []
-    counts: list[int] = []
-    corners: list[Integers] = []
-    spans = np.searchsorted(owner, [which, which + 1]).T.tolist()
-    lengths, first_of = (last - first + 1).tolist(), first.tolist()
-    for face, (one, two) in zip(which.tolist(), spans, strict=True):
-        begin, loops = first_of[one], lengths[one:two]
-        some = slice(begin, begin + sum(loops))
-        found = swept(u[some], v[some], loops)
-        if found is not None:
-            good.append(face)
-            counts.append(len(found))
-            corners.append(np.array(found) + begin)
-    if not good:
-        return [], _NONE
-    return good, (borders.names.take(np.concatenate(corners)), np.repeat(np.array(good), counts))
+def _plane(borders: Borders, u: Floats, v: Floats, loops: _Loops, which: Integers) -> tuple[list[int], _Some]:
+    """Triangles of the plane faces `which`, and those of these faces whose borders meet."""
+    begin, end = loops.of_face.take(which), loops.of_face.take(which + 1)
+    owner, place = steps(end - begin)
+    chosen = begin.take(owner) + place
+    counts = loops.last.take(chosen) + 1 - loops.first.take(chosen)
+    corners, place = steps(counts)
+    nodes = loops.first.take(chosen).take(corners) + place
+    first = np.concatenate([[0], counts.cumsum()])
+    following = loops.following.take(nodes) - nodes + np.arange(len(nodes))
+    x, y = u.take(nodes), v.take(nodes)
+    polygons = np.concatenate([[0], (end - begin).cumsum()])
+    triangles, owner, good = clipped(np.stack([x, y], axis=1), following, first, polygons)
+    found, faces, left = [triangles.compress(good.take(owner), axis=0)], [owner.compress(good.take(owner))], []
+    for bad in (~good).nonzero()[0].tolist():
+        one, two = polygons[bad : bad + 2].tolist()
+        some = slice(*first[[one, two]].tolist())
+        more = swept(x[some], y[some], counts[one:two].tolist())
+        if more is None:
+            left.append(int(which[bad]))
+        else:
+            found.append(np.array(more) + some.start)
+            faces.append(np.full(len(more), bad))
+    return left, (borders.names.take(nodes.take(np.concatenate(found))), which.take(np.concatenate(faces)))
 
 
 def _others(
@@ -236,9 +256,9 @@ def _others(
     first: Integers, last: Integers, owner: Integers, rest: Integers, vertices: int, grids: dict[int, Inner],
 ) -> tuple[_Some, Floats, Floats, int]:  # fmt: skip
     """All other faces: constrained Delaunay triangulations in parameters that are stretched so that triangles become sensible."""
-    jumps = np.zeros((len(surfaces.kinds), 2))
+    jumps = np.zeros((2, len(surfaces.kinds)))
     if not len(rest):
-        return _NONE, np.zeros((0, 3)), jumps, 0
+        return _NONE, np.zeros((3, 0)), jumps, 0
     by_face: dict[int, list[int]] = {int(face): [] for face in rest}
     for loop, face in enumerate(owner.tolist()):
         if face in by_face:
@@ -255,7 +275,7 @@ def _others(
             following = np.arange(1, len(some) + 1)
             following[ends - 1] = ends - [len(span) for span in spans]
         else:
-            a, b = surfaces.sizes[face].tolist()
+            a, b = surfaces.sizes[:, face].tolist()
             sign = -1.0 if inward[face] else 1.0
             found = polygon(
                 kind, (a, b), sign,
@@ -263,7 +283,7 @@ def _others(
                 [np.flatnonzero(borders.axis[span]).tolist() for span in spans],
                 grids.get(face, Inner(0, 0, False)),
             )  # fmt: skip
-            jumps[face] = found.jumps
+            jumps[:, face] = found.jumps
             seams += found.seam
             ids, x, y, following = found.names.copy(), found.u, found.v, found.following
             inner = np.flatnonzero(ids < 0)
@@ -284,7 +304,7 @@ def _others(
     faces = np.array(list(by_face), dtype=np.int64)[every[found_triangles[:, 0]]]
     # at a pole triangles shrink to nothing
     real = (triangles[:, 0] != triangles[:, 1]) & (triangles[:, 1] != triangles[:, 2]) & (triangles[:, 2] != triangles[:, 0])
-    places = np.zeros((0, 3))
+    places = np.zeros((3, 0))
     if fresh > vertices:
         places = surfaces.places(np.concatenate(new_face), np.concatenate(new_u), np.concatenate(new_v))
     return (triangles[real], faces[real]), places, jumps, seams
