@@ -74,7 +74,7 @@ class SolidStudy:
         """Eigenvalues, largest first, of the exact second moment of the surface per area: triangle by triangle
         A/12 (sum v v' + (sum v)(sum v)'), about the surface's centroid.
         """
-        return _eigenvalues(self._integrals.surface / (12 * self.area))
+        return self._spreads[0]
 
     @cached_property
     def rms(self) -> float:
@@ -95,10 +95,7 @@ class SolidStudy:
         """Eigenvalues, largest first, of the second moment of the solid per volume, about its own centroid: tetrahedron by
         tetrahedron V/20 (sum v v' + (sum v)(sum v)'). The surface's where there is no volume.
         """
-        if not self.has_volume:
-            return self.surface_spread
-        moment = self._integrals.solid / (20 * self.signed_volume)
-        return _eigenvalues(moment - self._volume_centre[:, None] * self._volume_centre)
+        return self._spreads[-1]
 
     @cached_property
     def centroid_offset(self) -> float:
@@ -161,6 +158,16 @@ class SolidStudy:
         return self._faces or self.regions.counts()
 
     @cached_property
+    def _spreads(self) -> list[list[float]]:
+        """Of the surface and, if there is one, of the volume."""
+        moments = [self._integrals.surface / (12 * self.area)]
+        if self.has_volume:
+            centre = self._volume_centre
+            moments.append(self._integrals.solid / (20 * self.signed_volume) - centre[:, None] * centre)
+        # open meshes can have negative ones: nothing a ratio could be made of
+        return [[max(value, 0.0) for value in reversed(values)] for values in np.linalg.eigvalsh(np.array(moments)).tolist()]
+
+    @cached_property
     def _volume_centre(self) -> Floats:
         return np.asarray(self._integrals.first / (4 * self.signed_volume))
 
@@ -215,11 +222,6 @@ def _blocks(count: int) -> Iterator[slice]:
 
 def _dot(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.einsum("ij,ij->j", a, b))
-
-
-def _eigenvalues(moment: Floats) -> list[float]:
-    # open meshes can have negative ones: nothing a ratio could be made of
-    return [max(value, 0.0) for value in reversed(np.linalg.eigvalsh(moment).tolist())]
 
 
 def ratio(part: float, whole: float) -> float:

@@ -18,7 +18,7 @@ from workers.cad.analytic.topology import Topology, topology
 from workers.cad.brep.measured import NEAR, Body
 from workers.cad.brep.step_text import StepText
 from workers.cad.shape import LARGEST, FindingCode, Floats, Integers, Mesh, area_vectors, steps
-from workers.cad.stl import has_area, weld
+from workers.cad.stl import rewelded
 
 _WORDS = (*SOLID_WORDS, b"CLOSED_SHELL", b"ADVANCED_FACE", b"FACE_BOUND", b"FACE_OUTER_BOUND", b"EDGE_LOOP", b"ORIENTED_EDGE",
           b"EDGE_CURVE", b"VERTEX_POINT", b"CARTESIAN_POINT", b"DIRECTION", b"VECTOR", b"AXIS2_PLACEMENT_3D", b"LINE", b"CIRCLE",
@@ -41,6 +41,8 @@ _SHORTEST, _SMALLEST = 1e-6, 1e-3
 _GAP, _APART, _OFF = 1e-6, 5e-3, 3e-5
 # all gaps times the lengths of their edges, in parts of the area
 _WRONG = 3e-3
+# an area that is none, in parts of the diagonal's square
+_NOTHING = 1e-9
 # how far mesh and formula may differ: in parts of a face or a solid, and of a face in parts of the whole
 _SHORT, _FACE = 0.02, 1e-6
 
@@ -88,7 +90,12 @@ def _body(source: StepText, limits: CadSettings) -> Body:
         # the kernel adds what it needs to cut such faces open, as curves of its own
         curves["bspline"] = curves.get("bspline", 0) + made.seams
     box = _box(surfaces, edges, made, vertices)
-    mesh = _welded(corners, extent)
+    if not area > _NOTHING * extent * extent:
+        raise NotCovered("a mesh without area")
+    # as the mesh of the kernel is: single floats about the middle, nodes of neighbouring solids become one
+    middle = (vertices.min(axis=1) + vertices.max(axis=1)) / 2
+    mesh = rewelded((vertices - middle[:, None]).astype(np.float32), made.triangles, NEAR * extent)
+    mesh = Mesh(mesh.vertices + middle, mesh.triangles)
     facts = {
         "solids": len(solids.rows),
         "shells": len(solids.rows),
@@ -224,13 +231,3 @@ def _pierced(corners: Floats, way: Floats) -> bool:
     allowed = 1e-9 * np.abs(sides).max(initial=0.0)
     ahead = way @ (a + b + c) > 0
     return bool((((sides >= -allowed).all(axis=0) | (sides <= allowed).all(axis=0)) & ahead).any())
-
-
-def _welded(corners: Floats, extent: float) -> Mesh:
-    """As the mesh of the kernel is: nodes of neighbouring solids become one; of triangles with corners (3 axes, 3 corners, m)."""
-    middle = (corners.min(axis=(1, 2)) + corners.max(axis=(1, 2))) / 2
-    mesh, _ = weld((corners - middle[:, None, None]).astype(np.float32).transpose(2, 1, 0), NEAR * extent)
-    mesh = Mesh(mesh.vertices + middle, mesh.triangles)
-    if not has_area(mesh):
-        raise NotCovered("a mesh without area")
-    return mesh

@@ -77,13 +77,13 @@ def continued(u: Floats, first: Integers, last: Integers) -> tuple[Floats, Float
     """
     following = np.arange(1, len(u) + 1)
     following[last] = first
-    step = (u[following] - u + math.pi) % _WHOLE - math.pi
-    sums = np.cumsum(step)
+    step = (u.take(following) - u + math.pi) % _WHOLE - math.pi
+    sums = step.cumsum()
     before = sums - step
     # what each loop begins with is taken away again
-    counts = last - first + 1
-    whole = u[first] - before[first]
-    return before + np.repeat(whole, counts), (sums[last] - before[first]) / _WHOLE, np.abs(step) > _FARTHEST
+    start = before.take(first)
+    whole = (u.take(first) - start).repeat(last - first + 1)
+    return before + whole, (sums.take(last) - start) / _WHOLE, np.abs(step) > _FARTHEST
 
 
 def polygon(

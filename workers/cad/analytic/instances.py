@@ -44,11 +44,7 @@ class Instances:
     opens: Integers  # all opening and closing brackets outside of strings
     closes: Integers
     known: tuple[bytes, ...]  # the keywords asked for
-
-    @property
-    def keywords(self) -> Mapping[bytes, int]:
-        """Place of each keyword asked for."""
-        return _places(self.known)
+    keywords: Mapping[bytes, int]  # and the place of each
 
     def of(self, keyword: bytes) -> Integers:
         """Rows of one kind."""
@@ -203,7 +199,7 @@ def instances(source: StepText, keywords: Iterable[bytes]) -> Instances:
     lengths.cumsum(out=firsts[1:])
     rows = _found(marks.names.compress(defining), marks.names.take(used))
     kinds, behind = _kinds(padded, starts, opens, known), marks.after.take(used)
-    return Instances(data, letters, kinds, starts, ends, firsts, lengths, rows, behind, opens, closes, known)
+    return Instances(data, letters, kinds, starts, ends, firsts, lengths, rows, behind, opens, closes, known, _places(known))
 
 
 @cache

@@ -155,21 +155,22 @@ def _convex(borders: Borders, u: Floats, v: Floats, following: Integers) -> Flag
 
 
 def _fanned(borders: Borders, first: Integers, last: Integers, which: Flags) -> _Some:
-    begin, counts = first[which], (last - first + 1)[which]
-    if (counts < 3).any():
+    begin, counts = first.compress(which), (last - first + 1).compress(which)
+    if np.count_nonzero(counts < 3):
         raise NotCovered("a face with less than three corners")
     polygon, second, third = fans(counts)
-    base = begin[polygon]
-    return borders.names[np.stack([base, base + second, base + third], axis=1)], borders.face[base]
+    base = begin.take(polygon)
+    return borders.names.take(np.array([base, base + second, base + third]).T), borders.face.take(base)
 
 
 def _single(borders: Borders, u: Floats, v: Floats, first: Integers, last: Integers, which: Flags) -> _Rings:
     """The loops `which` (l,) as they are."""
-    counts = (last - first + 1)[which]
-    end = np.cumsum(counts)
+    counts = (last - first + 1).compress(which)
+    end = counts.cumsum()
     owner, place = steps(counts)
-    some = first[which][owner] + place
-    return _Rings(borders.face[some], borders.names[some], u[some], u[some], v[some], end - counts, end - 1)
+    some = first.compress(which).take(owner) + place
+    along = u.take(some)
+    return _Rings(borders.face.take(some), borders.names.take(some), along, along, v.take(some), end - counts, end - 1)
 
 
 def _sewn(rings: _Rings, count: int) -> tuple[Flags, _Some]:
@@ -178,51 +179,56 @@ def _sewn(rings: _Rings, count: int) -> tuple[Flags, _Some]:
     if not len(rings.first):
         return good, _NONE
     face, begin, end = rings.face, rings.first, rings.last
-    size = float(np.ptp(rings.along)) * _NOTHING
-    a = np.round(rings.along / size) if size > 0 else np.zeros(len(face))
+    size = float(rings.along.max() - rings.along.min()) * _NOTHING
+    a = np.rint(rings.along / size) if size > 0 else np.zeros(len(face))
     counts = end - begin + 1
     order = np.arange(len(a))
     following, before = order + 1, order - 1
     following[end], before[begin] = begin, end
-    way = np.sign(a[following] - a)
+    way = np.sign(a.take(following) - a)
     # a level step goes the way of the last one that is not, around the loop
+    home = begin.repeat(counts)
     for _ in range(2):
-        known = np.maximum.accumulate(np.where(way != 0, order, -1))
-        usable = (way == 0) & (known >= np.repeat(begin, counts))
-        way = np.where(usable, way[np.maximum(known, 0)], way)
-        loose = (way[begin] == 0) & (way[end] != 0)
+        level = way == 0
+        known = np.maximum.accumulate(np.where(level, -1, order))
+        way = np.where(level & (known >= home), way.take(known, mode="clip"), way)
+        loose = (way.take(begin) == 0).nonzero()[0]
+        if not len(loose):
+            break
         way[begin[loose]] = way[end[loose]]
-    starts = np.flatnonzero((way > 0) & (way[before] < 0))
-    good[face[begin]] = True
-    good &= np.bincount(face[starts], minlength=count) == 1
-    good[face[way == 0]] = False
-    starts = starts[good[face[starts]]]
+    incoming = way.take(before)
+    starts = ((way > 0) & (incoming < 0)).nonzero()[0]
+    good[face.take(begin)] = True
+    good &= np.bincount(face.take(starts), minlength=count) == 1
+    good[face.compress(way == 0)] = False
+    starts = starts.compress(good.take(face.take(starts)))
     origin, length = np.zeros(count, dtype=np.int64), np.ones(count, dtype=np.int64)
-    origin[face[starts]] = starts
-    length[face[begin]] = counts
-    start, long = origin[face], length[face]
+    origin[face.take(starts)] = starts
+    length[face.take(begin)] = counts
+    start, long = origin.take(face), length.take(face)
     root = order == start
     rank = (order - start) % long
     # forth: nodes whose incoming step goes forth, and the first; the others run back
-    forth = (way[before] > 0) | root
+    forth = (incoming > 0) | root
     place = np.where(forth, rank, long - rank)
-    rows = np.flatnonzero(good[face])
-    rows = rows[np.lexsort((place[rows], ~root[rows], a[rows], face[rows]))]
-    lower, root = forth[rows], root[rows]
+    rows = good.take(face).nonzero()[0]
+    rows = rows.take(np.lexsort((place.take(rows), ~root.take(rows), a.take(rows), face.take(rows))))
+    lower, root = forth.take(rows), root.take(rows)
     at = np.arange(len(rows))
     low = np.maximum.accumulate(np.where(lower, at, 0))
-    high = np.maximum.accumulate(np.where(~lower | root, at, 0))
-    third = at[~root]
-    one, two = low[third - 1], high[third - 1]
+    high = np.maximum.accumulate(np.where(lower & ~root, 0, at))
+    third = at.compress(~root)
+    one, two = low.take(third - 1), high.take(third - 1)
     sound = one != two
-    triangles = rows[np.stack([one[sound], third[sound], two[sound]], axis=1)]
-    x, y = rings.x[triangles], rings.y[triangles]
-    area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
-    whole = np.zeros(count)
-    np.add.at(whole, face[triangles[:, 0]], np.abs(area))
-    good[face[triangles[area <= _NOTHING * whole[face[triangles[:, 0]]], 0]]] = False
-    triangles = triangles[good[face[triangles[:, 0]]]]
-    return good, (rings.names[triangles], face[triangles[:, 0]])
+    # (3, m)
+    triangles = rows.take(np.array([one, third, two]).compress(sound, axis=1))
+    (x, p, s), (y, q, t) = rings.x.take(triangles), rings.y.take(triangles)
+    area = (p - x) * (t - y) - (s - x) * (q - y)
+    faces = face.take(triangles[0])
+    whole = np.bincount(faces, np.abs(area), count)
+    good[faces.compress(area <= _NOTHING * whole.take(faces))] = False
+    kept = good.take(faces)
+    return good, (rings.names.take(triangles.compress(kept, axis=1)).T, faces.compress(kept))
 
 
 def _plane(borders: Borders, u: Floats, v: Floats, loops: _Loops, which: Integers) -> tuple[list[int], _Some]:

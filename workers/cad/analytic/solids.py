@@ -36,6 +36,7 @@ _MEASURE = re.compile(rb"PLANE_ANGLE_MEASURE\s*\(\s*([-+0-9.Ee]+)\s*\)\s*,\s*#(\
 
 
 _PRODUCTS = (b"PRODUCT_DEFINITION", b"PRODUCT_DEFINITION_WITH_ASSOCIATED_DOCUMENTS")
+_STILL, _STAYING = np.eye(3), np.zeros(3)
 # an assembly is unfolded no deeper, and into no more occurrences
 _DEEPEST, _MOST = 32, 2000
 
@@ -149,7 +150,7 @@ def _occurrences(held: dict[int, list[tuple[int, float, float]]], placed: list[_
     for one in placed:
         within.setdefault(one.parent, []).append(one)
     parts = {one.child for one in placed}
-    waiting = [(row, np.eye(3), np.zeros(3), 0) for row in groups if row not in parts]
+    waiting = [(row, _STILL, _STAYING, 0) for row in groups if row not in parts]
     found: list[tuple[int, float, float, Floats, Floats]] = []
     unfolded = 0
     while waiting:
