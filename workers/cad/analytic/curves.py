@@ -176,7 +176,7 @@ class _Tracing:
         return best
 
     def at(self, owner: Integers, s: Floats) -> tuple[Floats, Floats]:
-        """Places and derivatives by s (3, n) at s in 0..1 of the edges `owner`, ascending."""
+        """Places and derivatives by s (3, n) at s in 0..1 of the edges `owner`."""
         sweeps = self.sweeps.take(owner)
         t = self.starts.take(owner) + sweeps * s
         kinds = self.kinds.take(owner)
@@ -193,9 +193,9 @@ class _Tracing:
         origins, way, other = self.basis.take(owner, axis=2)
         places = origins + way * f + other * g
         tangents = (way * df + other * dg) * sweeps
+        order = np.argsort(owner, kind="stable") if self.splines else owner
         for at, curve in self.splines.items():
-            low, high = owner.searchsorted([at, at + 1]).tolist()
-            mine = slice(low, high)
+            mine = order[slice(*owner.searchsorted([at, at + 1], sorter=order).tolist())]
             place, slope = curve.at(np.clip(t[mine], curve.first, curve.last))
             places[:, mine], tangents[:, mine] = place.T, slope.T * self.sweeps[at]
         return places, tangents
@@ -205,8 +205,18 @@ class _Tracing:
         extent = math.dist(lows.tolist(), highs.tolist())
         spans, where = self._spans(DEVIATION * extent)
         edge = np.arange(len(spans))
-        owner = edge.repeat(spans + 1)
-        nodes, _ = self.at(owner, where)
+        owner, inner = edge.repeat(spans + 1), edge.repeat(spans)
+        # the nodes of an edge are one more than its spans
+        tail = np.arange(len(inner)) + inner
+        low = where.take(tail)
+        wide = where.take(tail + 1) - low
+        gauss, weights = _MANY_PLACES if bulging or np.count_nonzero(self.kinds > CIRCLE) else _FEW_PLACES
+        each = len(gauss)
+        s = (low[:, None] + wide[:, None] * gauss).ravel()
+        every = inner.repeat(each)
+        # in one go: of small files the number of calls is what takes time
+        found, slopes = self.at(np.concatenate([owner, every]), np.concatenate([where, s]))
+        nodes, places, tangents = found[:, : len(owner)], found[:, len(owner) :], slopes[:, len(owner) :]
         last = (spans + 1).cumsum() - 1
         first = last - spans
         tails, heads = self.begin - nodes.take(first, axis=1), self.end - nodes.take(last, axis=1)
@@ -215,20 +225,9 @@ class _Tracing:
         apart = float(gaps.max()) > _EXACT * extent
         if apart:
             nodes += tails.take(owner, axis=1) * (1 - where) + heads.take(owner, axis=1) * where
+            places += tails.take(every, axis=1) * (1 - s) + heads.take(every, axis=1) * s
+            tangents += (heads - tails).take(every, axis=1)
         nodes[:, first], nodes[:, last] = self.begin, self.end
-        inner = edge.repeat(spans)
-        # the nodes of an edge are one more than its spans
-        tail = np.arange(len(inner)) + inner
-        low = where.take(tail)
-        wide = where.take(tail + 1) - low
-        gauss, weights = _MANY_PLACES if bulging or np.count_nonzero(self.kinds > CIRCLE) else _FEW_PLACES
-        each = len(gauss)
-        s = (low[:, None] + wide[:, None] * gauss).ravel()
-        owner = inner.repeat(each)
-        places, tangents = self.at(owner, s)
-        if apart:
-            places += tails.take(owner, axis=1) * (1 - s) + heads.take(owner, axis=1) * s
-            tangents += (heads - tails).take(owner, axis=1)
         tangents *= (wide[:, None] * weights).ravel()
         chords = nodes.take(tail + 1, axis=1) - nodes.take(tail, axis=1)
         squares = dot(chords, chords)
