@@ -10,11 +10,11 @@ from foundation.engine_settings import CadSettings
 from workers.cad.analytic.curves import CURVE_NAMES, DEVIATION, Edges, edges_of
 from workers.cad.analytic.instances import Instances, NotCovered, instances
 from workers.cad.analytic.meshing import Borders, Facets, facets
-from workers.cad.analytic.poses import cross, dot
 from workers.cad.analytic.solids import KEYWORDS as SOLID_WORDS
 from workers.cad.analytic.solids import solids_of
 from workers.cad.analytic.surfaces import CONE, PLANE, SPHERE, SURFACE_NAMES, TORUS, Masses, Pieces, Surfaces, masses, surfaces_of
 from workers.cad.analytic.topology import Topology, topology
+from workers.cad.analytic.vectors import cross, dot
 from workers.cad.brep.measured import NEAR, Body
 from workers.cad.brep.step_text import StepText
 from workers.cad.shape import LARGEST, FindingCode, Floats, Integers, Mesh, area_vectors, steps

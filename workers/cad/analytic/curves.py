@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from workers.cad.analytic.instances import Instances, NotCovered
-from workers.cad.analytic.poses import Poses, cross, dot, frames, unit
+from workers.cad.analytic.poses import Poses, frames
 from workers.cad.analytic.splines import Spline, points, spline
+from workers.cad.analytic.vectors import cross, dot, unit
 from workers.cad.shape import Flags, Floats, Integers, steps
 
 LINE, CIRCLE, ELLIPSE, HYPERBOLA, SPLINE = range(5)
@@ -105,7 +106,10 @@ class _Tracing:
             raise NotCovered("a vector is none")
         if np.count_nonzero(table.reals(vector, 1) > 0) < len(line):
             raise NotCovered("a vector without length")
-        way = self.poses.turned(unit(table.vectors(table.rows(vector, 0))), owner)
+        way = unit(table.vectors(table.rows(vector, 0)))
+        if np.count_nonzero(np.isnan(way)):
+            raise NotCovered("a direction without length")
+        way = self.poses.turned(way, owner)
         off = self.poses.moved(points(table, start), owner)
         ends = (cross(vertices.take(line, axis=1) - off, way) for vertices in (self.begin, self.end))
         self.gaps[line] = np.sqrt(np.maximum(*(dot(beside, beside) for beside in ends)))

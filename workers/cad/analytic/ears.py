@@ -13,31 +13,34 @@ _NOTHING, _EXACT = 1e-12, 1e-9
 _MOST_CORNERS = 20_000
 
 
-def clipped(points: Floats, following: Integers, firsts: Integers, loops: Integers) -> tuple[Integers, Integers, Flags]:
-    """Triangles (m, 3), counter-clockwise, over points (n, 2), the polygon of each (m,), and which of the k polygons these fill exactly.
+def clipped(
+    x: Floats, y: Floats, following: Integers, firsts: Integers, loops: Integers, which: Integers
+) -> tuple[Integers, Integers, Flags]:
+    """Triangles (3, m), counter-clockwise, over the corners x, y (n,) of the polygons `which` (k,), the polygon of each (m,), by its place
+    in `which`, and which of the polygons (k,) these fill exactly.
 
-    `following` (n,) is the next corner of the loop, whose inside lies to the left. The loops begin with the corners `firsts` (l + 1,),
-    those of polygon i with firsts[loops[i]] (k + 1,): polygons, loops and corners come one after the other, and both end with their number.
+    Polygons, their loops and the corners of these come one after the other: polygon i begins with loop loops[i], that with the corner
+    firsts[loops[i]], and both tables end with the number of all. `following` (n,) is the next corner of the loop, whose inside lies to
+    the left.
     """
     begin = firsts.take(loops)
     sizes, holes = begin[1:] - begin[:-1], loops[1:] - loops[:-1]
     # where loops end, counted from the first corner of the polygon
     ends = (firsts[1:] - begin[:-1].repeat(holes)).astype(np.uint32)
-    corners, rings = begin.tolist(), loops.tolist()
-    found = [
-        triangulate_float64(points[a:b], ends[c:d]) if b - a <= _MOST_CORNERS else ends[:0]
-        for a, b, c, d in zip(corners, corners[1:], rings, rings[1:], strict=False)
-    ]
+    points = np.array([x, y]).T.copy()
+    start = begin.take(which)
+    spans = (table.take(which + more).tolist() for table in (begin, loops) for more in (0, 1))
+    found = [triangulate_float64(points[a:b], ends[c:d]) if b - a <= _MOST_CORNERS else ends[:0] for a, b, c, d in zip(*spans, strict=True)]
     counts = np.array([*map(len, found)]) // 3
-    owner = np.arange(len(counts)).repeat(counts)
-    triangles = np.concatenate(found).reshape(-1, 3) + begin.take(owner)[:, None]
-    (x, y), (a, b, c) = points.T, triangles.T
-    areas = (x[b] - x[a]) * (y[c] - y[a]) - (x[c] - x[a]) * (y[b] - y[a])
+    owner = np.arange(len(which)).repeat(counts)
+    triangles = np.concatenate(found).reshape(-1, 3).T + start.take(owner)
+    (ax, bx, cx), (ay, by, cy) = x.take(triangles), y.take(triangles)
+    areas = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
     # twice the area, of wedges between the sides and the first corner
-    p, q = (points - points.take(begin[:-1].repeat(sizes), axis=0)).T
-    whole = np.add.reduceat(p * q[following] - p[following] * q, begin[:-1])
+    p, q = x - x.take(begin[:-1]).repeat(sizes), y - y.take(begin[:-1]).repeat(sizes)
+    whole = np.add.reduceat(p * q.take(following) - p.take(following) * q, begin[:-1]).take(which)
     # corners on straight sides get lost, borders that meet are filled as it comes
-    good = counts == sizes + 2 * holes - 4
-    good &= np.abs(np.bincount(owner, areas, len(counts)) - whole) <= _EXACT * whole
+    good = counts == (sizes + 2 * holes).take(which) - 4
+    good &= np.abs(np.bincount(owner, areas, len(which)) - whole) <= _EXACT * whole
     good[owner.compress(areas <= _NOTHING * whole.take(owner))] = False
     return triangles, owner, good

@@ -9,6 +9,7 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.cad.analytic.vectors import cross, dot, unit
 from workers.cad.brep.step_text import StepText
 from workers.cad.shape import LARGEST, Flags, Floats, Integers, steps
 
@@ -18,6 +19,7 @@ _OPEN, _CLOSE, _SEMICOLON, _COMMA, _DOT, _TRUE, _FALSE, _BLANK = b"();,.TF "
 # how many numbers follow the references
 REALS = {b"VECTOR": 1, b"CIRCLE": 1, b"ELLIPSE": 2, b"HYPERBOLA": 2, b"CYLINDRICAL_SURFACE": 1, b"CONICAL_SURFACE": 2,
          b"SPHERICAL_SURFACE": 1, b"TOROIDAL_SURFACE": 2}  # fmt: skip
+_PARTS = np.array([[0], [1], [2]])
 # bytes of a keyword that are compared: longer ones are told apart by these and their length
 _COMPARED, _WORD = 32, 8
 _MASKS = np.array([(1 << (8 * count)) - 1 for count in range(_WORD + 1)], dtype=np.uint64)
@@ -116,7 +118,7 @@ class Instances:
 
     def vectors(self, rows: Integers) -> Floats:
         """(3, k) of CARTESIAN_POINTs and DIRECTIONs in space."""
-        found = self._vectors.take(rows, axis=1)
+        found = self._numbers.take(rows, axis=1)
         # the comparison is false for what has no three numbers
         if np.count_nonzero(np.abs(found) <= LARGEST) < found.size:
             raise NotCovered("a point is not written as it should be")
@@ -124,35 +126,64 @@ class Instances:
 
     def reals(self, rows: Integers, count: int) -> Floats:
         """(count, k) numbers that follow the last reference of each up to the end; of kinds named in `REALS`."""
-        found = self._reals[:count].take(rows, axis=1)
+        found = self._numbers[:count].take(rows, axis=1)
         if np.count_nonzero(np.abs(found) <= LARGEST) < found.size:
             raise NotCovered("numbers are not where they should be")
         return found
 
-    @cached_property
-    def _vectors(self) -> Floats:
-        """(3, n) all at once: each call of numpy costs more than the numbers of a small file."""
-        rows = ((self.kinds == self.keywords[b"CARTESIAN_POINT"]) | (self.kinds == self.keywords[b"DIRECTION"])).nonzero()[0]
-        opening = self.opens.searchsorted(self.starts.take(rows)) + 1
-        start = self.opens.take(opening, mode="clip") + 1
-        end = self.closes.take(self.closes.searchsorted(start), mode="clip")
-        sound = ((start < end) & (end < self.ends.take(rows))).nonzero()[0]
-        return self._numbers(3, rows.take(sound), start.take(sound), end.take(sound), np.full(len(sound), 3))
+    def placements(self, rows: Integers) -> tuple[Floats, Floats]:
+        """Origins (3, k) and axes (3 axes, 3, k) of AXIS2_PLACEMENT_3Ds."""
+        places, every = self._placements
+        if not self.all_are(rows, b"AXIS2_PLACEMENT_3D") or np.count_nonzero(at := places.take(rows)) < len(rows):
+            raise NotCovered("a placement without all its directions")
+        found = every.take(at, axis=2)
+        if np.count_nonzero(np.abs(found) <= LARGEST) < found.size:
+            raise NotCovered("a placement that is not written as it should be")
+        return found[3], found[:3]
 
     @cached_property
-    def _reals(self) -> Floats:
-        """(2, n) all at once."""
+    def _placements(self) -> tuple[Integers, Floats]:
+        """Where each entity (n,) stands among the placements (4, 3, p), 0 where it is none with all its directions; their axes and origins,
+        NaN where numbers are missing or directions have no length.
+        """
+        rows = self.of(b"AXIS2_PLACEMENT_3D")
+        rows = rows.compress(self.lengths.take(rows) == 3)
+        parts = self.references.take(self.firsts.take(rows) + _PARTS)
+        point, direction = self.keywords[b"CARTESIAN_POINT"], self.keywords[b"DIRECTION"]
+        kinds = self.kinds.take(parts)
+        whole = ((kinds[0] == point) & (kinds[1] == direction) & (kinds[2] == direction)).nonzero()[0]
+        places = np.zeros(len(self.kinds), dtype=np.int64)
+        places[rows.take(whole)] = np.arange(1, len(whole) + 1)
+        found = np.full((4, 3, len(whole) + 1), np.nan)
+        vectors = self._numbers.take(parts.take(whole, axis=1), axis=1)
+        found[3, :, 1:], z, x = vectors.transpose(1, 0, 2)
+        z = found[2, :, 1:] = unit(z)
+        x = found[0, :, 1:] = unit(x - dot(x, z) * z)
+        found[1, :, 1:] = cross(z, x)
+        return places, found
+
+    @cached_property
+    def _numbers(self) -> Floats:
+        """(3, n) coordinates of points and directions and the numbers behind the references of kinds named in `REALS`, NaN where there are
+        none or others; all at once: each call of numpy costs more than the numbers of a small file.
+        """
+        spatial = ((self.kinds == self.keywords[b"CARTESIAN_POINT"]) | (self.kinds == self.keywords[b"DIRECTION"])).nonzero()[0]
         wanted = _reals_of(self.known).take(self.kinds)
-        rows = ((wanted > 0) & (self.lengths > 0)).nonzero()[0]
-        start = self.behind.take(self.firsts.take(rows + 1) - 1)
-        end = self._back(self.ends.take(rows) - 1)
-        sound = ((self.letters.take(start) == _COMMA) & (self.letters.take(end) == _CLOSE) & (start < end)).nonzero()[0]
-        rows = rows.take(sound)
-        return self._numbers(2, rows, start.take(sound) + 1, end.take(sound), wanted.take(rows))
+        measured = ((wanted > 0) & (self.lengths > 0)).nonzero()[0]
+        inner = self.opens.take(self.opens.searchsorted(self.starts.take(spatial)) + 1, mode="clip") + 1
+        behind = self.behind.take(self.firsts.take(measured + 1) - 1)
+        last = self._back(self.ends.take(measured) - 1)
+        listed = (self.letters.take(behind) == _COMMA) & (self.letters.take(last) == _CLOSE)
+        starts = np.concatenate([inner, behind + 1])
+        ends = np.concatenate([self.closes.take(self.closes.searchsorted(inner), mode="clip"), np.where(listed, last, 0)])
+        rows = np.concatenate([spatial, measured])
+        counts = np.concatenate([np.full(len(spatial), 3), wanted.take(measured)])
+        sound = ((starts < ends) & (ends < self.ends.take(rows))).nonzero()[0]
+        return self._parsed(rows.take(sound), starts.take(sound), ends.take(sound), counts.take(sound))
 
-    def _numbers(self, width: int, rows: Integers, starts: Integers, ends: Integers, counts: Integers) -> Floats:
-        """(width, n): in the given rows what stands between commas in the pieces of text, if there is as much as told; elsewhere NaN."""
-        table = np.full((width, len(self.kinds)), np.nan)
+    def _parsed(self, rows: Integers, starts: Integers, ends: Integers, counts: Integers) -> Floats:
+        """(3, n): in the given rows what stands between commas in the pieces of text, if there is as much as told; elsewhere NaN."""
+        table = np.full((3, len(self.kinds)), np.nan)
         # the byte that ends each piece becomes a comma
         sizes = ends - starts + 1
         stops = sizes.cumsum()
@@ -172,12 +203,14 @@ class Instances:
         except ValueError as error:
             raise NotCovered("a number is not written as it should be") from error
         first = counts.cumsum()
+        # older versions of numpy stop at what is no number, with a warning
         if len(values) != int(first[-1]):
             raise NotCovered("a number is not written as it should be")
         first -= counts
-        for place in range(width):
-            some = slice(None) if place == 0 else (counts > place).nonzero()[0]
-            table[place, rows[some]] = values.take(first[some] + place)
+        table[0, rows] = values.take(first)
+        for place in (1, 2):
+            some = (counts > place).nonzero()[0]
+            table[place, rows.take(some)] = values.take(first.take(some) + place)
         return table
 
 
@@ -249,12 +282,16 @@ def _kinds(padded: Bytes, starts: Integers, opens: Integers, known: tuple[bytes,
     words = np.ndarray(len(padded) - _WORD + 1, dtype="<u8", buffer=padded, strides=(1,))
     mixed = lengths.astype(np.uint64)
     mixed *= np.uint64(_MIX[4])
-    for at in range(0, min(_COMPARED, int(lengths.max(initial=0))), _WORD):
-        long = (lengths > at).nonzero()[0]
-        word = words[begin.take(long) + at]
-        word &= _MASKS.take(lengths.take(long) - at, mode="clip")
-        word *= np.uint64(_MIX[at // _WORD])
+    long, left = np.arange(len(lengths)), lengths
+    for mix in _MIX[:-1]:
+        word = words[begin]
+        word &= _MASKS.take(left, mode="clip")
+        word *= np.uint64(mix)
         mixed[long] += word
+        more = (left > _WORD).nonzero()[0]
+        if not len(more):
+            break
+        long, begin, left = long.take(more), begin.take(more) + _WORD, left.take(more) - _WORD
     keys, order = _keys(known)
     at = keys.searchsorted(mixed)
     return np.where(keys.take(at, mode="clip") == mixed, order.take(at, mode="clip"), -1)

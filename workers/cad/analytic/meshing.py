@@ -233,28 +233,21 @@ def _sewn(rings: _Rings, count: int) -> tuple[Flags, _Some]:
 
 def _plane(borders: Borders, u: Floats, v: Floats, loops: _Loops, which: Integers) -> tuple[list[int], _Some]:
     """Triangles of the plane faces `which`, and those of these faces whose borders meet."""
-    begin, end = loops.of_face.take(which), loops.of_face.take(which + 1)
-    owner, place = steps(end - begin)
-    chosen = begin.take(owner) + place
-    counts = loops.last.take(chosen) + 1 - loops.first.take(chosen)
-    corners, place = steps(counts)
-    nodes = loops.first.take(chosen).take(corners) + place
-    first = np.concatenate([[0], counts.cumsum()])
-    following = loops.following.take(nodes) - nodes + np.arange(len(nodes))
-    x, y = u.take(nodes), v.take(nodes)
-    polygons = np.concatenate([[0], (end - begin).cumsum()])
-    triangles, owner, good = clipped(np.stack([x, y], axis=1), following, first, polygons)
-    found, faces, left = [triangles.compress(good.take(owner), axis=0)], [owner.compress(good.take(owner))], []
-    for bad in (~good).nonzero()[0].tolist():
-        one, two = polygons[bad : bad + 2].tolist()
-        some = slice(*first[[one, two]].tolist())
-        more = swept(x[some], y[some], counts[one:two].tolist())
+    triangles, owner, good = clipped(u, v, loops.following, loops.first, loops.of_face, which)
+    if np.count_nonzero(good) == len(which):
+        return [], (borders.names.take(triangles.T), which.take(owner))
+    kept = good.take(owner)
+    found, faces, left = [triangles.compress(kept, axis=1).T], [which.take(owner.compress(kept))], []
+    for face in which.compress(~good).tolist():
+        first = loops.first[loops.of_face[face] : loops.of_face[face + 1] + 1]
+        begin, end = int(first[0]), int(first[-1])
+        more = swept(u[begin:end], v[begin:end], (first[1:] - first[:-1]).tolist())
         if more is None:
-            left.append(int(which[bad]))
+            left.append(face)
         else:
-            found.append(np.array(more) + some.start)
-            faces.append(np.full(len(more), bad))
-    return left, (borders.names.take(nodes.take(np.concatenate(found))), which.take(np.concatenate(faces)))
+            found.append(np.array(more) + begin)
+            faces.append(np.full(len(more), face))
+    return left, (borders.names.take(np.concatenate(found)), np.concatenate(faces))
 
 
 def _others(

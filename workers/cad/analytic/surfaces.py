@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from workers.cad.analytic.instances import Instances, NotCovered
-from workers.cad.analytic.poses import Frames, Poses, dot, frames
+from workers.cad.analytic.poses import Frames, Poses, frames
+from workers.cad.analytic.vectors import dot
 from workers.cad.shape import Flags, Floats, Integers
 
 PLANE, CYLINDER, CONE, SPHERE, TORUS = range(5)
