@@ -123,7 +123,7 @@ class SolidStudy:
         np.equal(keys[1:], keys[:-1], out=same[1:-2])
         first, more, third = ~same[:-2], same[1:-1], same[2:]
         shared = first & more
-        at = np.flatnonzero(shared & ~third)
+        at = (shared & ~third).nonzero()[0]
         one, two = order.take(at), order.take(at + 1)
         count = self._corners.shape[1]
         left, right = one % count, two % count

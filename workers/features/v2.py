@@ -21,7 +21,7 @@ def _edges(study: SolidStudy) -> list[float]:
     """
     edges = study.edges
     turns = np.abs(edges.angles)
-    sharp = np.flatnonzero(turns > _SHARP)
+    sharp = (turns > _SHARP).nonzero()[0]
     # 0, 1, 2: shallow, right, beyond; 3 more where convex
     turn = turns.take(sharp)
     bands = 3 * (edges.angles.take(sharp) > 0) + (turn > _SHALLOW_TO) + (turn > _RIGHT_TO)

@@ -187,7 +187,9 @@ class Instances:
         # the byte that ends each piece becomes a comma
         sizes = ends - starts + 1
         stops = sizes.cumsum()
-        found = self.letters.take(np.arange(int(sizes.sum())) + (starts - stops + sizes).repeat(sizes))
+        at = (starts - stops + sizes).repeat(sizes)
+        at += np.arange(len(at))
+        found = self.letters.take(at)
         stops -= 1
         found[stops] = _COMMA
         commas = (found == _COMMA).nonzero()[0].searchsorted(stops, side="right")

@@ -126,7 +126,7 @@ def _loops(borders: Borders, faces: int) -> _Loops:
 
 def _grids(borders: Borders, surfaces: Surfaces, u: Floats, v: Floats, deviation: float) -> dict[int, Inner]:
     """The nodes inside, of faces that need some."""
-    bulging = np.flatnonzero((surfaces.kinds != PLANE) & (surfaces.kinds != CYLINDER))
+    bulging = (surfaces.kinds > CYLINDER).nonzero()[0]
     if not len(bulging):
         return {}
     found = {}

@@ -125,7 +125,8 @@ def _without_comments(data: bytes) -> bytes:
 
 def _commented(letters: Bytes) -> bool:
     """Whether a comment begins somewhere; several times faster than to search for two bytes."""
-    return bool(((letters[:-1] == _SLASH) & (letters[1:] == _STAR)).any())
+    slashes = (letters[:-1] == _SLASH).nonzero()[0]
+    return bool(np.count_nonzero(letters.take(slashes + 1) == _STAR))
 
 
 def _blocks(letters: Bytes, overlap: int = 0) -> Iterator[tuple[int, Bytes]]:
@@ -135,15 +136,24 @@ def _blocks(letters: Bytes, overlap: int = 0) -> Iterator[tuple[int, Bytes]]:
 
 
 def _wanted(letters: Bytes) -> Flags:
-    one, two, three, four, five = (letters == mark for mark in (_QUOTE, _OPEN, _CLOSE, _SEMICOLON, _HASH))
-    return np.asarray(one | two | three | four | five)
+    # quotes and both brackets stand side by side in ASCII; what would be below zero becomes large
+    found = (letters - _QUOTE) <= _CLOSE - _QUOTE
+    found |= letters == _SEMICOLON
+    found |= letters == _HASH
+    return np.asarray(found)
 
 
 def _none(letters: Bytes) -> Integers:
     """Where the letters nan or inf begin, capital or not."""
     small = letters | 0x20
     n = small == _N
-    return np.asarray((((small[1:-1] == _A) & n[:-2] & n[2:]) | ((small[:-2] == _I) & n[1:-1] & (small[2:] == _F))).nonzero()[0])
+    nan, inf = small[1:-1] == _A, small[:-2] == _I
+    nan &= n[:-2]
+    nan &= n[2:]
+    inf &= n[1:-1]
+    inf &= small[2:] == _F
+    nan |= inf
+    return np.asarray(nan.nonzero()[0])
 
 
 def _marks(letters: Bytes, limits: CadSettings) -> tuple[Integers, Bytes]:
@@ -157,8 +167,10 @@ def _marks(letters: Bytes, limits: CadSettings) -> tuple[Integers, Bytes]:
     longest = int((quotes[1::2] - quotes[::2]).max(initial=0))
     if longest > limits.max_string:
         raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_STRING", "allowed": limits.max_string, "found": longest})
-    outside = ~(np.bitwise_xor.accumulate(quote) | quote)
-    return at.compress(outside), marks.compress(outside)
+    inside = np.bitwise_xor.accumulate(quote)
+    inside |= quote
+    outside = (~inside).nonzero()[0]
+    return at.take(outside), marks.take(outside)
 
 
 def _check_lists(marks: Bytes, limits: CadSettings) -> None:
