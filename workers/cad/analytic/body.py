@@ -175,10 +175,11 @@ def _measured(topo: Topology, edges: Edges, surfaces: Surfaces, borders: Borders
 def _closed(triangles: Integers, count: int) -> None:
     """Every edge of the mesh has two triangles, which agree on what is outside."""
     tail, head = triangles.T.ravel(), triangles.take(_ROUND, axis=1).T.ravel()
-    forth, back = tail * count + head, head * count + tail
-    forth.sort()
-    back.sort()
-    if np.count_nonzero(forth != back) or np.count_nonzero(forth[1:] == forth[:-1]):
+    # an even number for one way along each edge, and the next one for the way back
+    ways = 2 * (np.minimum(tail, head) * count + np.maximum(tail, head)) + (tail > head)
+    ways.sort()
+    forth, back = ways[::2], ways[1::2]
+    if len(forth) != len(back) or np.count_nonzero(forth & 1) or np.count_nonzero(back - forth != 1):
         raise NotCovered("a mesh that is not closed")
 
 

@@ -254,20 +254,28 @@ class _Tracing:
             turn = np.minimum(2 * np.arccos(np.maximum(1 - deviation / np.sqrt(dot(way, way)), 0.0)), TURN)
             spans[round_] = np.maximum(np.ceil(np.abs(self.sweeps.take(round_)) / turn - 1e-6), _LEAST_ROUND)
         odd = (self.kinds > CIRCLE).nonzero()[0]
-        uneven = self._uneven(odd, spans, deviation) if len(odd) else {}
+        if len(odd):
+            spans[odd], advance, s, first, last = self._advance(odd, deviation)
         owner, place = steps(spans + 1)
         where = place / spans.take(owner)
-        if uneven:
-            first = (spans + 1).cumsum() - spans - 1
-            for at, s in uneven.items():
-                where[first[at] : first[at] + len(s)] = s
+        if len(odd):
+            number = np.full(len(spans), -1)
+            number[odd] = np.arange(len(odd))
+            number = number.take(owner)
+            mine = (number >= 0).nonzero()[0]
+            number = number.take(mine)
+            begin, end = advance.take(first).take(number), advance.take(last).take(number)
+            where[mine] = np.interp(begin + (end - begin) * where.take(mine), advance, s)
         return spans, where
 
-    def _uneven(self, odd: Integers, spans: Integers, deviation: float) -> dict[int, Floats]:
-        """Where in 0..1 the pieces of edges that are no lines and no circles begin and end; their numbers go into `spans`."""
-        looked = np.array(
-            [max(_LOOKED_AT, 4 * len(self.splines[at].poles) + 1) if at in self.splines else _LOOKED_AT for at in odd.tolist()]
-        )
+    def _advance(self, odd: Integers, deviation: float) -> tuple[Integers, Floats, Floats, Integers, Integers]:
+        """How many pieces the edges `odd` (o,) have, that are no lines and no circles. Their pieces are alike in what the curves advance
+        (n,), looked at in many places s (n,), from the `first` to the `last` (o,) of each edge.
+        """
+        looked = np.full(len(odd), _LOOKED_AT)
+        for number, at in enumerate(odd.tolist() if self.splines else ()):
+            if at in self.splines:
+                looked[number] = max(_LOOKED_AT, 4 * len(self.splines[at].poles) + 1)
         if int(looked.sum()) > _MOST_LOOKS:
             raise NotCovered("too many curves that are neither lines nor circles")
         owner, place = steps(looked)
@@ -275,23 +283,26 @@ class _Tracing:
         _, way = self.at(odd.take(owner), s)
         length = np.sqrt(dot(way, way))
         way /= np.maximum(length, 1e-300)
+        last = looked.cumsum() - 1
+        first = last - looked + 1
+        # turn from each place to the next
+        turns = np.zeros(len(s))
         one, two = way[:, :-1], way[:, 1:]
         across = cross(one, two)
-        turns = np.arctan2(np.sqrt(dot(across, across)), dot(one, two))
-        turns[(length[1:] < 1e-12) | (length[:-1] < 1e-12)] = 0.0
-        uneven = {}
-        end = np.cumsum(looked)
-        for at, first, last in zip(odd.tolist(), (end - looked).tolist(), (end - 1).tolist(), strict=True):
-            bends = turns[first:last]
-            total = float(bends.sum())
-            turn, least = (TURN, 1) if self.kinds[at] == HYPERBOLA else (_ODD_TURN, _LEAST_ODD)
-            # a piece of length l that turns by a leaves its chord by l a / 8
-            bow = total * float(length[first : last + 1].mean()) / (8 * deviation)
-            spans[at] = max(math.ceil(max(total / turn, math.sqrt(bow)) - 1e-6), least) if total > _STRAIGHT else 1
-            # mostly by turn, a little by way, so that straight parts advance too
-            along = np.concatenate([[0.0], np.cumsum(bends + max(total, 1e-3) / len(bends) * 0.05)])
-            uneven[at] = np.interp(np.linspace(0, along[-1], spans[at] + 1), along, s[first : last + 1])
-        return uneven
+        turns[:-1] = np.arctan2(np.sqrt(dot(across, across)), dot(one, two))
+        turns[:-1][(length[1:] < 1e-12) | (length[:-1] < 1e-12)] = 0.0
+        turns[last] = 0.0
+        totals = np.add.reduceat(turns, first)
+        open_ = self.kinds.take(odd) == HYPERBOLA
+        # a piece of length l that turns by a leaves its chord by l a / 8
+        bows = totals * (np.add.reduceat(length, first) / looked) / (8 * deviation)
+        most = np.maximum(totals / np.where(open_, TURN, _ODD_TURN), np.sqrt(bows))
+        counts = np.maximum(np.ceil(most - 1e-6), np.where(open_, 1, _LEAST_ODD))
+        # mostly by turn, a little by way, so that straight parts advance too; a jump from edge to edge
+        turns += (np.maximum(totals, 1e-3) / (looked - 1) * 0.05).take(owner)
+        turns[last] = 1.0
+        advance = turns.cumsum() - turns
+        return np.where(totals > _STRAIGHT, counts, 1).astype(np.int64), advance, s, first, last
 
     def _extremes(self) -> tuple[Floats, Floats]:
         """Lowest and highest places: ends, and where arcs turn around."""

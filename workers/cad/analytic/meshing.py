@@ -88,7 +88,7 @@ def facets(borders: Borders, surfaces: Surfaces, inward: Flags, vertices: int, d
         v = np.where(ring, height, v)
         if (np.rint(around) != 0).any() or leaps.any():
             raise NotCovered("a border that runs around a ring")
-    grids = _grids(borders, surfaces, u, v, deviation)
+    grids = _grids(surfaces, loops, u, v, deviation)
     single = loops.of_face[1:] - loops.of_face[:-1] == 1
     # faces with one loop that does not turn, leaps nowhere and touches no pole
     plain = single & (surfaces.kinds != PLANE)
@@ -124,18 +124,19 @@ def _loops(borders: Borders, faces: int) -> _Loops:
     return _Loops(first, last, owner, owner.searchsorted(np.arange(faces + 1)), following)
 
 
-def _grids(borders: Borders, surfaces: Surfaces, u: Floats, v: Floats, deviation: float) -> dict[int, Inner]:
+def _grids(surfaces: Surfaces, loops: _Loops, u: Floats, v: Floats, deviation: float) -> dict[int, Inner]:
     """The nodes inside, of faces that need some."""
     bulging = (surfaces.kinds > CYLINDER).nonzero()[0]
     if not len(bulging):
         return {}
+    begin = loops.first.take(loops.of_face[:-1])
+    lows, highs = (np.array([end.reduceat(part, begin) for part in (u, v)]) for end in (np.minimum, np.maximum))
+    table = (
+        part.take(bulging, axis=-1).T.tolist() for part in (np.arange(len(surfaces.kinds)), surfaces.kinds, surfaces.sizes, lows, highs)
+    )
     found = {}
-    first = np.searchsorted(borders.face, np.arange(len(surfaces.kinds) + 1))
-    for face in bulging.tolist():
-        x, y = u[first[face] : first[face + 1]], v[first[face] : first[face + 1]]
-        low, high = (float(x.min()), float(y.min())), (float(x.max()), float(y.max()))
-        a, b = surfaces.sizes[:, face].tolist()
-        grid = inner(int(surfaces.kinds[face]), (a, b), low, high, deviation)
+    for face, kind, (a, b), (left, lower), (right, upper) in zip(*table, strict=True):
+        grid = inner(kind, (a, b), (left, lower), (right, upper), deviation)
         if grid.wanted:
             found[face] = grid
     return found
