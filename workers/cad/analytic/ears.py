@@ -39,7 +39,7 @@ def clipped(
     # twice the area, of wedges between the sides and the first corner
     p, q = x - x.take(begin[:-1]).repeat(sizes), y - y.take(begin[:-1]).repeat(sizes)
     whole = np.add.reduceat(p * q.take(following) - p.take(following) * q, begin[:-1]).take(which)
-    # corners on straight sides get lost, borders that meet are filled as it comes
+    # some corners on straight sides get lost, borders that meet are filled as it comes
     good = counts == (sizes + 2 * holes).take(which) - 4
     good &= np.abs(np.bincount(owner, areas, len(which)) - whole) <= _EXACT * whole
     good[owner.compress(areas <= _NOTHING * whole.take(owner))] = False
