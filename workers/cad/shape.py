@@ -155,8 +155,10 @@ class Arcs:
 
 def steps(counts: Integers) -> tuple[Integers, Integers]:
     """For rows of `counts` elements, one after the other: the row of each element, and its place in the row."""
-    owner = np.repeat(np.arange(len(counts)), counts)
-    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    owner = np.arange(len(counts)).repeat(counts)
+    place = np.arange(len(owner))
+    place -= (counts.cumsum() - counts).take(owner)
+    return owner, place
 
 
 def pieces(sweeps: Floats, turn: int) -> Integers:

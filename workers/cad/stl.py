@@ -78,6 +78,19 @@ def weld(corners: Corners | Floats, step: float = 0.0) -> tuple[Mesh, int]:
     # axis by axis, and first all first corners: numpy walks along long rows several times faster than along rows of three
     # -0.0 becomes 0.0: one place, two bit patterns
     points: NDArray[Any] = np.add(corners.transpose(2, 1, 0), corners.dtype.type(0), order="C").reshape(3, -1)
+    names, first = _joined(points, step)
+    triangles, collapsed = _sound(names.reshape(3, -1))
+    return Mesh(points.take(first, axis=1).astype(np.float64).T, triangles.T), collapsed
+
+
+def rewelded(points: Corners, triangles: Integers, step: float) -> Mesh:
+    """As `weld`, of triangles (m, 3) over points (3, n) that are shared already: far fewer than corners."""
+    names, first = _joined(points, step)
+    return Mesh(points.take(first, axis=1).astype(np.float64).T, _sound(names.take(triangles.T))[0].T)
+
+
+def _joined(points: NDArray[Any], step: float) -> tuple[Integers, Integers]:
+    """The vertex (k,) of each of the points (3, k), and the first point of each vertex."""
     places = np.rint(points / step).astype(np.int64) if step else points
     bits = places.view(f"u{places.itemsize}")
     mixed = bits[0] * _MIX[0]
@@ -90,11 +103,15 @@ def weld(corners: Corners | Floats, step: float = 0.0) -> tuple[Mesh, int]:
         # two places of one number, by a rare chance or because somebody sought them: slow and always right
         order = np.lexsort(bits)
         names, first = _named(order, bits.take(order, axis=1))
-    a, b, c = triangles = names.reshape(3, -1)
+    return names, first
+
+
+def _sound(triangles: Integers) -> tuple[Integers, int]:
+    """Those of the triangles (3, m) with three different corners, and how many have not."""
+    a, b, c = triangles
     sound = (a != b) & (b != c) & (c != a)
     collapsed = len(sound) - int(np.count_nonzero(sound))
-    vertices = points.take(first, axis=1).astype(np.float64)
-    return Mesh(vertices.T, (triangles.compress(sound, axis=1) if collapsed else triangles).T), collapsed
+    return (triangles.compress(sound, axis=1) if collapsed else triangles), collapsed
 
 
 def _named(order: Integers, ranked: NDArray[Any]) -> tuple[Integers, Integers]:

@@ -39,7 +39,7 @@ def regions(areas: Floats, normals: Floats, left: Integers, right: Integers, len
     """Merge m triangles, normals (3, m), over e edges (see `Edges`). Triangles without area form no region."""
     turn = np.abs(angles)
     count = len(areas)
-    whole = np.flatnonzero(areas)
+    whole = areas.nonzero()[0]
     solid = (areas[left] > 0) & (areas[right] > 0) if len(whole) < count else np.ones(len(left), dtype=bool)
     patch = components(count, left, right, solid & (turn < _SAME_PLANE))
     # over their common edge the strips of one cylinder or cone are equally wide, a fillet and the plane beside it are not;
@@ -48,17 +48,17 @@ def regions(areas: Floats, normals: Floats, left: Integers, right: Integers, len
     single = np.bincount(patch, minlength=count) == 1
     # few edges are left to look at: most lie within a patch, or at a sharp bend
     one, two = patch.take(left), patch.take(right)
-    soft = np.flatnonzero(solid & (one != two) & (turn < _SMOOTH))
+    soft = (solid & (one != two) & (turn < _SMOOTH)).nonzero()[0]
     one, two = one.take(soft), two.take(soft)
     here, there = size.take(one), size.take(two)
     alike = (np.maximum(here, there) <= _LIKE_WIDTH * np.minimum(here, there)) | single.take(one) | single.take(two)
     face = components(count, one, two, alike).take(patch)
     # a face is called by its smallest triangle; slivers belong to none
     first = (face == np.arange(count)) & (areas > 0)
-    names = np.cumsum(first) - 1
+    names = first.cumsum() - 1
     name = names.take(face)
     of_left = name.take(left)
-    inside = np.flatnonzero(solid & (of_left == name.take(right)))
+    inside = (solid & (of_left == name.take(right))).nonzero()[0]
     used = int(np.count_nonzero(first))
     convex: Floats = np.bincount(of_left.take(inside), (lengths * angles).take(inside), used).astype(np.float64)
     if len(whole) < count:
@@ -74,7 +74,7 @@ def _described(count: int, name: Integers, areas: Floats, normals: Floats, conve
         vectors[axis] = np.bincount(name, directed[axis], count)
     mean = vectors / total
     # the trace of the covariance of unit normals: sure to be a plane below _ZERO, sure to be none from 3 _ZERO on
-    bent = np.flatnonzero(1 - (mean * mean).sum(axis=0) >= _ZERO)
+    bent = (1 - np.add.reduce(mean * mean) >= _ZERO).nonzero()[0]
     kinds = np.full(count, PLANE, dtype=np.int64)
     if len(bent):
         spread = np.empty((count, 3, 3))

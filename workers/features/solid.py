@@ -74,7 +74,7 @@ class SolidStudy:
         """Eigenvalues, largest first, of the exact second moment of the surface per area: triangle by triangle
         A/12 (sum v v' + (sum v)(sum v)'), about the surface's centroid.
         """
-        return _eigenvalues(self._integrals.surface / (12 * self.area))
+        return self._spreads[0]
 
     @cached_property
     def rms(self) -> float:
@@ -95,10 +95,7 @@ class SolidStudy:
         """Eigenvalues, largest first, of the second moment of the solid per volume, about its own centroid: tetrahedron by
         tetrahedron V/20 (sum v v' + (sum v)(sum v)'). The surface's where there is no volume.
         """
-        if not self.has_volume:
-            return self.surface_spread
-        moment = self._integrals.solid / (20 * self.signed_volume)
-        return _eigenvalues(moment - self._volume_centre[:, None] * self._volume_centre)
+        return self._spreads[-1]
 
     @cached_property
     def centroid_offset(self) -> float:
@@ -126,7 +123,7 @@ class SolidStudy:
         np.equal(keys[1:], keys[:-1], out=same[1:-2])
         first, more, third = ~same[:-2], same[1:-1], same[2:]
         shared = first & more
-        at = np.flatnonzero(shared & ~third)
+        at = (shared & ~third).nonzero()[0]
         one, two = order.take(at), order.take(at + 1)
         count = self._corners.shape[1]
         left, right = one % count, two % count
@@ -159,6 +156,16 @@ class SolidStudy:
     def types(self) -> Mapping[str, int]:
         """Faces by kind of surface; a bare mesh has none, there its regions stand for them."""
         return self._faces or self.regions.counts()
+
+    @cached_property
+    def _spreads(self) -> list[list[float]]:
+        """Of the surface and, if there is one, of the volume."""
+        moments = [self._integrals.surface / (12 * self.area)]
+        if self.has_volume:
+            centre = self._volume_centre
+            moments.append(self._integrals.solid / (20 * self.signed_volume) - centre[:, None] * centre)
+        # open meshes can have negative ones: nothing a ratio could be made of
+        return [[max(value, 0.0) for value in reversed(values)] for values in np.linalg.eigvalsh(np.array(moments)).tolist()]
 
     @cached_property
     def _volume_centre(self) -> Floats:
@@ -215,11 +222,6 @@ def _blocks(count: int) -> Iterator[slice]:
 
 def _dot(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.einsum("ij,ij->j", a, b))
-
-
-def _eigenvalues(moment: Floats) -> list[float]:
-    # open meshes can have negative ones: nothing a ratio could be made of
-    return [max(value, 0.0) for value in reversed(np.linalg.eigvalsh(moment).tolist())]
 
 
 def ratio(part: float, whole: float) -> float:

@@ -21,9 +21,10 @@ def _edges(study: SolidStudy) -> list[float]:
     """
     edges = study.edges
     turns = np.abs(edges.angles)
-    sharp = np.flatnonzero(turns > _SHARP)
+    sharp = (turns > _SHARP).nonzero()[0]
     # 0, 1, 2: shallow, right, beyond; 3 more where convex
-    bands = np.searchsorted((_SHALLOW_TO, _RIGHT_TO), turns.take(sharp)) + 3 * (edges.angles.take(sharp) > 0)
+    turn = turns.take(sharp)
+    bands = 3 * (edges.angles.take(sharp) > 0) + (turn > _SHALLOW_TO) + (turn > _RIGHT_TO)
     lengths = np.bincount(bands, edges.lengths.take(sharp), 6).tolist()
     convex, concave = lengths[3:], lengths[:3]
     counted = [math.log1p(length / study.side) for length in (convex[0], concave[0], convex[1], concave[1])]

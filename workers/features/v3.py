@@ -42,7 +42,7 @@ def _pairs(vectors: Floats, area: float) -> list[float]:
     """Weight: product of the lengths of the area vectors by A^2, so a full cylinder, which has no direction, has no say."""
     weights = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     # rounding noise must not become a direction
-    largest = np.flatnonzero(weights > 1e-9 * area)
+    largest = (weights > 1e-9 * area).nonzero()[0]
     if len(largest) > _PAIRED:
         largest = largest[np.argsort(-weights[largest], kind="stable")[:_PAIRED]]
     weights = weights.take(largest)

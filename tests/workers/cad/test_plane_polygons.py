@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from workers.cad.analytic.ears import clipped
 from workers.cad.analytic.sweep import swept
+from workers.cad.shape import Floats, Integers
 
 Ring = list[tuple[float, float]]
 
@@ -60,16 +62,21 @@ def test_triangles_fill_the_polygon(rings: list[Ring], turn: float) -> None:
     x, y = (corners @ way).T
     found = swept(x, y, [len(ring) for ring in rings])
     assert found is not None
-    assert len(found) == len(corners) + 2 * (len(rings) - 1) - 2
-    a, b, c = np.array(found).T
+    assert_filled(rings, np.array(found), x, y)
+
+
+def assert_filled(rings: list[Ring], found: Integers, x: Floats, y: Floats) -> None:
+    """Triangles (m, 3) over the corners x, y (n,) of the rings."""
+    assert len(found) == len(x) + 2 * (len(rings) - 1) - 2
+    a, b, c = found.T
     areas = ((x[b] - x[a]) * (y[c] - y[a]) - (x[c] - x[a]) * (y[b] - y[a])) / 2
     assert areas.min() > 0
     whole = sum(p * s - r * q for ring in rings for (p, q), (r, s) in zip(ring, [*ring[1:], ring[0]], strict=True)) / 2
     assert areas.sum() == pytest.approx(whole, rel=1e-12)
     # each side of a triangle is one of the border, once, or has a triangle on its other side
-    halves = {(one, two) for t in found for one, two in zip(t, (*t[1:], t[0]), strict=True)}
+    halves = {(one, two) for t in found.tolist() for one, two in zip(t, (*t[1:], t[0]), strict=True)}
     assert len(halves) == 3 * len(found)
-    assert len({(one, two) for one, two in halves if (two, one) not in halves}) == len(corners)
+    assert len({(one, two) for one, two in halves if (two, one) not in halves}) == len(x)
 
 
 @pytest.mark.parametrize(
@@ -86,3 +93,45 @@ def test_triangles_fill_the_polygon(rings: list[Ring], turn: float) -> None:
 def test_borders_that_meet_have_no_triangles(rings: list[Ring]) -> None:
     x, y = np.concatenate([np.array(ring, dtype=np.float64) for ring in rings]).T
     assert swept(x, y, [len(ring) for ring in rings]) is None
+
+
+def clip(*polygons: list[Ring]) -> tuple[Integers, Integers, list[bool], Floats, Floats]:
+    """Triangles (3, m) of some polygons that are clipped together, the polygon of each, which are filled, and the corners."""
+    rings = [ring for polygon in polygons for ring in polygon]
+    x, y = np.concatenate([np.array(ring, dtype=np.float64) for ring in rings]).T.copy()
+    firsts = np.cumsum([0, *map(len, rings)])
+    following = np.arange(1, len(x) + 1)
+    following[firsts[1:] - 1] = firsts[:-1]
+    loops = np.cumsum([0, *map(len, polygons)])
+    triangles, owner, good = clipped(x, y, following, firsts, loops, np.arange(len(polygons)))
+    return triangles, owner, good.tolist(), x, y
+
+
+FRAME = [sides((0, 0), (20, 0), (20, 10), (0, 10), pieces=1), *(hole(2.0 + 4 * at, 5.0, 1.5, 16) for at in range(5))]
+
+
+def test_ears_fill_each_of_several_polygons() -> None:
+    washer = [hole(0, 0, 9.0, 40)[::-1], hole(0, 0, 4.0, 23)]
+    polygons = [[star(9)], FRAME, [PLATE], [comb(12)], washer, [[(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]]]
+    triangles, owner, good, x, y = clip(*polygons)
+    assert good == [True] * len(polygons)
+    begin = np.cumsum([0, *(sum(map(len, polygon)) for polygon in polygons)])
+    for number, rings in enumerate(polygons):
+        corners = slice(begin[number], begin[number + 1])
+        assert_filled(rings, triangles.T[owner == number] - begin[number], x[corners], y[corners])
+
+
+@pytest.mark.parametrize(
+    "rings",
+    [
+        [[(0, 0), (4, 4), (4, 0), (0, 4)]],
+        [FRAME[0], hole(20.0, 5.0, 2.0, 8)],
+        [FRAME[0], hole(40.0, 5.0, 2.0, 8)],
+        [FRAME[0], hole(5.0, 5.0, 3.0, 8), hole(7.0, 5.0, 3.0, 8)],
+        [FRAME[0][::-1]],
+    ],
+    ids=["crossed", "hole across the border", "hole outside", "holes that overlap", "inside out"],
+)
+def test_what_ears_do_not_fill_is_told(rings: list[Ring]) -> None:
+    _, _, good, _, _ = clip([star(9)], rings, FRAME)
+    assert good == [True, False, True]

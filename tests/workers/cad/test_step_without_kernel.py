@@ -225,7 +225,7 @@ def test_numbers_and_keywords_are_told_apart_in_odd_texts() -> None:
     circle = known.index(b"CIRCLE")
     assert table.kinds.tolist() == [0, 2, -1, 1, circle, 0, circle]
     points, circles = table.of(b"CARTESIAN_POINT"), table.of(b"CIRCLE")
-    assert table.vectors(points[:1]).tolist() == [[1.0, -25.0, 3.0]]
+    assert table.vectors(points[:1]).T.tolist() == [[1.0, -25.0, 3.0]]
     assert table.reals(circles[:1], 1).tolist() == [[2.5]]
     # a point of the plane is none in space, a circle has one radius
     with pytest.raises(NotCovered):
@@ -234,7 +234,7 @@ def test_numbers_and_keywords_are_told_apart_in_odd_texts() -> None:
         table.reals(circles, 1)
     assert table.flags(table.of(b"POINTS")).tolist() == [False]
     assert table.lists(table.of(b"REFS"))[0].tolist() == [0, 1]
-    assert table.reals(table.of(b"POINTS")[:0], 1).shape == (0, 1)
+    assert table.reals(table.of(b"POINTS")[:0], 1).shape == (1, 0)
 
 
 @needs_data

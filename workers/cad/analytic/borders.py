@@ -77,13 +77,13 @@ def continued(u: Floats, first: Integers, last: Integers) -> tuple[Floats, Float
     """
     following = np.arange(1, len(u) + 1)
     following[last] = first
-    step = (u[following] - u + math.pi) % _WHOLE - math.pi
-    sums = np.cumsum(step)
+    step = (u.take(following) - u + math.pi) % _WHOLE - math.pi
+    sums = step.cumsum()
     before = sums - step
     # what each loop begins with is taken away again
-    counts = last - first + 1
-    whole = u[first] - before[first]
-    return before + np.repeat(whole, counts), (sums[last] - before[first]) / _WHOLE, np.abs(step) > _FARTHEST
+    start = before.take(first)
+    whole = (u.take(first) - start).repeat(last - first + 1)
+    return before + whole, (sums.take(last) - start) / _WHOLE, np.abs(step) > _FARTHEST
 
 
 def polygon(
@@ -119,7 +119,7 @@ def _opened(kind: int, names: Integers, u: Floats, v: Floats, poles: list[int], 
             raise NotCovered("a border that leaps around the axis")
         return names, smooth, v, round(float(turns[0]))
     # begin behind a pole
-    names, u, v = np.roll(names, -poles[0]), np.roll(u, -poles[0]), np.roll(v, -poles[0])
+    names, u, v = (np.concatenate([part[poles[0] :], part[: poles[0]]]) for part in (names, u, v))
     places = [(at - poles[0]) % len(u) for at in sorted(poles, key=lambda at: (at - poles[0]) % len(u))]
     out: list[tuple[int, float, float]] = []
     angle = 0.0
@@ -205,7 +205,8 @@ def _assembled(kind: int, pieces: list[_Piece], jumps: tuple[float, float], inne
     names, following, base = [], [], 0
     for ids, *_ in pieces:
         names.append(ids)
-        following.append(base + np.roll(np.arange(len(ids)), -1))
+        following.append(np.arange(base + 1, base + len(ids) + 1))
+        following[-1][-1] = base
         base += len(ids)
     u, v = np.concatenate([part for part, _ in moved]), np.concatenate([part for _, part in moved])
     after = np.concatenate(following)
@@ -231,22 +232,24 @@ def _rectangular(u: Floats, v: Floats) -> bool:
 
 
 def _area(u: Floats, v: Floats) -> float:
-    return float((u * np.roll(v, -1) - v * np.roll(u, -1)).sum()) / 2
+    return (float(u[:-1] @ v[1:] - v[:-1] @ u[1:]) + float(u[-1] * v[0] - v[-1] * u[0])) / 2
 
 
 def _grid(u: Floats, v: Floats, inner: Inner) -> tuple[Floats, Floats, tuple[float, float]]:
     """Nodes of a grid in the rectangle around the border, and how far apart they are."""
     if inner.columns * inner.rows > _MOST_NODES:
         raise NotCovered("a face of too many nodes")
-    lines, widths = [], []
+    lines: list[Floats] = []
+    widths: list[float] = []
     for part, count in ((u, inner.columns), (v, inner.rows)):
         low, high = float(part.min()), float(part.max())
         widths.append(max((high - low) / (count + 1), 1e-300))
-        lines.append(low + widths[-1] * np.arange(1, count + 1))
-    x, y = np.meshgrid(*lines)
+        lines.append(np.asarray(low + widths[-1] * np.arange(1, count + 1), dtype=np.float64))
+    x: Floats = np.tile(lines[0], (inner.rows, 1))
+    y: Floats = lines[1].repeat(inner.columns)
     if inner.staggered:
         x[1::2] += widths[0] / 2
-    return x.ravel(), y.ravel(), (widths[0], widths[1])
+    return x.ravel(), y, (widths[0], widths[1])
 
 
 def _within(x: Floats, y: Floats, u: Floats, v: Floats, following: Integers, step: tuple[float, float]) -> Flags:
@@ -258,6 +261,9 @@ def _within(x: Floats, y: Floats, u: Floats, v: Floats, following: Integers, ste
     p, q = x[:, None] / step[0], y[:, None] / step[1]
     rise = np.where(b == d, 1.0, d - b)
     inside = (((b > q) != (d > q)) & (p < a + (c - a) * (q - b) / rise)).sum(axis=1) % 2 == 1
-    way = np.clip(((p - a) * (c - a) + (q - b) * (d - b)) / np.maximum((c - a) ** 2 + (d - b) ** 2, 1e-300), 0, 1)
-    near = np.hypot(p - a - way * (c - a), q - b - way * (d - b)).min(axis=1)
-    return np.asarray(inside & (near > _NEAREST))
+    e, f = c - a, d - b
+    way = ((p - a) * e + (q - b) * f) / np.maximum(e * e + f * f, 1e-300)
+    way = np.minimum(np.maximum(way, 0.0), 1.0)
+    beside, above = p - a - way * e, q - b - way * f
+    near = (beside * beside + above * above).min(axis=1)
+    return np.asarray(inside & (near > _NEAREST * _NEAREST))

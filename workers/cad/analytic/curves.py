@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from workers.cad.analytic.instances import Instances, NotCovered
-from workers.cad.analytic.poses import Poses, cross, frames, unit
+from workers.cad.analytic.poses import Poses, frames
 from workers.cad.analytic.splines import Spline, points, spline
+from workers.cad.analytic.vectors import cross, dot, unit
 from workers.cad.shape import Flags, Floats, Integers, steps
 
 LINE, CIRCLE, ELLIPSE, HYPERBOLA, SPLINE = range(5)
@@ -25,10 +26,9 @@ _EXACT = 1e-10
 # places and tangents of a curve whose turns are counted, and the most of all curves
 _LOOKED_AT = 65
 _MOST_LOOKS = 500_000
-# nodes and weights of Gauss and Legendre on 0..1
-_GAUSS, _WEIGHTS = (part / 2 for part in np.polynomial.legendre.leggauss(4))
-_GAUSS = _GAUSS + 0.5
-_CURVES = {b"LINE": LINE, b"CIRCLE": CIRCLE, b"ELLIPSE": ELLIPSE, b"HYPERBOLA": HYPERBOLA, b"B_SPLINE_CURVE_WITH_KNOTS": SPLINE}
+# places and weights of Gauss and Legendre on 0..1. Of lines and arcs two a span are good for 2e-8, or exact, on all but balls and rings
+_FEW_PLACES, _MANY_PLACES = ((places / 2 + 0.5, weights / 2) for places, weights in map(np.polynomial.legendre.leggauss, (2, 4)))
+_CURVES = (b"LINE", b"CIRCLE", b"ELLIPSE", b"HYPERBOLA", b"B_SPLINE_CURVE_WITH_KNOTS")
 _CARRIERS = (b"SURFACE_CURVE", b"SEAM_CURVE", b"INTERSECTION_CURVE")
 
 
@@ -40,10 +40,11 @@ class Edges:
     tails: Integers  # (e,) vertex it begins with
     heads: Integers  # (e,)
     counts: Integers  # (e,) nodes, both ends included
-    nodes: Floats  # (sum of counts, 3)
-    places: Floats  # (s, 3, 3) three places in each of the s spans between the nodes of an edge, and
-    tangents: Floats  # (s, 3, 3) the derivative there times the weight in the span
-    swirls: Floats  # (e, 3) half the integral of P x dP over places P along each
+    nodes: Floats  # (3, sum of counts)
+    each: int  # places in each of the s spans between the nodes of an edge:
+    places: Floats  # (3, s times each) these, and
+    tangents: Floats  # (3, s times each) the derivative there times the weight in the span
+    swirls: Floats  # (3, e) half the integral of P x dP over places P along each
     bows: Floats  # (s,) at most the area between a span and its chord
     lengths: Floats  # (e,) about
     lows: Floats  # (3,) exact extent, except of B-splines and hyperbolas
@@ -51,28 +52,28 @@ class Edges:
     gaps: Floats  # (e,) largest distance of an end from its vertex
 
 
-def edges_of(table: Instances, rows: Integers, vertices: Floats, tails: Integers, heads: Integers, poses: Poses, owner: Integers) -> Edges:
-    """Edges of EDGE_CURVEs at `rows` with the vertices at both ends."""
+def edges_of(
+    table: Instances, rows: Integers, vertices: Floats, tails: Integers, heads: Integers, poses: Poses, owner: Integers, bulging: bool
+) -> Edges:
+    """Edges of EDGE_CURVEs at `rows` with the vertices at both ends; `bulging`: there are balls or rings between them."""
     curves, same = table.rows(rows, 2), table.flags(rows)
     for _ in range(2):
         carried = table.are(curves, *_CARRIERS)
-        if not carried.any():
+        if not np.count_nonzero(carried):
             break
         curves[carried] = table.rows(curves[carried], 0)
-    lookup = np.full(len(table.keywords) + 1, -1)
-    for word, kind in _CURVES.items():
-        lookup[table.keywords[word]] = kind
-    kinds = lookup[table.kinds[curves]]
-    for at in np.flatnonzero(kinds < 0).tolist():
-        if b"RATIONAL_B_SPLINE_CURVE" not in table.text(curves[at]):
-            raise NotCovered("an edge on an odd curve")
+    kinds = table.among(curves, _CURVES)
     rational = kinds < 0
-    kinds[rational] = SPLINE
-    return _Tracing(table, curves, kinds, rational, same, vertices, tails, heads, poses, owner).edges()
+    if np.count_nonzero(rational):
+        for at in rational.nonzero()[0].tolist():
+            if b"RATIONAL_B_SPLINE_CURVE" not in table.text(curves[at]):
+                raise NotCovered("an edge on an odd curve")
+        kinds[rational] = SPLINE
+    return _Tracing(table, curves, kinds, rational, same, vertices, tails, heads, poses, owner).edges(bulging)
 
 
 class _Tracing:
-    """Edge k is origin + ways[0] f(t) + ways[1] g(t) for t from starts to starts + sweeps; B-splines stand apart."""
+    """Edge k is origin + way f(t) + other way g(t) for t from starts to starts + sweeps; B-splines stand apart."""
 
     def __init__(
         self, table: Instances, curves: Integers, kinds: Integers, rational: Flags, same: Flags,
@@ -80,71 +81,85 @@ class _Tracing:
     ) -> None:  # fmt: skip
         self.kinds, self.tails, self.heads, self.poses = kinds, tails, heads, poses
         count = len(kinds)
-        self.begin, self.end = vertices[tails], vertices[heads]
-        self.origins, self.ways = self.begin.copy(), np.zeros((count, 2, 3))
+        self.begin, self.end = vertices.take(tails, axis=1), vertices.take(heads, axis=1)
+        # (3, 3, e): origin, way and other way
+        self.basis = np.zeros((3, 3, count))
+        self.basis[0] = self.begin
+        np.subtract(self.end, self.begin, out=self.basis[1])
         self.starts, self.sweeps = np.zeros(count), np.ones(count)
-        self.ways[:, 0] = self.end - self.begin
         self.gaps = np.zeros(count)
-        line = np.flatnonzero(kinds == LINE)
+        line = (kinds == LINE).nonzero()[0]
         if len(line):
-            self._lines(table, curves[line], line, owner[line])
-        conic = np.flatnonzero((kinds != LINE) & (kinds != SPLINE))
+            self._lines(table, curves.take(line), line, owner.take(line))
+        conic = ((kinds != LINE) & (kinds != SPLINE)).nonzero()[0]
         if len(conic):
-            self._conics(table, curves[conic], conic, same[conic], owner[conic])
+            self._conics(table, curves.take(conic), conic, same.take(conic), owner.take(conic))
         self.splines: dict[int, Spline] = {}
-        for at in np.flatnonzero(kinds == SPLINE).tolist():
-            self._spline(spline(table, int(curves[at]), bool(rational[at])), at, bool(same[at]), int(owner[at]))
+        if len(line) + len(conic) < count:
+            for at in (kinds == SPLINE).nonzero()[0].tolist():
+                self._spline(spline(table, int(curves[at]), bool(rational[at])), at, bool(same[at]), int(owner[at]))
 
     def _lines(self, table: Instances, rows: Integers, line: Integers, owner: Integers) -> None:
         """A line needs no more than its ends, but these must be on it."""
         start, vector = table.rows(rows, 0), table.rows(rows, 1)
-        if not table.are(vector, b"VECTOR").all():
+        if not table.all_are(vector, b"VECTOR"):
             raise NotCovered("a vector is none")
-        if not (table.reals(vector, 1) > 0).all():
+        if np.count_nonzero(table.reals(vector, 1) > 0) < len(line):
             raise NotCovered("a vector without length")
-        way = self.poses.turned(unit(table.vectors(table.rows(vector, 0))), owner)
+        way = unit(table.vectors(table.rows(vector, 0)))
+        if np.count_nonzero(np.isnan(way)):
+            raise NotCovered("a direction without length")
+        way = self.poses.turned(way, owner)
         off = self.poses.moved(points(table, start), owner)
-        beside = cross(np.stack([self.begin[line] - off, self.end[line] - off]), way)
-        self.gaps[line] = np.sqrt((beside * beside).sum(axis=2)).max(axis=0)
+        ends = (cross(vertices.take(line, axis=1) - off, way) for vertices in (self.begin, self.end))
+        self.gaps[line] = np.sqrt(np.maximum(*(dot(beside, beside) for beside in ends)))
 
     def _conics(self, table: Instances, rows: Integers, conic: Integers, same: Flags, owner: Integers) -> None:
-        kinds = self.kinds[conic]
+        kinds = self.kinds.take(conic)
         placed = frames(table, table.rows(rows, 0), self.poses, owner)
-        round_ = kinds == CIRCLE
-        sizes = np.empty((len(conic), 2))
-        sizes[round_] = table.reals(rows[round_], 1)
-        sizes[~round_] = table.reals(rows[~round_], 2)
-        if not (sizes > 0).all():
+        round_, odd = (kinds == CIRCLE).nonzero()[0], (kinds != CIRCLE).nonzero()[0]
+        sizes = np.empty((2, len(conic)))
+        sizes[:, round_] = table.reals(rows.take(round_), 1)
+        if len(odd):
+            sizes[:, odd] = table.reals(rows.take(odd), 2)
+        if np.count_nonzero(sizes > 0) < sizes.size:
             raise NotCovered("a conic without size")
-        if ((kinds == ELLIPSE) & (np.abs(sizes[:, 0] - sizes[:, 1]) <= 1e-6 * sizes[:, 0])).any():
+        if np.count_nonzero((kinds == ELLIPSE) & (np.abs(sizes[0] - sizes[1]) <= 1e-6 * sizes[0])):
             raise NotCovered("an ellipse that is a circle")
-        sizes *= self.poses.factors[owner, None]
-        ends = np.stack([self.begin[conic], self.end[conic]]) - placed.origins
-        u, v, _ = np.moveaxis(np.einsum("nki,kji->nkj", ends, placed.axes), 2, 0)
+        sizes *= self.poses.factors.take(owner)
+        # (2, k) of both ends
+        u, v = np.empty((2, 2, len(conic)))
+        for at, vertices in enumerate((self.begin, self.end)):
+            place = vertices.take(conic, axis=1) - placed.origins
+            u[at], v[at] = dot(place, placed.axes[0]), dot(place, placed.axes[1])
+        angles = np.arctan2(v / sizes[1], u / sizes[0])
         open_ = kinds == HYPERBOLA
-        angles = np.where(open_, np.arcsinh(v / sizes[:, 1]), np.arctan2(v / sizes[:, 1], u / sizes[:, 0]))
+        if np.count_nonzero(open_):
+            angles = np.where(open_, np.arcsinh(v / sizes[1]), angles)
+        way = np.where(same, 1.0, -1.0)
         sweep = angles[1] - angles[0]
-        turn = np.where(same, sweep, -sweep) % (2 * np.pi)
-        closed = self.tails[conic] == self.heads[conic]
+        turn = (way * sweep) % (2 * np.pi)
+        closed = self.tails.take(conic) == self.heads.take(conic)
         turn[closed] = 2 * np.pi
-        if (~open_ & ((turn < 1e-7) | (~closed & (turn > 2 * np.pi - 1e-7)))).any():
+        if np.count_nonzero(~open_ & ((turn < 1e-7) | (~closed & (turn > 2 * np.pi - 1e-7)))):
             raise NotCovered("an arc that is nothing or all")
-        self.starts[conic], self.sweeps[conic] = angles[0], np.where(open_, sweep, np.where(same, turn, -turn))
-        if (open_ & (np.where(same, sweep, -sweep) <= 0)).any():
+        if np.count_nonzero(open_ & (way * sweep <= 0)):
             raise NotCovered("a hyperbola that runs backwards")
-        self.origins[conic] = placed.origins
-        self.ways[conic] = placed.axes[:, :2] * sizes[:, :, None]
+        self.starts[conic], self.sweeps[conic] = angles[0], np.where(open_, sweep, way * turn)
+        self.basis[0][:, conic] = placed.origins
+        self.basis[1][:, conic] = placed.axes[0] * sizes[0]
+        self.basis[2][:, conic] = placed.axes[1] * sizes[1]
 
     def _spline(self, curve: Spline, at: int, same: bool, owner: int) -> None:
         weights = curve.poles[:, 3:]
-        places = self.poses.moved(curve.poles[:, :3] / weights, np.full(len(weights), owner))
+        places = self.poses.moved((curve.poles[:, :3] / weights).T, np.full(len(weights), owner)).T
         poles = np.concatenate([places * weights, weights], axis=1)
         self.splines[at] = curve = Spline(curve.degree, curve.knots, poles)
         first, last = (curve.first, curve.last) if same else (curve.last, curve.first)
         ends, _ = curve.at(np.array([first, last]))
         size = float(np.ptp(places, axis=0).max())
-        begin = self._near(curve, self.begin[at], first, ends[0], size)
-        end = self._near(curve, self.end[at], last, ends[1], size)
+        begin = self._near(curve, self.begin[:, at], first, ends[0], size)
+        end = self._near(curve, self.end[:, at], last, ends[1], size)
         if not (begin < end if same else begin > end):
             raise NotCovered("a B-spline that runs backwards")
         self.starts[at], self.sweeps[at] = begin, end - begin
@@ -165,123 +180,143 @@ class _Tracing:
         return best
 
     def at(self, owner: Integers, s: Floats) -> tuple[Floats, Floats]:
-        """Places and derivatives by s at s in 0..1 of the edges `owner`, ascending."""
-        t = self.starts[owner] + self.sweeps[owner] * s
-        kinds = self.kinds[owner]
-        f, g, df, dg = t.copy(), np.zeros_like(t), np.ones_like(t), np.zeros_like(t)
-        bent = np.flatnonzero((kinds == CIRCLE) | (kinds == ELLIPSE))
-        f[bent], g[bent] = np.cos(t[bent]), np.sin(t[bent])
-        df[bent], dg[bent] = -g[bent], f[bent]
-        open_ = np.flatnonzero(kinds == HYPERBOLA)
+        """Places and derivatives by s (3, n) at s in 0..1 of the edges `owner`."""
+        sweeps = self.sweeps.take(owner)
+        t = self.starts.take(owner) + sweeps * s
+        kinds = self.kinds.take(owner)
+        f, g, df, dg = t.copy(), np.zeros(len(t)), np.ones(len(t)), np.zeros(len(t))
+        bent = ((kinds == CIRCLE) | (kinds == ELLIPSE)).nonzero()[0]
+        if len(bent):
+            angles = t.take(bent)
+            cosine, sine = np.cos(angles), np.sin(angles)
+            f[bent], g[bent], df[bent], dg[bent] = cosine, sine, -sine, cosine
+        open_ = (kinds == HYPERBOLA).nonzero()[0]
         if len(open_):
             f[open_], g[open_] = np.cosh(t[open_]), np.sinh(t[open_])
             df[open_], dg[open_] = g[open_], f[open_]
-        ways = self.ways[owner]
-        places = self.origins[owner] + ways[:, 0] * f[:, None] + ways[:, 1] * g[:, None]
-        tangents = (ways[:, 0] * df[:, None] + ways[:, 1] * dg[:, None]) * self.sweeps[owner, None]
+        origins, way, other = self.basis.take(owner, axis=2)
+        places = origins + way * f + other * g
+        tangents = (way * df + other * dg) * sweeps
+        order = np.argsort(owner, kind="stable") if self.splines else owner
         for at, curve in self.splines.items():
-            low, high = np.searchsorted(owner, [at, at + 1])
-            mine = slice(int(low), int(high))
-            places[mine], way = curve.at(np.clip(t[mine], curve.first, curve.last))
-            tangents[mine] = way * self.sweeps[at]
+            mine = order[slice(*owner.searchsorted([at, at + 1], sorter=order).tolist())]
+            place, slope = curve.at(np.clip(t[mine], curve.first, curve.last))
+            places[:, mine], tangents[:, mine] = place.T, slope.T * self.sweeps[at]
         return places, tangents
 
-    def edges(self) -> Edges:
+    def edges(self, bulging: bool) -> Edges:
         lows, highs = self._extremes()
         extent = math.dist(lows.tolist(), highs.tolist())
         spans, where = self._spans(DEVIATION * extent)
-        owner, _ = steps(spans + 1)
-        nodes, _ = self.at(owner, where)
-        last = np.cumsum(spans + 1) - 1
+        edge = np.arange(len(spans))
+        owner, inner = edge.repeat(spans + 1), edge.repeat(spans)
+        # the nodes of an edge are one more than its spans
+        tail = np.arange(len(inner)) + inner
+        low = where.take(tail)
+        wide = where.take(tail + 1) - low
+        gauss, weights = _MANY_PLACES if bulging or np.count_nonzero(self.kinds > CIRCLE) else _FEW_PLACES
+        each = len(gauss)
+        s = (low[:, None] + wide[:, None] * gauss).ravel()
+        every = inner.repeat(each)
+        # in one go: of small files the number of calls is what takes time
+        found, slopes = self.at(np.concatenate([owner, every]), np.concatenate([where, s]))
+        nodes, places, tangents = found[:, : len(owner)], found[:, len(owner) :], slopes[:, len(owner) :]
+        last = (spans + 1).cumsum() - 1
         first = last - spans
-        tails, heads = self.begin - nodes.take(first, axis=0), self.end - nodes.take(last, axis=0)
-        gaps = np.sqrt(np.maximum((tails * tails).sum(axis=1), (heads * heads).sum(axis=1)))
+        tails, heads = self.begin - nodes.take(first, axis=1), self.end - nodes.take(last, axis=1)
+        gaps = np.sqrt(np.maximum(dot(tails, tails), dot(heads, heads)))
         self.gaps = np.maximum(self.gaps, gaps)
         apart = float(gaps.max()) > _EXACT * extent
         if apart:
-            nodes += _between(tails.take(owner, axis=0), heads.take(owner, axis=0), where)
-        nodes[first], nodes[last] = self.begin, self.end
-        inner, place = steps(spans)
-        tail = first.take(inner) + place
-        low, high = where.take(tail), where.take(tail + 1)
-        s = low[:, None] + (high - low)[:, None] * _GAUSS
-        places, tangents = self.at(np.repeat(inner, len(_GAUSS)), s.ravel())
-        shape = (len(inner), len(_GAUSS), 3)
-        places, tangents = places.reshape(shape), tangents.reshape(shape)
-        if apart:
-            places = places + _between(tails.take(inner, axis=0)[:, None], heads.take(inner, axis=0)[:, None], s)
-            tangents = tangents + (heads - tails).take(inner, axis=0)[:, None]
-        tangents = tangents * ((high - low)[:, None] * _WEIGHTS)[..., None]
-        chords = tangents.sum(axis=1)
-        swirls = np.add.reduceat(cross(places, tangents).sum(axis=1), np.cumsum(spans) - spans) / 2
+            nodes += tails.take(owner, axis=1) * (1 - where) + heads.take(owner, axis=1) * where
+            places += tails.take(every, axis=1) * (1 - s) + heads.take(every, axis=1) * s
+            tangents += (heads - tails).take(every, axis=1)
+        nodes[:, first], nodes[:, last] = self.begin, self.end
+        tangents *= (wide[:, None] * weights).ravel()
+        chords = nodes.take(tail + 1, axis=1) - nodes.take(tail, axis=1)
+        squares = dot(chords, chords)
+        swirls = np.add.reduceat(cross(places, tangents), (spans.cumsum() - spans) * each, axis=1) / 2
         # between an arc of length l that turns by a and its chord lies l l a / 12
-        bows = np.where(self.kinds[inner] == LINE, 0.0, (chords * chords).sum(axis=1) * (TURN / 12))
-        lengths = np.bincount(inner, np.sqrt((chords * chords).sum(axis=1)), len(spans)).astype(np.float64)
-        lows, highs = np.minimum(lows, nodes.min(axis=0)), np.maximum(highs, nodes.max(axis=0))
-        return Edges(self.kinds, self.tails, self.heads, spans + 1, nodes, places, tangents, swirls, bows, lengths, lows, highs, self.gaps)
+        bows = np.where(self.kinds.take(inner) == LINE, 0.0, squares * (TURN / 12))
+        lengths: Floats = np.asarray(np.bincount(inner, np.sqrt(squares), len(spans)), dtype=np.float64)
+        lows, highs = np.minimum(lows, nodes.min(axis=1)), np.maximum(highs, nodes.max(axis=1))
+        counts = spans + 1
+        return Edges(
+            self.kinds, self.tails, self.heads, counts, nodes, each, places, tangents, swirls, bows, lengths, lows, highs, self.gaps
+        )
 
     def _spans(self, deviation: float) -> tuple[Integers, Floats]:
         """How many pieces each edge has, and where in 0..1 each begins and ends."""
         spans = np.ones(len(self.kinds), dtype=np.int64)
-        round_ = np.flatnonzero(self.kinds == CIRCLE)
+        round_ = (self.kinds == CIRCLE).nonzero()[0]
         if len(round_):
-            radii = np.sqrt((self.ways[round_, 0] ** 2).sum(axis=1))
-            turn = np.minimum(2 * np.arccos(np.maximum(1 - deviation / radii, 0.0)), TURN)
-            spans[round_] = np.maximum(np.ceil(np.abs(self.sweeps[round_]) / turn - 1e-6), _LEAST_ROUND)
-        odd = np.flatnonzero((self.kinds != CIRCLE) & (self.kinds != LINE))
-        uneven = self._uneven(odd, spans, deviation) if len(odd) else {}
+            way = self.basis[1].take(round_, axis=1)
+            turn = np.minimum(2 * np.arccos(np.maximum(1 - deviation / np.sqrt(dot(way, way)), 0.0)), TURN)
+            spans[round_] = np.maximum(np.ceil(np.abs(self.sweeps.take(round_)) / turn - 1e-6), _LEAST_ROUND)
+        odd = (self.kinds > CIRCLE).nonzero()[0]
+        if len(odd):
+            spans[odd], advance, s, first, last = self._advance(odd, deviation)
         owner, place = steps(spans + 1)
-        where = place / spans[owner]
-        first = np.cumsum(spans + 1) - spans - 1
-        for at, s in uneven.items():
-            where[first[at] : first[at] + len(s)] = s
+        where = place / spans.take(owner)
+        if len(odd):
+            number = np.full(len(spans), -1)
+            number[odd] = np.arange(len(odd))
+            number = number.take(owner)
+            mine = (number >= 0).nonzero()[0]
+            number = number.take(mine)
+            begin, end = advance.take(first).take(number), advance.take(last).take(number)
+            where[mine] = np.interp(begin + (end - begin) * where.take(mine), advance, s)
         return spans, where
 
-    def _uneven(self, odd: Integers, spans: Integers, deviation: float) -> dict[int, Floats]:
-        """Where in 0..1 the pieces of edges that are no lines and no circles begin and end; their numbers go into `spans`."""
-        looked = np.array(
-            [max(_LOOKED_AT, 4 * len(self.splines[at].poles) + 1) if at in self.splines else _LOOKED_AT for at in odd.tolist()]
-        )
+    def _advance(self, odd: Integers, deviation: float) -> tuple[Integers, Floats, Floats, Integers, Integers]:
+        """How many pieces the edges `odd` (o,) have, that are no lines and no circles. Their pieces are alike in what the curves advance
+        (n,), looked at in many places s (n,), from the `first` to the `last` (o,) of each edge.
+        """
+        looked = np.full(len(odd), _LOOKED_AT)
+        for number, at in enumerate(odd.tolist() if self.splines else ()):
+            if at in self.splines:
+                looked[number] = max(_LOOKED_AT, 4 * len(self.splines[at].poles) + 1)
         if int(looked.sum()) > _MOST_LOOKS:
             raise NotCovered("too many curves that are neither lines nor circles")
         owner, place = steps(looked)
         s = place / (looked - 1).take(owner)
         _, way = self.at(odd.take(owner), s)
-        length = np.sqrt((way * way).sum(axis=1))
-        way = way / np.maximum(length, 1e-300)[:, None]
-        cosine = (way[1:] * way[:-1]).sum(axis=1)
-        turns = np.arctan2(np.sqrt((cross(way[1:], way[:-1]) ** 2).sum(axis=1)), cosine)
-        turns[(length[1:] < 1e-12) | (length[:-1] < 1e-12)] = 0.0
-        uneven = {}
-        end = np.cumsum(looked)
-        for at, first, last in zip(odd.tolist(), (end - looked).tolist(), (end - 1).tolist(), strict=True):
-            bends = turns[first:last]
-            total = float(bends.sum())
-            turn, least = (TURN, 1) if self.kinds[at] == HYPERBOLA else (_ODD_TURN, _LEAST_ODD)
-            # a piece of length l that turns by a leaves its chord by l a / 8
-            bow = total * float(length[first : last + 1].mean()) / (8 * deviation)
-            spans[at] = max(math.ceil(max(total / turn, math.sqrt(bow)) - 1e-6), least) if total > _STRAIGHT else 1
-            # mostly by turn, a little by way, so that straight parts advance too
-            along = np.concatenate([[0.0], np.cumsum(bends + max(total, 1e-3) / len(bends) * 0.05)])
-            uneven[at] = np.interp(np.linspace(0, along[-1], spans[at] + 1), along, s[first : last + 1])
-        return uneven
+        length = np.sqrt(dot(way, way))
+        way /= np.maximum(length, 1e-300)
+        last = looked.cumsum() - 1
+        first = last - looked + 1
+        # turn from each place to the next
+        turns = np.zeros(len(s))
+        one, two = way[:, :-1], way[:, 1:]
+        across = cross(one, two)
+        turns[:-1] = np.arctan2(np.sqrt(dot(across, across)), dot(one, two))
+        turns[:-1][(length[1:] < 1e-12) | (length[:-1] < 1e-12)] = 0.0
+        turns[last] = 0.0
+        totals = np.add.reduceat(turns, first)
+        open_ = self.kinds.take(odd) == HYPERBOLA
+        # a piece of length l that turns by a leaves its chord by l a / 8
+        bows = totals * (np.add.reduceat(length, first) / looked) / (8 * deviation)
+        most = np.maximum(totals / np.where(open_, TURN, _ODD_TURN), np.sqrt(bows))
+        counts = np.maximum(np.ceil(most - 1e-6), np.where(open_, 1, _LEAST_ODD))
+        # mostly by turn, a little by way, so that straight parts advance too; a jump from edge to edge
+        turns += (np.maximum(totals, 1e-3) / (looked - 1) * 0.05).take(owner)
+        turns[last] = 1.0
+        advance = turns.cumsum() - turns
+        return np.where(totals > _STRAIGHT, counts, 1).astype(np.int64), advance, s, first, last
 
     def _extremes(self) -> tuple[Floats, Floats]:
         """Lowest and highest places: ends, and where arcs turn around."""
-        ends = np.concatenate([self.begin, self.end])
-        bent = np.flatnonzero((self.kinds == CIRCLE) | (self.kinds == ELLIPSE))
+        lows = np.minimum(self.begin.min(axis=1), self.end.min(axis=1))
+        highs = np.maximum(self.begin.max(axis=1), self.end.max(axis=1))
+        bent = ((self.kinds == CIRCLE) | (self.kinds == ELLIPSE)).nonzero()[0]
         if len(bent):
-            ways, starts, sweeps = self.ways[bent], self.starts[bent, None], self.sweeps[bent, None]
-            at = np.arctan2(ways[:, 1], ways[:, 0])
-            reach = np.sqrt((ways * ways).sum(axis=1))
-            # the place at an angle, and the one across
-            angles = np.concatenate([at, at + np.pi], axis=1)
-            within = np.where(sweeps > 0, angles - starts, starts - angles) % (2 * np.pi) <= np.abs(sweeps)
-            origins = self.origins[bent]
-            places = np.where(within, np.concatenate([origins + reach, origins - reach], axis=1), ends[0, [0, 1, 2, 0, 1, 2]])
-            ends = np.concatenate([ends, places.reshape(-1, 3)])
-        return ends.min(axis=0), ends.max(axis=0)
-
-
-def _between(begin: Floats, end: Floats, share: Floats) -> Floats:
-    return begin * (1 - share)[..., None] + end * share[..., None]
+            origins, way, other = self.basis.take(bent, axis=2)
+            begin, starts, sweeps = self.begin.take(bent, axis=1), self.starts.take(bent), self.sweeps.take(bent)
+            reach = np.sqrt(way * way + other * other)
+            at = np.arctan2(other, way)
+            # the places at an angle, and across
+            for angles, places in ((at, origins + reach), (at + np.pi, origins - reach)):
+                beyond = np.where(sweeps > 0, angles - starts, starts - angles) % (2 * np.pi) > np.abs(sweeps)
+                reached = np.where(beyond, begin, places)
+                lows, highs = np.minimum(lows, reached.min(axis=1)), np.maximum(highs, reached.max(axis=1))
+        return lows, highs

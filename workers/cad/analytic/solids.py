@@ -36,6 +36,7 @@ _MEASURE = re.compile(rb"PLANE_ANGLE_MEASURE\s*\(\s*([-+0-9.Ee]+)\s*\)\s*,\s*#(\
 
 
 _PRODUCTS = (b"PRODUCT_DEFINITION", b"PRODUCT_DEFINITION_WITH_ASSOCIATED_DOCUMENTS")
+_STILL, _STAYING = np.eye(3), np.zeros(3)
 # an assembly is unfolded no deeper, and into no more occurrences
 _DEEPEST, _MOST = 32, 2000
 
@@ -68,10 +69,10 @@ def solids_of(table: Instances, source: StepText) -> Solids:
     if not len(told):
         raise NotCovered("it defines no shape")
     shapes = table.rows(told, 0)
-    if (table.kinds[shapes] != kind[b"PRODUCT_DEFINITION_SHAPE"]).any():
+    if not table.all_are(shapes, b"PRODUCT_DEFINITION_SHAPE"):
         raise NotCovered("a shape that is not of a product")
     products = table.rows(shapes, 0)
-    if not table.are(products, *_PRODUCTS).all() or len(np.unique(products)) != len(products):
+    if not table.all_are(products, *_PRODUCTS) or len(set(products.tolist())) != len(products):
         raise NotCovered("a shape that is not of a product")
     shape_of = dict(zip(products.tolist(), table.rows(told, 1).tolist(), strict=True))
     group = {row: row for row in shape_of.values()}
@@ -89,15 +90,16 @@ def solids_of(table: Instances, source: StepText) -> Solids:
     for row in sorted(group):
         if table.kinds[row] not in (kind[b"ADVANCED_BREP_SHAPE_REPRESENTATION"], kind[b"SHAPE_REPRESENTATION"]):
             raise NotCovered("a shape of an odd kind")
-        items = table.references[table.firsts[row] : table.firsts[row + 1] - 1]
-        bodies = items[table.kinds[items] == kind[b"MANIFOLD_SOLID_BREP"]]
-        others = items[table.kinds[items] != kind[b"MANIFOLD_SOLID_BREP"]]
-        if (items < 0).any() or not table.are(others, b"AXIS2_PLACEMENT_3D").all():
+        *items, context = table.referred(row).tolist() or [-1]
+        kinds = [int(table.kinds[item]) for item in items]
+        bodies = [item for item, one in zip(items, kinds, strict=True) if one == kind[b"MANIFOLD_SOLID_BREP"]]
+        if min(items, default=0) < 0 or kinds.count(kind[b"AXIS2_PLACEMENT_3D"]) + len(bodies) != len(items):
             raise NotCovered("a shape of odd items")
-        context = int(table.rows(np.array([row]), -1)[0])
+        if context < 0:
+            raise NotCovered("a context without its units")
         if context not in units:
             units[context] = _context(table, source, context)
-        for body in bodies.tolist():
+        for body in bodies:
             held.setdefault(group[row], []).append((body, *units[context]))
     bodies = sorted(body for some in held.values() for body, *_ in some)
     if bodies != table.of(b"MANIFOLD_SOLID_BREP").tolist() or not bodies:
@@ -124,22 +126,21 @@ def _placed(
         raise NotCovered("an odd assembly")
     found = []
     for relation, usage in zip(table.rows(relations, 0).tolist(), usages.tolist(), strict=True):
-        refs = table.references[table.firsts[relation] : table.firsts[relation + 1]].tolist()
-        parts = table.references[table.firsts[usage] : table.firsts[usage + 1]].tolist()
+        refs, parts = table.referred(relation).tolist(), table.referred(usage).tolist()
         if not _RELATION.match(table.text(relation)) or len(refs) != 3 or min(refs) < 0 or len(parts) != 2:
             raise NotCovered("an odd assembly")
         child, parent, transformation = refs
         whole, part = (shape_of.get(row, -1) for row in parts)
         if table.kinds[transformation] != kind[b"ITEM_DEFINED_TRANSFORMATION"] or group.get(child) != part or group.get(parent) != whole:
             raise NotCovered("an odd assembly")
-        ends = table.references[table.firsts[transformation] : table.firsts[transformation + 1]]
-        items = (table.references[table.firsts[shape] : table.firsts[shape + 1] - 1] for shape in (child, parent))
+        ends = table.referred(transformation)
+        items = (table.referred(shape)[:-1] for shape in (child, parent))
         if len(ends) != 2 or not all(end in some for end, some in zip(ends.tolist(), items, strict=True)):
             raise NotCovered("an odd assembly")
-        still = Poses(np.full(1, factor), np.eye(3)[None], np.zeros((1, 3)), True)
+        still = Poses(np.full(1, factor), np.eye(3)[None], np.zeros((1, 3)), True, False)
         both = frames(table, ends, still, np.zeros(2, dtype=np.int64))
-        turn = both.axes[1].T @ both.axes[0]
-        found.append(_Placed(part, whole, turn, both.origins[1] - turn @ both.origins[0]))
+        turn = both.axes[..., 1].T @ both.axes[..., 0]
+        found.append(_Placed(part, whole, turn, both.origins[:, 1] - turn @ both.origins[:, 0]))
     return found
 
 
@@ -149,7 +150,7 @@ def _occurrences(held: dict[int, list[tuple[int, float, float]]], placed: list[_
     for one in placed:
         within.setdefault(one.parent, []).append(one)
     parts = {one.child for one in placed}
-    waiting = [(row, np.eye(3), np.zeros(3), 0) for row in groups if row not in parts]
+    waiting = [(row, _STILL, _STAYING, 0) for row in groups if row not in parts]
     found: list[tuple[int, float, float, Floats, Floats]] = []
     unfolded = 0
     while waiting:
@@ -162,7 +163,7 @@ def _occurrences(held: dict[int, list[tuple[int, float, float]]], placed: list[_
     if {body for body, *_ in found} != {body for some in held.values() for body, *_ in some}:
         raise NotCovered("an assembly without a root")
     rows, factors, angles, turns, shifts = (np.array(part) for part in zip(*found, strict=True))
-    return Solids(rows, Poses(factors, turns, shifts, not placed), angles)
+    return Solids(rows, Poses(factors, turns, shifts, not placed, bool((factors == 1.0).all())), angles)
 
 
 def _context(table: Instances, source: StepText, row: int) -> tuple[float, float]:

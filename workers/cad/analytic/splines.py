@@ -86,11 +86,12 @@ def spline(table: Instances, row: int, rational: bool) -> Spline:
         if len(weights) != count or not (weights > 0).all():
             raise NotCovered("the weights of a B-spline do not fit")
     places = points(table, rows)
-    return Spline(degree, whole, np.column_stack([places * weights[:, None], weights]))
+    return Spline(degree, whole, np.column_stack([(places * weights).T, weights]))
 
 
 def points(table: Instances, rows: Integers) -> Floats:
-    if not table.are(rows, b"CARTESIAN_POINT").all():
+    """Places (3, n) of CARTESIAN_POINTs."""
+    if not table.all_are(rows, b"CARTESIAN_POINT"):
         raise NotCovered("a point is none")
     return table.vectors(rows)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from workers.cad.analytic.instances import Instances, NotCovered
 from workers.cad.analytic.poses import Frames, Poses, frames
+from workers.cad.analytic.vectors import dot
 from workers.cad.shape import Flags, Floats, Integers
 
 PLANE, CYLINDER, CONE, SPHERE, TORUS = range(5)
@@ -29,41 +30,40 @@ class Surfaces:
 
     kinds: Integers  # (f,)
     frames: Frames
-    sizes: Floats  # (f, 2)
+    sizes: Floats  # (2, f)
 
     def local(self, which: Integers, places: Floats) -> Floats:
-        """(n, g, 3) places in the frames of the surfaces `which` (n,)."""
-        return self.turned(which, places - self.frames.origins[which, None])
+        """Places (3, n) in the frames of the surfaces `which` (n,)."""
+        return self.turned(which, places - self.frames.origins.take(which, axis=1))
 
     def turned(self, which: Integers, ways: Floats) -> Floats:
-        """(n, g, 3) directions in the frames of the surfaces `which` (n,)."""
-        return np.asarray(np.einsum("ngi,nji->ngj", ways, self.frames.axes[which]))
+        """Directions (3, n) in the frames of the surfaces `which` (n,)."""
+        return np.asarray(np.einsum("jin,in->jn", self.frames.axes.take(which, axis=2), ways))
 
     def parameters(self, which: Integers, local: Floats) -> tuple[Floats, Floats]:
-        """u and v (n, g) each: x and y on planes, else angle and height, or angle and angle; neither is continued over a turn."""
-        kinds, sizes = self.kinds[which, None], self.sizes[which]
-        x, y, z = np.moveaxis(local, 2, 0)
-        radius = np.hypot(x, y)
-        v = z.copy()
-        for kind, across in ((SPHERE, radius), (TORUS, radius - sizes[:, :1])):
-            some = np.flatnonzero(kinds[:, 0] == kind)
-            v[some] = np.arctan2(z[some], across[some])
+        """u and v (n,) of places (3, n): x and y on planes, else angle and height, or angle and angle; neither is continued over a turn."""
+        kinds, (x, y, z) = self.kinds.take(which), local
         flat = kinds == PLANE
-        return np.where(flat, x, np.arctan2(y, x)), np.where(flat, y, v)
+        u, v = np.where(flat, x, np.arctan2(y, x)), np.where(flat, y, z)
+        some = (kinds >= SPHERE).nonzero()[0]
+        if len(some):
+            across = np.hypot(x[some], y[some]) - np.where(kinds[some] == TORUS, self.sizes[0].take(which[some]), 0.0)
+            v[some] = np.arctan2(z[some], across)
+        return u, v
 
     def places(self, which: Integers, u: Floats, v: Floats) -> Floats:
-        """(n, 3) places in space of parameters (n,) each."""
-        kinds, (a, b) = self.kinds[which], self.sizes[which].T
+        """Places (3, n) in space of parameters (n,) each."""
+        kinds, (a, b) = self.kinds.take(which), self.sizes.take(which, axis=1)
         ball, ring = kinds == SPHERE, kinds == TORUS
         reach = np.where(kinds == CYLINDER, a, np.where(kinds == CONE, a + b * v, np.where(ball, a * np.cos(v), a + b * np.cos(v))))
         z = np.where(ball, a * np.sin(v), np.where(ring, b * np.sin(v), v))
-        local = np.stack([reach * np.cos(u), reach * np.sin(u), z], axis=1)
-        return np.asarray(self.frames.origins[which] + np.einsum("nj,nji->ni", local, self.frames.axes[which]))
+        local = np.array([reach * np.cos(u), reach * np.sin(u), z])
+        turned = np.einsum("jn,jin->in", local, self.frames.axes.take(which, axis=2))
+        return np.asarray(self.frames.origins.take(which, axis=1) + turned)
 
     def distances(self, which: Integers, local: Floats) -> Floats:
-        """(n, g) of places (n, g, 3) from their surfaces."""
-        kinds, a, b = self.kinds[which, None], self.sizes[which, :1], self.sizes[which, 1:]
-        x, y, z = local[..., 0], local[..., 1], local[..., 2]
+        """(n,) of places (3, n) from their surfaces."""
+        kinds, (a, b), (x, y, z) = self.kinds.take(which), self.sizes.take(which, axis=1), local
         radius = np.sqrt(x * x + y * y)
         found = np.where(kinds == PLANE, z, radius - a)
         present = np.bincount(self.kinds, minlength=TORUS + 1).tolist()
@@ -81,11 +81,8 @@ class Surfaces:
 
 def kinds_of(table: Instances, rows: Integers) -> Integers:
     """PLANE .. TORUS of the surfaces at these rows. Raises `NotCovered` for any other."""
-    lookup = np.full(len(table.keywords) + 1, -1)
-    for kind, word in enumerate(_SURFACES):
-        lookup[table.keywords[word]] = kind
-    kinds = lookup.take(table.kinds.take(rows))
-    if (kinds < 0).any():
+    kinds = table.among(rows, _SURFACES)
+    if np.count_nonzero(kinds < 0):
         raise NotCovered("a face on an odd surface")
     return kinds
 
@@ -93,21 +90,24 @@ def kinds_of(table: Instances, rows: Integers) -> Integers:
 def surfaces_of(table: Instances, rows: Integers, poses: Poses, owner: Integers, angles: Floats) -> Surfaces:
     """The surfaces at these rows; `angles`: radians in the unit of angle of each."""
     kinds = kinds_of(table, rows)
-    sizes = np.zeros((len(rows), 2))
-    for kind, count in ((CYLINDER, 1), (CONE, 2), (SPHERE, 1), (TORUS, 2)):
-        some = np.flatnonzero(kinds == kind)
-        if len(some):
-            sizes[some, :count] = table.reals(rows[some], count)
-    cone = kinds == CONE
-    lengths = sizes * poses.factors[owner, None]
-    half = sizes[:, 1] * angles
-    if (cone & ((half <= 1e-6) | (half >= np.pi / 2 - 1e-6))).any():
-        raise NotCovered("a cone that opens oddly")
-    lengths[cone, 1] = np.tan(half[cone])
-    ring = kinds == TORUS
-    if (lengths < 0).any() or (lengths[(kinds != PLANE) & ~cone, 0] <= 0).any() or (ring & (lengths[:, 1] <= 0)).any():
+    sizes = np.zeros((2, len(rows)))
+    for count, some in ((1, (kinds == CYLINDER) | (kinds == SPHERE)), (2, (kinds == CONE) | (kinds == TORUS))):
+        if np.count_nonzero(some):
+            sizes[:count, some] = table.reals(rows.compress(some), count)
+    lengths = sizes * poses.factors.take(owner)
+    radii, others = lengths
+    cone, ring = (kinds == CONE).nonzero()[0], (kinds == TORUS).nonzero()[0]
+    if np.count_nonzero(lengths < 0):
         raise NotCovered("a surface without size")
-    if (ring & (lengths[:, 1] >= lengths[:, 0] * (1 - 1e-9))).any():
+    if len(cone):
+        half = (sizes[1] * angles)[cone]
+        if ((half <= 1e-6) | (half >= np.pi / 2 - 1e-6)).any():
+            raise NotCovered("a cone that opens oddly")
+        others[cone] = np.tan(half)
+    # of a cone the radius at the origin may be nothing
+    if np.count_nonzero((kinds != PLANE) & (kinds != CONE) & (radii <= 0)) or np.count_nonzero(others[ring] <= 0):
+        raise NotCovered("a surface without size")
+    if np.count_nonzero(others[ring] >= radii[ring] * (1 - 1e-9)):
         raise NotCovered("a ring that meets itself")
     return Surfaces(kinds, frames(table, table.rows(rows, 0), poses, owner), lengths)
 
@@ -122,44 +122,46 @@ class Masses:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pieces:
-    """r pieces of the borders of curved faces, counter-clockwise about the normals of the faces, with g places each."""
+    """r pieces of the borders of curved faces, counter-clockwise about the normals of the faces, by places along them."""
 
     face: Integers  # (r,)
-    places: Floats  # (r, g, 3) in the frame of the surface
-    tangents: Floats  # (r, g, 3) weighted, in the same frame
-    v: Floats  # (r, g) continued along the border, of tori
+    places: Floats  # (3, r) in the frame of the surface
+    tangents: Floats  # (3, r) weighted, in the same frame
+    v: Floats  # (r,) continued along the border, of tori; 0 elsewhere
 
 
 def masses(surfaces: Surfaces, inward: Flags, use: Integers, corners: Floats, swirls: Floats, curved: Pieces, jumps: Floats) -> Masses:
     """Of faces `inward` (f,), whose normal is not the surface's. Each `use` (u,) of an edge by a face begins at one of the `corners`
-    (u, 3) and has half its integral of P x dP in `swirls` (u, 3); `jumps` (f, 2) of u, as it runs around the normal of the face, at the
+    (3, u) and has half its integral of P x dP in `swirls` (3, u); `jumps` (2, f) of u, as it runs around the normal of the face, at the
     upper and at the lower pole.
     """
     count = len(surfaces.kinds)
     sign = np.where(inward, -1.0, 1.0)
-    vector = np.stack([_sum(use, part, count) for part in swirls.T], axis=1)
+    vector = np.array([np.bincount(use, part, count) for part in swirls])
     middle, centres, sizes = _near(surfaces, use, corners)
-    flux = ((centres - middle) * vector).sum(axis=1)
-    areas = (surfaces.frames.axes[:, 2] * vector).sum(axis=1) * sign
+    flux = dot(centres - middle[:, None], vector)
+    areas = dot(surfaces.frames.axes[2], vector) * sign
     if len(curved.face):
-        face, v, along = curved.face, curved.v, curved.tangents
-        x, y, z = (curved.places[..., axis] for axis in range(3))
-        du = (x * along[..., 1] - y * along[..., 0]) / np.maximum(x * x + y * y, 1e-300)
-        kinds = surfaces.kinds[face]
-        a, b = surfaces.sizes[face, 0, None], surfaces.sizes[face, 1, None]
-        slant = np.sqrt(1 + b * b)
-        inner = np.where((kinds == CONE)[:, None], slant * (a * z + b * z * z / 2), a * z)
-        ring = np.flatnonzero(kinds == TORUS)
-        inner[ring] = (b * (a * v + b * np.sin(v)))[ring]
-        total, around = _sum(face, (inner * du).sum(axis=1), count) * sign, _sum(face, du.sum(axis=1), count) * sign
-        if not (np.abs(around + jumps.sum(axis=1)) <= 1e-3).all():
+        face, (x, y, z), (dx, dy, _) = curved.face, curved.places, curved.tangents
+        du = (x * dy - y * dx) / np.maximum(x * x + y * y, 1e-300)
+        kinds, (a, b) = surfaces.kinds.take(face), surfaces.sizes.take(face, axis=1)
+        inner = a * z
+        cone, ring = (kinds == CONE).nonzero()[0], (kinds == TORUS).nonzero()[0]
+        if len(cone):
+            b_, z_ = b[cone], z[cone]
+            inner[cone] = np.sqrt(1 + b_ * b_) * (inner[cone] + b_ * z_ * z_ / 2)
+        if len(ring):
+            a, b, v = a[ring], b[ring], curved.v[ring]
+            inner[ring] = b * (a * v + b * np.sin(v))
+        total: Floats = np.asarray(np.bincount(face, inner * du, count) * sign)
+        around = np.bincount(face, du, count) * sign
+        if np.count_nonzero(np.abs(around + jumps[0] + jumps[1]) <= 1e-3) < count:
             raise NotCovered("a face whose border does not close")
         area, more = _settled(surfaces, sizes, total, jumps)
         extra = more * area
         if len(ring):
-            b, a, v = b[ring], a[ring], v[ring]
             second = b * ((a * a + b * b) * np.sin(v) + a * b * (v / 2 + np.sin(2 * v) / 4) + a * b * v)
-            extra -= sign * _sum(face[ring], (second * du[ring]).sum(axis=1), count)
+            extra -= sign * np.bincount(face[ring], second * du[ring], count)
         bent = surfaces.kinds != PLANE
         areas = np.where(bent, area, areas)
         flux = np.where(bent, flux + sign * extra, flux)
@@ -167,30 +169,31 @@ def masses(surfaces: Surfaces, inward: Flags, use: Integers, corners: Floats, sw
 
 
 def _near(surfaces: Surfaces, use: Integers, corners: Floats) -> tuple[Floats, Floats, Floats]:
-    """The middle of all; a centre of each surface near its face: a place on a plane, on the axis of a cylinder or a cone; and the radius
-    of a cone there. The nearer they are, the less gaps between edges and surfaces weigh.
+    """The middle of all (3,); a centre (3, f) of each surface near its face: a place on a plane, on the axis of a cylinder or a cone; and
+    the radius of a cone there. The nearer they are, the less gaps between edges and surfaces weigh.
     """
-    count = len(surfaces.kinds)
-    weights = np.maximum(np.bincount(use, minlength=count), 1)[:, None]
-    means = np.stack([np.bincount(use, part, count) for part in corners.T], axis=1) / weights
-    axes, origins = surfaces.frames.axes[:, 2], surfaces.frames.origins
-    along = ((means - origins) * axes).sum(axis=1)
-    straight = (surfaces.kinds == CYLINDER) | (surfaces.kinds == CONE)
-    centres = np.where(straight[:, None], origins + along[:, None] * axes, origins)
-    centres = np.where((surfaces.kinds == PLANE)[:, None], means - along[:, None] * axes, centres)
-    radii = surfaces.sizes[:, 0] + np.where(surfaces.kinds == CONE, along * surfaces.sizes[:, 1], 0.0)
-    return means.mean(axis=0), centres, radii
+    kinds, axes, origins = surfaces.kinds, surfaces.frames.axes[2], surfaces.frames.origins
+    weights = np.maximum(np.bincount(use, minlength=len(kinds)), 1)
+    means = np.array([np.bincount(use, part, len(kinds)) for part in corners]) / weights
+    along = dot(means - origins, axes)
+    way = along * axes
+    flat, cone = kinds == PLANE, kinds == CONE
+    centres = np.where((kinds == CYLINDER) | cone, origins + way, np.where(flat, means - way, origins))
+    radii = surfaces.sizes[0] + np.where(cone, along * surfaces.sizes[1], 0.0)
+    return np.add.reduce(means, axis=1) / len(kinds), centres, radii
 
 
 def _settled(surfaces: Surfaces, radii: Floats, totals: Floats, jumps: Floats) -> tuple[Floats, Floats]:
     """Areas, from the integrals of F du without what the poles add, and the length of the piece along the normal of the places."""
-    kinds, (a, b) = surfaces.kinds, surfaces.sizes.T
-    ball, cone = kinds == SPHERE, kinds == CONE
-    slant = np.sqrt(1 + b * b)
-    apex = -slant * a * a / (2 * np.where(cone, b, 1.0))
-    poles = np.where(ball, a * a * (jumps[:, 0] - jumps[:, 1]), np.where(cone, apex * jumps.sum(axis=1), 0.0))
-    return -totals - poles, np.where(kinds == TORUS, 0.0, np.where(cone, radii / slant, a))
-
-
-def _sum(face: Integers, values: Floats, count: int) -> Floats:
-    return np.bincount(face, values, count).astype(np.float64)
+    kinds, (a, b) = surfaces.kinds, surfaces.sizes
+    areas, more = -totals, a.copy()
+    ball, cone = (kinds == SPHERE).nonzero()[0], (kinds == CONE).nonzero()[0]
+    if len(ball):
+        areas[ball] -= (a * a * (jumps[0] - jumps[1]))[ball]
+    if len(cone):
+        a, b = a[cone], b[cone]
+        slant = np.sqrt(1 + b * b)
+        areas[cone] += slant * a * a / (2 * b) * (jumps[0] + jumps[1])[cone]
+        more[cone] = radii[cone] / slant
+    more[kinds == TORUS] = 0.0
+    return areas, more

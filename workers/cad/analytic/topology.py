@@ -10,7 +10,7 @@ from workers.cad.analytic.instances import Instances, NotCovered
 from workers.cad.analytic.solids import Solids
 from workers.cad.analytic.splines import points
 from workers.cad.analytic.surfaces import kinds_of
-from workers.cad.shape import Flags, Floats, Integers, steps
+from workers.cad.shape import Flags, Floats, Integers
 
 # so large a table costs less than a sort
 _FEW = 100_000
@@ -29,7 +29,7 @@ class Topology:
     tails: Integers  # (e,) vertices
     heads: Integers
     edge_solid: Integers  # (e,)
-    vertices: Floats  # (v, 3) in millimetres
+    vertices: Floats  # (3, v) in millimetres
 
 
 def topology(table: Instances, solids: Solids) -> Topology:
@@ -41,35 +41,39 @@ def topology(table: Instances, solids: Solids) -> Topology:
     # the most usual reason for the kernel, before any number of the file is read
     kinds_of(table, surfaces)
     count = len(table.kinds)
-    keys = np.sort(solid * count + faces)
-    if (keys[1:] == keys[:-1]).any():
+    keys = solid * count + faces
+    keys.sort()
+    if np.count_nonzero(keys[1:] == keys[:-1]):
         raise NotCovered("a face that is used twice")
     bounds, face = table.lists(faces, drop=1)
-    if not table.are(bounds, b"FACE_OUTER_BOUND", b"FACE_BOUND").all():
+    if not table.all_are(bounds, b"FACE_OUTER_BOUND", b"FACE_BOUND"):
         raise NotCovered("an odd border")
     loops = _of(table, table.rows(bounds, 0), b"EDGE_LOOP")
     uses, loop = table.lists(loops)
     _of(table, uses, b"ORIENTED_EDGE")
-    kept, along, outward = np.split(table.flags(np.concatenate([bounds, uses, faces])), [len(bounds), len(bounds) + len(uses)])
+    flags = table.flags(np.concatenate([bounds, uses, faces]))
+    kept, along, outward = flags[: len(bounds)].take(loop), flags[len(bounds) : -len(faces)], flags[-len(faces) :]
     # a border that is turned around runs through its edges from the last to the first
-    counts = table.counts(loops)
-    _, place = steps(counts)
-    first = np.cumsum(counts) - counts
-    order = first[loop] + np.where(kept[loop], place, counts[loop] - 1 - place)
-    uses, forward = uses[order], along[order] == kept[loop]
+    counts = table.lengths.take(loops)
+    last = counts.cumsum() - 1
+    order = np.arange(len(uses))
+    if np.count_nonzero(kept) < len(kept):
+        order = np.where(kept, order, (2 * last - counts + 1).take(loop) - order)
+    uses, forward = uses.take(order), along.take(order) == kept
     # the same row in another occurrence of its solid is another edge
-    use_face = face[loop]
-    every, edge = _distinct(solid[use_face] * count + _of(table, table.rows(uses, -1), b"EDGE_CURVE"))
-    curves, owners = every % count, every // count
-    ends = np.stack([table.rows(curves, 0), table.rows(curves, 1)])
-    corners, names = _distinct((owners * count + _of(table, ends, b"VERTEX_POINT")).ravel())
-    tails, heads = names.reshape(ends.shape)
-    places = solids.poses.moved(points(table, table.rows(corners % count, 0)), corners // count)
+    use_face = face.take(loop)
+    every, edge = _distinct(solid.take(use_face) * count + _of(table, table.rows(uses, -1), b"EDGE_CURVE"))
+    owners, curves = np.divmod(every, count)
+    ends = np.concatenate([table.rows(curves, 0), table.rows(curves, 1)])
+    corners, names = _distinct(np.concatenate([owners, owners]) * count + _of(table, ends, b"VERTEX_POINT"))
+    tails, heads = names[: len(curves)], names[len(curves) :]
+    holders, corners = np.divmod(corners, count)
+    places = solids.poses.moved(points(table, table.rows(corners, 0)), holders)
     if len(solids.rows) > 1:
         _apart(curves, owners, solids.rows)
-        _apart(corners % count, corners // count, solids.rows)
+        _apart(corners, holders, solids.rows)
     made = Topology(solid, surfaces, ~outward, use_face, loop, edge, forward, curves, tails, heads, owners, places)
-    _check(made)
+    _check(made, last)
     return made
 
 
@@ -81,11 +85,11 @@ def _distinct(keys: Integers) -> tuple[Integers, Integers]:
         return found, places
     present = np.zeros(largest + 1, dtype=np.int64)
     present[keys] = 1
-    return np.flatnonzero(present), (np.cumsum(present) - 1).take(keys)
+    return present.nonzero()[0], (present.cumsum() - 1).take(keys)
 
 
 def _of(table: Instances, rows: Integers, word: bytes) -> Integers:
-    if not table.are(rows, word).all():
+    if not table.all_are(rows, word):
         raise NotCovered(f"something that should be {word.decode()} is not")
     return rows
 
@@ -97,16 +101,14 @@ def _apart(things: Integers, owners: Integers, solids: Integers) -> None:
         raise NotCovered("solids that share their edges or corners")
 
 
-def _check(made: Topology) -> None:
-    """Every edge is used twice, once in each way, and loops run from vertex to vertex."""
-    forth = np.bincount(made.edge[made.forward], minlength=len(made.curves))
-    back = np.bincount(made.edge[~made.forward], minlength=len(made.curves))
-    if (forth != 1).any() or (back != 1).any():
+def _check(made: Topology, last: Integers) -> None:
+    """Every edge is used twice, once in each way, and loops run from vertex to vertex; `last` (l,) use of each loop."""
+    uses = np.bincount(2 * made.edge + made.forward, minlength=2 * len(made.curves))
+    if np.count_nonzero(uses != 1):
         raise NotCovered("a shell that is not closed")
-    begin = np.where(made.forward, made.tails[made.edge], made.heads[made.edge])
-    end = np.where(made.forward, made.heads[made.edge], made.tails[made.edge])
+    tails, heads = made.tails.take(made.edge), made.heads.take(made.edge)
+    begin, end = np.where(made.forward, tails, heads), np.where(made.forward, heads, tails)
     following = np.arange(1, len(begin) + 1)
-    changes = np.flatnonzero(made.loop[1:] != made.loop[:-1]) + 1
-    following[np.concatenate([changes, [len(begin)]]) - 1] = np.concatenate([[0], changes])
-    if (end != begin[following]).any():
+    following[last[1:]], following[last[0]] = last[:-1] + 1, 0
+    if np.count_nonzero(end != begin.take(following)):
         raise NotCovered("a border with a gap")

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial import Delaunay, QhullError
 
 from workers.cad.analytic.instances import NotCovered
-from workers.cad.shape import Flags, Floats, Integers, components, steps
+from workers.cad.shape import Flags, Floats, Integers, components, ranked, steps
 
 # joggled by some 1e-11 of the extent, as for hulls: several times faster than merging what lies on one circle
 _QHULL = "Qbb QJ Pp"
@@ -39,9 +39,10 @@ def triangulated(points: Floats, owner: Integers, following: Integers) -> Intege
     triangles = _delaunay(places)
     one = owner[triangles]
     triangles = triangles[(one[:, 0] == one[:, 1]) & (one[:, 1] == one[:, 2])]
-    border = np.flatnonzero(following >= 0)
-    keys = border * len(points) + following[border]
-    lost = border[~_among(keys, np.sort(_halves(triangles, len(points))))]
+    held = np.zeros(len(points), dtype=bool)
+    tail, head = _halves(triangles)
+    held[tail.compress(following.take(tail) == head)] = True
+    lost = ((following >= 0) & ~held).nonzero()[0]
     if len(lost):
         again = np.unique(owner[lost])
         work = 0
@@ -53,7 +54,7 @@ def triangulated(points: Floats, owner: Integers, following: Integers) -> Intege
             mine = np.arange(first[name], first[name + 1] if name + 1 < count else len(points))
             kept.append(_bordered(places[mine], following[mine] - first[name]) + first[name])
         triangles = np.concatenate(kept)
-    return _inside(triangles, keys, len(points))
+    return _inside(triangles, following)
 
 
 def _delaunay(places: Floats) -> Integers:
@@ -64,34 +65,26 @@ def _delaunay(places: Floats) -> Integers:
     return np.asarray(found.simplices, dtype=np.int64)
 
 
-def _halves(triangles: Integers, count: int) -> Integers:
-    """A number for each directed edge (3 m,), side after side."""
-    return np.asarray((triangles * count + triangles[:, [1, 2, 0]]).T.ravel())
+def _halves(triangles: Integers) -> tuple[Integers, Integers]:
+    """Where each directed edge (3 m,) begins and ends, side after side."""
+    return triangles.T.ravel(), triangles[:, [1, 2, 0]].T.ravel()
 
 
-def _among(keys: Integers, ranked: Integers) -> Flags:
-    """Which of the keys are among others, ascending."""
-    return np.asarray(ranked.take(np.searchsorted(ranked, keys), mode="clip") == keys)
-
-
-def _inside(triangles: Integers, border: Integers, count: int) -> Integers:
+def _inside(triangles: Integers, following: Integers) -> Integers:
     """Those of the triangles that the border leaves to its left."""
-    halves = _halves(triangles, count)
-    order = np.argsort(halves)
-    ranked = halves[order]
-    tail = halves // count
-    back = (halves - tail * count) * count + tail
-    at = np.minimum(np.searchsorted(ranked, back), len(ranked) - 1)
-    paired = ranked[at] == back
-    border = np.sort(border)
-    on, off = _among(halves, border), _among(back, border)
-    face = np.arange(len(halves)) % len(triangles)
-    label = components(len(triangles), face, face[order[at]], paired & ~on & ~off)
-    good: Flags = np.zeros(len(triangles), dtype=bool)
-    bad: Flags = np.zeros(len(triangles), dtype=bool)
-    good[label[face[on]]] = True
-    bad[label[face[off & ~on]]] = True
-    if (good & bad).any() or int(np.count_nonzero(on)) != len(border):
+    tail, head = _halves(triangles)
+    on, off = following.take(tail) == head, following.take(head) == tail
+    # both halves of an edge stand side by side
+    order, keys = ranked(np.minimum(tail, head) * len(following) + np.maximum(tail, head))
+    at = (keys[1:] == keys[:-1]).nonzero()[0]
+    one, two = order.take(at), order.take(at + 1)
+    count = len(triangles)
+    label = components(count, one % count, two % count, ~(on | off).take(one))
+    good: Flags = np.zeros(count, dtype=bool)
+    bad: Flags = np.zeros(count, dtype=bool)
+    good[label[on.nonzero()[0] % count]] = True
+    bad[label[(off & ~on).nonzero()[0] % count]] = True
+    if np.count_nonzero(good & bad) or np.count_nonzero(on) != np.count_nonzero(following >= 0):
         raise NotCovered("a face whose border is not one")
     return triangles[good[label]]
 

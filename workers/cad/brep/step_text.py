@@ -68,7 +68,7 @@ class StepText:
     def entity(self, number: bytes) -> bytes:
         """What stands between the equals sign of an entity and the next semicolon; nothing where no entity has this number."""
         wanted = int(number[-_DIGITS:])  # longer ones can only stand within strings
-        at = int(np.searchsorted(self.numbers, wanted))
+        at = int(self.numbers.searchsorted(wanted))
         if at == len(self.numbers) or self.numbers[at] != wanted:
             return b""
         start = int(self.equals[at]) + 1
@@ -100,7 +100,7 @@ def checked(data: bytes, limits: CadSettings) -> StepText:
     if not tail[:-1].rstrip().endswith(b"ENDSEC") and not findings:
         findings.append(Finding.of(FindingCode.FILE_REPAIRED))
     _check_numbers(body, letters)
-    names, after, defining = _references(letters, at[marks == _HASH])
+    names, after, defining = _references(letters, at.compress(marks == _HASH))
     numbers, equals, dangling = _check_references(names, after, defining, limits)
     if dangling:
         findings.append(Finding.of(FindingCode.REFERENCES_DANGLING, dangling))
@@ -125,7 +125,8 @@ def _without_comments(data: bytes) -> bytes:
 
 def _commented(letters: Bytes) -> bool:
     """Whether a comment begins somewhere; several times faster than to search for two bytes."""
-    return bool(((letters[:-1] == _SLASH) & (letters[1:] == _STAR)).any())
+    slashes = (letters[:-1] == _SLASH).nonzero()[0]
+    return bool(np.count_nonzero(letters.take(slashes + 1) == _STAR))
 
 
 def _blocks(letters: Bytes, overlap: int = 0) -> Iterator[tuple[int, Bytes]]:
@@ -135,35 +136,46 @@ def _blocks(letters: Bytes, overlap: int = 0) -> Iterator[tuple[int, Bytes]]:
 
 
 def _wanted(letters: Bytes) -> Flags:
-    one, two, three, four, five = (letters == mark for mark in (_QUOTE, _OPEN, _CLOSE, _SEMICOLON, _HASH))
-    return np.asarray(one | two | three | four | five)
+    # quotes and both brackets stand side by side in ASCII; what would be below zero becomes large
+    found = (letters - _QUOTE) <= _CLOSE - _QUOTE
+    found |= letters == _SEMICOLON
+    found |= letters == _HASH
+    return np.asarray(found)
 
 
 def _none(letters: Bytes) -> Integers:
     """Where the letters nan or inf begin, capital or not."""
     small = letters | 0x20
     n = small == _N
-    return np.flatnonzero(((small[1:-1] == _A) & n[:-2] & n[2:]) | ((small[:-2] == _I) & n[1:-1] & (small[2:] == _F)))
+    nan, inf = small[1:-1] == _A, small[:-2] == _I
+    nan &= n[:-2]
+    nan &= n[2:]
+    inf &= n[1:-1]
+    inf &= small[2:] == _F
+    nan |= inf
+    return np.asarray(nan.nonzero()[0])
 
 
 def _marks(letters: Bytes, limits: CadSettings) -> tuple[Integers, Bytes]:
     """Where the marks outside of strings stand, and which they are. A doubled quote within a string closes and opens it again: no harm."""
-    at = np.concatenate([np.flatnonzero(_wanted(block)) + start for start, block in _blocks(letters)])
-    marks = letters[at]
+    at = np.concatenate([_wanted(block).nonzero()[0] + start for start, block in _blocks(letters)])
+    marks = letters.take(at)
     quote = marks == _QUOTE
-    quotes = at[quote]
+    quotes = at.compress(quote)
     if len(quotes) % 2:
         raise _corrupt("a string has no end")
     longest = int((quotes[1::2] - quotes[::2]).max(initial=0))
     if longest > limits.max_string:
         raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_STRING", "allowed": limits.max_string, "found": longest})
-    outside = ~(np.bitwise_xor.accumulate(quote) | quote)
-    return at.compress(outside), marks.compress(outside)
+    inside = np.bitwise_xor.accumulate(quote)
+    inside |= quote
+    outside = (~inside).nonzero()[0]
+    return at.take(outside), marks.take(outside)
 
 
 def _check_lists(marks: Bytes, limits: CadSettings) -> None:
     """Every list is closed within its entity, none is nested too deep."""
-    depth = np.cumsum(_NESTING.take(marks), dtype=np.int32)
+    depth = _NESTING.take(marks).cumsum(dtype=np.int32)
     deepest = int(depth.max(initial=0))
     if deepest > limits.max_nesting:
         raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_NESTING", "allowed": limits.max_nesting, "found": deepest})
@@ -191,14 +203,20 @@ def _references(letters: Bytes, hashes: Integers) -> tuple[Integers, Integers, F
     for _ in range(_DIGITS):
         digits = letters.take(after) - _ZERO  # below zero becomes large: the bytes have no sign
         reading = digits < 10
-        if not reading.any():
+        count = np.count_nonzero(reading)
+        if not count:
             break
-        names = np.where(reading, names * 10 + digits, names)
-        after += reading
+        if count == len(names):  # as the first digits of all are
+            names *= 10
+            names += digits
+            after += 1
+        else:
+            names = np.where(reading, names * 10 + digits, names)
+            after += reading
     following = letters.take(after)
-    if (after == hashes + 1).any() or ((following - _ZERO) < 10).any():
+    if np.count_nonzero(after == hashes + 1) or np.count_nonzero((following - _ZERO) < 10):
         raise _corrupt("an entity number is none or absurdly large")
-    blank = np.flatnonzero(_blank(following))
+    blank = _blank(following).nonzero()[0]
     while len(blank):
         after[blank] += 1
         following[blank] = letters[after[blank]]
@@ -223,7 +241,7 @@ def _check_references(names: Integers, after: Integers, defining: Flags, limits:
         return numbers, equals, int(np.count_nonzero(~np.isin(used, numbers)))
     known = np.zeros(int(numbers[-1]) + 2, dtype=bool)  # the last stands for all that are larger
     known[numbers] = True
-    return numbers, equals, int(np.count_nonzero(~known[np.minimum(used, len(known) - 1)]))
+    return numbers, equals, int(np.count_nonzero(~known.take(used, mode="clip")))
 
 
 def _blank(letters: Bytes) -> Flags:
