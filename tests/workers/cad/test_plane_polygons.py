@@ -135,3 +135,11 @@ def test_ears_fill_each_of_several_polygons() -> None:
 def test_what_ears_do_not_fill_is_told(rings: list[Ring]) -> None:
     _, _, good, _, _ = clip([star(9)], rings, FRAME)
     assert good == [True, False, True]
+
+
+def test_ears_are_not_cut_off_for_ever() -> None:
+    # clipped all the same it would take minutes
+    there = [(float(at), 1e6 * (at % 2)) for at in range(10_000)]
+    back = [(x, y + 1.0) for x, y in reversed(there)]
+    _, _, good, _, _ = clip([there + back], FRAME)
+    assert good == [False, False]

@@ -9,8 +9,8 @@ from workers.cad.shape import Flags, Floats, Integers
 
 # triangles below this part of the polygon's square are none; how far the areas of all may be from the polygon's
 _NOTHING, _EXACT = 1e-12, 1e-9
-# of one polygon: the time grows with the square of the corners
-_MOST_CORNERS = 20_000
+# squares of the numbers of corners, of all polygons: half a second for the worst, whose time grows with the cube
+_MOST_WORK = 10_000_000
 
 
 def clipped(
@@ -30,7 +30,8 @@ def clipped(
     points = np.array([x, y]).T.copy()
     start = begin.take(which)
     spans = (table.take(which + more).tolist() for table in (begin, loops) for more in (0, 1))
-    found = [triangulate_float64(points[a:b], ends[c:d]) if b - a <= _MOST_CORNERS else ends[:0] for a, b, c, d in zip(*spans, strict=True)]
+    within = ((sizes * sizes).take(which).cumsum() <= _MOST_WORK).tolist()
+    found = [triangulate_float64(points[a:b], ends[c:d]) if ok else ends[:0] for a, b, c, d, ok in zip(*spans, within, strict=True)]
     counts = np.array([*map(len, found)]) // 3
     owner = np.arange(len(which)).repeat(counts)
     triangles = np.concatenate(found).reshape(-1, 3).T + start.take(owner)

@@ -19,6 +19,7 @@ _OPEN, _CLOSE, _SEMICOLON, _COMMA, _DOT, _TRUE, _FALSE, _BLANK = b"();,.TF "
 # how many numbers follow the references
 REALS = {b"VECTOR": 1, b"CIRCLE": 1, b"ELLIPSE": 2, b"HYPERBOLA": 2, b"CYLINDRICAL_SURFACE": 1, b"CONICAL_SURFACE": 2,
          b"SPHERICAL_SURFACE": 1, b"TOROIDAL_SURFACE": 2}  # fmt: skip
+# references of a placement: origin, axis, and direction of x
 _PARTS = np.array([[0], [1], [2]])
 # bytes of a keyword that are compared: longer ones are told apart by these and their length
 _COMPARED, _WORD = 32, 8

@@ -1,4 +1,4 @@
-"""Plane polygons with holes into triangles by a sweep: for plane faces any triangulation is as good as any other.
+"""Plane polygons with holes into triangles by a sweep, where cutting off ears does not fill them or would take too long.
 
 S. Hertel, K. Mehlhorn, Fast triangulation of simple polygons (1983). Polygons have tens of corners: plain numbers beat arrays here.
 """
