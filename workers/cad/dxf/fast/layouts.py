@@ -100,12 +100,10 @@ def _entries(plan: Plan, entity: int) -> dict[bytes, bytes]:
         raise NotCovered("a dictionary that is none")
     entries: dict[bytes, bytes] = {}
     name = handle = b""
-    marks = 0
-    for at, code in plan.coded(entity):
-        marks += code == 100
-        if marks == 1 and code == 3:
+    for at, code in plan.subclass(entity):
+        if code == 3:
             name = plan.tags.value(at)
-        elif marks == 1 and code in (350, 360):
+        elif code in (350, 360):
             handle = plan.tags.value(at)
         if name and handle:
             if name in entries:

@@ -39,6 +39,10 @@ class Plan:
     def _numbers(self) -> dict[bytes, int]:
         return {name: number for number, name in enumerate(self.names)}
 
+    def number(self, name: bytes) -> int:
+        """The number of a kind in `names`, -1 where there is none of it."""
+        return self._numbers.get(name, -1)
+
     def has(self, *names: bytes) -> bool:
         """Whether there is any entity of these kinds, anywhere in the file."""
         return not self._numbers.keys().isdisjoint(names)
@@ -69,6 +73,14 @@ class Plan:
         """Tags and their codes."""
         span = self.span(entity)
         return zip(span, self.tags.codes[span.start : span.stop].tolist(), strict=True)
+
+    def subclass(self, entity: int) -> Iterator[tuple[int, int]]:
+        """Tags of the first subclass and their codes."""
+        span = self.span(entity)
+        codes = self.tags.codes[span.start : span.stop].tolist()
+        begin = codes.index(100) + 1 if 100 in codes else len(codes)
+        end = codes.index(100, begin) if 100 in codes[begin:] else len(codes)
+        return zip(span[begin:end], codes[begin:end], strict=True)
 
     def text(self, at: int) -> str:
         return self.decode(self.tags.value(at))

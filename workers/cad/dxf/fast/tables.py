@@ -11,7 +11,7 @@ from workers.cad.shape import Integers
 _TABLES = {b"LAYER", b"LTYPE", b"APPID", b"DIMSTYLE", b"STYLE", b"UCS", b"VIEW", b"VPORT", b"BLOCK_RECORD"}
 # tables whose entries the reference reads by subclass
 _BY_SUBCLASS = (b"LTYPE", b"APPID", b"DIMSTYLE", b"VPORT")
-_HEX = np.full(256, 255, dtype=np.uint8)
+_HEX = np.full(256, 255)
 for _letters, _first in ((b"0123456789", 0), (b"ABCDEF", 10), (b"abcdef", 10)):
     _HEX[list(_letters)] = np.arange(_first, _first + len(_letters))
 
@@ -39,21 +39,20 @@ def check_groups(plan: Plan) -> None:
 
 def handle_numbers(tags: Tags, at: Integers) -> Integers:
     """Handles as numbers."""
-    starts, lengths = tags.starts[at], tags.ends[at] - tags.starts[at]
+    ends = tags.ends[at]
+    lengths = ends - tags.starts[at]
     if not len(at):
-        return starts
+        return lengths
     longest = int(lengths.max())
     if lengths.min() < 1 or longest > 15:
         raise NotCovered("a handle that is none")
-    values = np.zeros(len(at), dtype=np.int64)
-    for place in range(longest):
-        inside = lengths > place
-        # what comes after the end counts as nothing
-        digit = np.where(inside, _HEX[tags.buffer[starts + place]], 0)
-        if np.count_nonzero(digit > 15):
-            raise NotCovered("a handle that is none")
-        values = (values << inside * 4) + digit
-    return values
+    # from the last digit to the first one
+    place = np.arange(longest)
+    digits = _HEX[tags.buffer[ends[:, None] - 1 - place]]
+    digits[place >= lengths[:, None]] = 0
+    if digits.max() > 15:
+        raise NotCovered("a handle that is none")
+    return digits @ (1 << 4 * place)
 
 
 def check_handles(plan: Plan) -> None:
@@ -90,45 +89,50 @@ def block_records(plan: Plan) -> dict[str, tuple[str, bytes]]:
     if not len(content):
         return {}
     tags, named = plan.tags, plan.only(content, 2)
-    ends, heads = plan.within(content, b"ENDTAB"), plan.within(content, b"TABLE")
-    if np.count_nonzero((named < 0) != ends):
-        raise NotCovered("a table entry without a name")
-    begin, end = heads.nonzero()[0], ends.nonzero()[0]
-    # each begins where the one before it ends, the first one with the section
-    if len(begin) != len(end) or begin[0] != 0 or end[-1] != len(ends) - 1:
-        raise NotCovered("tables out of order")
-    if np.count_nonzero(end < begin) or np.count_nonzero(begin[1:] != end[:-1] + 1):
-        raise NotCovered("tables out of order")
-    names = tags.values(named[begin])
-    if not set(names) <= _TABLES or len(set(names)) != len(names):
-        raise NotCovered("an odd table")
-    meant = np.array([plan.names.index(name) if name in plan.names else -1 for name in names])
-    entry = ~(heads | ends)
-    kinds = plan.kinds[content.start : content.stop]
-    if np.count_nonzero(kinds[entry] != np.repeat(meant, end - begin - 1)):
-        raise NotCovered("a table entry of another table")
-    named_ones = (~ends).nonzero()[0]
-    _names_in_subclasses(plan, named_ones + content.start, named[named_ones])
+    _check_tables(plan, content, named)
+    _names_in_subclasses(plan, content, named)
     records: dict[str, tuple[str, bytes]] = {}
-    wanted = plan.within(content, b"BLOCK_RECORD").nonzero()[0]
-    handles = plan.only(content, 5)[wanted].tolist() if len(wanted) else []
-    for name, handle in zip(named[wanted].tolist(), handles, strict=True):
-        text = plan.text(name)
-        if text.lower() in records or handle < 0 or not text:
+    for at in plan.within(content, b"BLOCK_RECORD").nonzero()[0].tolist():
+        text, handles = plan.text(named[at]), [tag for tag, code in plan.coded(content[at]) if code == 5]
+        if text.lower() in records or len(handles) != 1 or not text:
             raise NotCovered("an odd block record")
-        records[text.lower()] = text, tags.value(handle)
+        records[text.lower()] = text, tags.value(handles[0])
     return records
 
 
-def _names_in_subclasses(plan: Plan, entries: Integers, named: Integers) -> None:
-    marks, kinds, head = plan.tags.marks, plan.kinds[entries], plan.heads[entries]
-    before = marks[named] - marks[head]
-    every = marks[plan.heads[entries + 1]] - marks[head]
-    if np.count_nonzero(plan.kind(b"TABLE", of=kinds) & (named != head + 1)):
-        raise NotCovered("a table whose name is elsewhere")
+def _check_tables(plan: Plan, content: range, named: Integers) -> None:
+    """Each table begins where the one before it ends, the first one with the section, and holds entries of its kind, all of them named."""
+    table, end, tables = plan.number(b"TABLE"), plan.number(b"ENDTAB"), set[bytes]()
+    inside: int | None = None  # the kind of the entries
+    heads, kinds = (some[content.start : content.stop].tolist() for some in (plan.heads, plan.kinds))
+    for head, kind, name in zip(heads, kinds, named.tolist(), strict=True):
+        if inside is None:
+            if kind != table:
+                raise NotCovered("tables out of order")
+            if name != head + 1:
+                raise NotCovered("a table whose name is elsewhere")
+            entries = plan.tags.value(name)
+            if entries not in _TABLES or entries in tables:
+                raise NotCovered("an odd table")
+            tables.add(entries)
+            inside = plan.number(entries)
+        elif kind == end:
+            if name >= 0:
+                raise NotCovered("the end of a table with a name")
+            inside = None
+        elif kind != inside or name < 0:
+            raise NotCovered("a table entry of another table, or without a name")
+    if inside is not None:
+        raise NotCovered("tables out of order")
+
+
+def _names_in_subclasses(plan: Plan, content: range, named: Integers) -> None:
+    marks, kinds, heads = plan.tags.marks, plan.kinds[content.start : content.stop], plan.heads[content.start : content.stop + 1]
+    begun = marks[heads]
+    before, every = marks[named] - begun[:-1], begun[1:] - begun[:-1]
     # in R12 there are no subclasses, so nothing is looked for in them
     if np.count_nonzero(plan.kind(*_BY_SUBCLASS, of=kinds) & (before != (every > 0) * (0 if plan.version == R12 else 2))):
         raise NotCovered("a table entry whose name is elsewhere")
     foreign = plan.tags.coded(1001)
-    if len(foreign) and (foreign.searchsorted(named) != foreign.searchsorted(head)).any():
+    if len(foreign) and (foreign.searchsorted(named) != foreign.searchsorted(heads[:-1]))[named >= 0].any():
         raise NotCovered("a table entry whose name is elsewhere")
