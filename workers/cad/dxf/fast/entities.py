@@ -272,12 +272,14 @@ class Entities:
         if len(self.loans):
             lent, of = [self._lent_tag(one, 8) for one in of[self.lent[of]].tolist()], of[~self.lent[of]]
         at = self.forms.take(self.form(of), 8)
-        if (at < 0).any():
-            names = {"0"}
+        nameless = at < 0
+        if np.count_nonzero(nameless):
+            names, at = {"0"}, at[~nameless]
         if -1 in lent:
             raise NotCovered("an entity without a layer")
-        _, values = self.plan.tags.interned(np.concatenate([at[at >= 0], np.array(lent, dtype=np.int64)]))
-        return names | {self.plan.decode(value) for value in values}
+        if lent:
+            at = np.concatenate([at, np.array(lent, dtype=np.int64)])
+        return names | {self.plan.decode(value) for value in self.plan.tags.different(at)}
 
     def _linked(self) -> tuple[Flags, dict[int, tuple[int, int]]]:
         """Which entities are part of another one, and the parts of each that has any: from where to where."""

@@ -7,7 +7,7 @@ application, and where it stands - is found once for the form; then numbers are 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +28,16 @@ _MARKER = _codes(0, 100, 101, 102)
 VERTEX_CODES, SPLINE_CODES = _codes(10, 20, 40, 41, 42, 91), _codes(10, 20, 30, 11, 21, 31, 40, 41)
 # entities that are told apart sooner one by one
 _FEW = 200
+# drawings of one writer have the same forms; those of an entity of a few dozen tags take some 2 kB
+_KEPT = 4096
+_ZERO, _AXES = np.zeros(1, dtype=np.int64), np.arange(3)
 # columns that are not there, or more than once
 _NONE, _TWO = -1, -2
 
 
 @dataclass(slots=True)
 class _Form:
-    """Where the data of an entity stands: its subclasses, without what belongs to applications."""
+    """Where the data of an entity stands: its subclasses, without what belongs to applications. Shared, so nobody changes it."""
 
     columns: dict[int, int] = field(default_factory=dict)  # group code: place within the entity
     subclass: dict[int, int] = field(default_factory=dict)  # group code: number of its subclass
@@ -53,11 +56,14 @@ class _Form:
         return _NONE if elsewhere else self.columns.get(code, _NONE)
 
 
-def _formed(codes: list[int], values: list[bytes]) -> _Form:
-    """As the reference parts an entity; `values` matter for markers only."""
+@lru_cache(_KEPT)
+def _formed(codes: tuple[int, ...], marks: tuple[bytes, ...]) -> _Form:
+    """As the reference parts an entity of these group codes; `marks` are the values of the markers among them, one after the other."""
     form = _Form()
     braced = False
-    for at, (code, value) in enumerate(zip(codes, values, strict=True)):
+    values = iter(marks)
+    for at, code in enumerate(codes):
+        value = next(values) if _MARKER[code] else b""
         first = len(form.subclasses) == 1
         if braced:
             braced = not (code == 102 and value.endswith(b"}"))
@@ -94,18 +100,20 @@ class Forms:
         tags = plan.tags
         heads = plan.heads[entities]
         self._lengths = stops - heads
-        owner, index = steps(self._lengths)
-        at = index + heads[owner]
+        self._starts = self._lengths.cumsum() - self._lengths
+        at = np.arange(self._lengths.sum()) + (heads - self._starts).repeat(self._lengths)
         for kind, many in ((b"LWPOLYLINE", VERTEX_CODES), (b"SPLINE", SPLINE_CODES)):
             if plan.has(kind):
-                some = plan.kind(kind, of=plan.kinds[entities])
-                kept = ~(some[owner] & many[tags.codes[at]])
-                at, owner = at[kept], owner[kept]
-                self._lengths = np.bincount(owner, minlength=len(entities))
+                some = plan.kind(kind, of=plan.kinds[entities]).repeat(self._lengths)
+                kept = ~(some & many[tags.codes[at]])
+                before = np.concatenate([_ZERO, kept.cumsum()])
+                at = at[kept]
+                self._lengths = before[self._starts + self._lengths] - before[self._starts]
+                self._starts = before[self._starts]
         self._at = at
-        self._starts = self._lengths.cumsum() - self._lengths
         tokens, self._names = _tokens(tags, at)
         self._form, self.forms = self._grouped(tokens)
+        self._known = set().union(*(form.columns for form in self.forms))
         self._columns: dict[tuple[int, int | None], tuple[Integers, int, int]] = {}
 
     def _grouped(self, tokens: Integers) -> tuple[Integers, list[_Form]]:
@@ -113,10 +121,10 @@ class Forms:
             return np.zeros(0, dtype=np.int64), []
         form, first = self._told_apart(tokens) if len(self.entities) > _FEW else self._told_apart_by_bytes(tokens)
         forms = []
-        for entity in first.tolist():
-            span = tokens[self._starts[entity] : self._starts[entity] + self._lengths[entity]].tolist()
-            codes = [token & 2047 for token in span]
-            forms.append(_formed(codes, [self._names[token >> 11] if token >> 11 else b"" for token in span]))
+        for start, length in zip(self._starts[first].tolist(), self._lengths[first].tolist(), strict=True):
+            span = tokens[start : start + length].tolist()
+            names = [self._names[token >> 11] for token in span if token > 2047]
+            forms.append(_formed(tuple([token & 2047 for token in span]), tuple(names)))
         return form, forms
 
     def _told_apart_by_bytes(self, tokens: Integers) -> tuple[Integers, Integers]:
@@ -149,10 +157,14 @@ class Forms:
 
     def take(self, of: Integers, code: int, subclass: int | None = None) -> Integers:
         """The tag of this code in each of the entities `of`, -1 where there is none. Raises `NotCovered` where there are two."""
+        if code not in self._known:
+            return np.full(len(of), -1)
         columns, least, most = self._column(code, subclass)
         if least < _NONE and (columns[self._form[of]] < _NONE).any():
             raise NotCovered(f"group code {code} twice")
-        return self._tag(of, columns) if most >= 0 else np.full(len(of), -1, dtype=np.int64)
+        if least >= 0:
+            return self._at[self._starts[of] + columns[self._form[of]]]
+        return self._tag(of, columns) if most >= 0 else np.full(len(of), -1)
 
     def _column(self, code: int, subclass: int | None) -> tuple[Integers, int, int]:
         """Where this code stands in each form, and the least and the most of it."""
@@ -164,14 +176,18 @@ class Forms:
 
     def unknown(self, code: int) -> bool:
         """Whether no entity at all has this code."""
-        return not any(code in form.columns for form in self.forms)
+        return code not in self._known
 
     def _tag(self, of: Integers, columns: Integers) -> Integers:
         column = columns[self._form[of]]
         found = column >= 0
-        if np.count_nonzero(found) == len(found):
-            return np.asarray(self._at[self._starts[of] + column])
-        return np.where(found, self._at[self._starts[of] + np.maximum(column, 0)], -1)
+        count = np.count_nonzero(found)
+        if count == len(found):
+            return self._at[self._starts[of] + column]
+        tags = np.full(len(of), -1)
+        if count:
+            tags[found] = self._at[self._starts[of[found]] + column[found]]
+        return tags
 
     def owners(self, of: Integers) -> Integers:
         """The tag of each owner, -1 where there is none."""
@@ -202,23 +218,22 @@ class Forms:
         return np.array([len(form.subclasses) == 1 for form in self.forms], dtype=bool)[self._form[of]]
 
     def number(self, of: Integers, code: int, default: float = 0.0, subclass: int | None = None) -> Floats:
-        if self._column(code, subclass)[1:] == (_NONE, _NONE):
+        if code not in self._known:
             return np.full(len(of), default)
         at = self.take(of, code, subclass)
         return np.where(at >= 0, self.plan.tags.numbers[at], default)
 
     def point(self, of: Integers, code: int, subclass: int | None = None) -> tuple[Floats, Flags]:
         """Points (n, 3), (0, 0, 0) where there are none; and where there are any."""
-        points = np.zeros((len(of), 3))
-        if self._column(code, subclass)[1:] == (_NONE, _NONE):
-            return points, np.zeros(len(of), dtype=bool)
         tags, at = self.plan.tags, self.take(of, code, subclass)
         found = at >= 0
-        if np.count_nonzero(found) == len(found):
-            points[:, 0], points[:, 1], third = tags.numbers[at], tags.numbers[at + 1], at + 2
-            points[:, 2] = np.where(tags.codes[third] == code + 20, tags.numbers[third], 0.0)
-        elif found.any():
-            points[found] = self.point(of[found], code, subclass)[0]
+        if np.count_nonzero(found) < len(found):
+            points = np.zeros((len(of), 3))
+            if found.any():
+                points[found] = self.point(of[found], code, subclass)[0]
+            return points, found
+        points = tags.numbers[at[:, None] + _AXES]
+        points[tags.codes[at + 2] != code + 20, 2] = 0.0
         return points, found
 
 

@@ -57,6 +57,11 @@ class Plan:
         chosen[some] = True
         return chosen[kinds]
 
+    def which(self, *names: bytes) -> list[int]:
+        """The entities of these kinds, anywhere in the file."""
+        found: list[int] = self.kind(*names).nonzero()[0].tolist() if self.has(*names) else []
+        return found
+
     def within(self, content: range, *names: bytes) -> Flags:
         """Which of the entities within a section are of these kinds."""
         return self.kind(*names, of=self.kinds[content.start : content.stop])
@@ -105,7 +110,7 @@ class Plan:
 
     def definitions(self) -> set[bytes]:
         """Handles of the definitions of images."""
-        entities = self.kind(b"IMAGEDEF").nonzero()[0].tolist()
+        entities = self.which(b"IMAGEDEF")
         return {handle for handle in (self.base(entity, 5) for entity in entities) if handle is not None}
 
     def only(self, entities: range, code: int) -> Integers:

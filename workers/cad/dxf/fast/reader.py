@@ -69,11 +69,8 @@ def opened_fast(data: bytes) -> Drawing:
 
 
 def _types(entities: Entities, of: Integers) -> Counter[str]:
-    kinds = entities.kinds[of]
-    counts = np.bincount(kinds).tolist()
-    present = [kind for kind, count in enumerate(counts) if count]
-    first = {kind: int((kinds == kind).argmax()) for kind in present}
-    return Counter({entities.plan.decode(entities.plan.names[kind]): counts[kind] for kind in sorted(present, key=first.__getitem__)})
+    names, plan = entities.plan.names, entities.plan
+    return Counter({plan.decode(names[kind]): count for kind, count in Counter(entities.kinds[of].tolist()).items()})
 
 
 def _words(entities: Entities, entity: int) -> str:

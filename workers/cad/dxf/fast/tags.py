@@ -81,6 +81,10 @@ class Tags:
         data = self.data
         return [data[start:end] for start, end in zip(self.starts[at].tolist(), self.ends[at].tolist(), strict=True)]
 
+    def different(self, at: Integers) -> list[bytes]:
+        """The different values of the tags `at`."""
+        return self.interned(at)[1] if len(at) > _FEW else list(dict.fromkeys(self.values(at)))
+
     def interned(self, at: Integers) -> tuple[Integers, list[bytes]]:
         """For the tags `at`: the number of each value in the list of different values, which is the second."""
         if not len(at):
