@@ -29,7 +29,7 @@ def read(path: Path, name: str, limits: CadSettings) -> Shape:
     """
     try:
         size = path.stat().st_size
-        with path.open("rb") as stream:
+        with path.open("rb", buffering=0) as stream:
             head = stream.read(HEAD_BYTES)
     except FileNotFoundError as error:
         raise Failure("FILE_MISSING") from error

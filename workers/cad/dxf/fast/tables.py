@@ -11,6 +11,7 @@ from workers.cad.shape import Integers
 _TABLES = {b"LAYER", b"LTYPE", b"APPID", b"DIMSTYLE", b"STYLE", b"UCS", b"VIEW", b"VPORT", b"BLOCK_RECORD"}
 # tables whose entries the reference reads by subclass
 _BY_SUBCLASS = (b"LTYPE", b"APPID", b"DIMSTYLE", b"VPORT")
+_LONGEST_HANDLE = 15
 _HEX = np.full(256, 255)
 for _letters, _first in ((b"0123456789", 0), (b"ABCDEF", 10), (b"abcdef", 10)):
     _HEX[list(_letters)] = np.arange(_first, _first + len(_letters))
@@ -37,22 +38,20 @@ def check_groups(plan: Plan) -> None:
         raise NotCovered("an odd extension dictionary")
 
 
-def handle_numbers(tags: Tags, at: Integers) -> Integers:
-    """Handles as numbers."""
+def _handles(tags: Tags, at: Integers) -> Integers:
+    """Handles as numbers, 0 for what is none."""
     ends = tags.ends[at]
     lengths = ends - tags.starts[at]
-    if not len(at):
-        return lengths
-    longest = int(lengths.max())
-    if lengths.min() < 1 or longest > 15:
-        raise NotCovered("a handle that is none")
+    longest = min(max(int(lengths.max()), 1), _LONGEST_HANDLE)
     # from the last digit to the first one
     place = np.arange(longest)
     digits = _HEX[tags.buffer[ends[:, None] - 1 - place]]
     digits[place >= lengths[:, None]] = 0
+    numbers = digits @ (1 << 4 * place)
     if digits.max() > 15:
-        raise NotCovered("a handle that is none")
-    return digits @ (1 << 4 * place)
+        numbers[(digits > 15).any(axis=1)] = 0
+    numbers[lengths > longest] = 0
+    return numbers
 
 
 def check_handles(plan: Plan) -> None:
@@ -61,12 +60,17 @@ def check_handles(plan: Plan) -> None:
     at = ((tags.codes == 5) | (tags.codes == 105)).nonzero()[0]
     if not len(at):
         return
+    values = _handles(tags, at)
+    ranked = values.copy()
+    ranked.sort()
+    # mostly all differ, whatever they belong to
+    if ranked[0] > 0 and np.count_nonzero(ranked[1:] == ranked[:-1]) == 0:
+        return
     entity = plan.heads.searchsorted(at, side="right") - 1
     style = plan.kind(b"DIMSTYLE", of=plan.kinds[entity])
     kept = ((tags.codes[at] == 105) == style) & (tags.marks[at] == tags.marks[plan.heads[entity]])
     kept &= entity != plan.sections.get(b"HEADER", (-1, -1))[0]
-    at, entity = at[kept], entity[kept]
-    values = handle_numbers(tags, at)
+    values, entity = values[kept], entity[kept]
     order = values.argsort(kind="stable")
     ranked = values[order]
     if len(ranked) and ranked[0] == 0:
