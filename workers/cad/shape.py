@@ -181,7 +181,7 @@ class Paths:
 
     @property
     def length(self) -> float:
-        return float(self.lengths.sum() + self.arcs.lengths.sum())
+        return float(self.lengths.sum() + self.arcs.lengths.sum()) if len(self.arcs.radii) else float(self.lengths.sum())
 
     def scaled(self, factor: float) -> Paths:
         """The same outlines, `factor` times as long."""

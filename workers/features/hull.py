@@ -80,26 +80,23 @@ def _outer(points: Points) -> Points:
 
 def _extremes(points: Points, directions: int) -> Points:
     """The farthest of the points in evenly spaced directions, counter-clockwise; each once."""
-    x, y = points.real.copy(), points.imag.copy()
-    return points[list(dict.fromkeys([int((x * c + y * s).argmax()) for c, s in _directions(directions)]))]
+    farthest = (_directions(directions) @ plain_points(points).T).argmax(axis=1)
+    return points[list(dict.fromkeys(farthest.tolist()))]
 
 
 @cache
-def _directions(count: int) -> list[tuple[float, float]]:
-    angles = np.arange(count) * (2 * np.pi / count)
-    return list(zip(np.cos(angles).tolist(), np.sin(angles).tolist(), strict=True))
+def _directions(count: int) -> Floats:
+    return plain_points(np.exp(np.arange(count) * (2j * np.pi / count)))
 
 
 def _beyond(centres: Points, ring: Points, radii: Floats | None) -> Flags:
     """Which discs, or points, reach out of the convex polygon."""
-    x, y = centres.real.copy(), centres.imag.copy()
-    outside = np.zeros(len(centres), dtype=bool)
-    for tail, side in zip(ring.tolist(), (_next(ring) - ring).tolist(), strict=True):
-        # to the left of the side is inside
-        inwards = side.real * y - side.imag * x
-        inwards -= side.real * tail.imag - side.imag * tail.real
-        outside |= inwards < (0.0 if radii is None else radii * abs(side))
-    return outside
+    sides = _next(ring) - ring
+    # to the left of a side is inside
+    inwards = plain_points(1j * sides) @ plain_points(centres).T
+    inwards -= (ring.imag * sides.real - ring.real * sides.imag)[:, None]
+    least = 0.0 if radii is None else radii * np.abs(sides)[:, None]
+    return (inwards < least).any(axis=0)
 
 
 def _around(corners: Points) -> Floats:

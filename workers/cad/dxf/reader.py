@@ -85,10 +85,11 @@ def measured(drawing: Drawing, limits: CadSettings) -> Shape:
     if units.origin is Origin.ASSUMED:
         findings[FindingCode.UNITS_ASSUMED] += 1
     paths = flattened(expansion.strokes, units.millimetres_per_unit, expansion.types)
-    if not paths.length:
+    length = paths.length
+    if not length:
         damaged = findings[FindingCode.NUMBERS_DROPPED] or findings[FindingCode.ENTITIES_INVALID] or expansion.strokes.pieces
         raise Failure("GEOMETRY_INVALID" if damaged else "GEOMETRY_MISSING", {"entities_by_type": _bounded(types)})
-    facts["total_length"] = paths.length
+    facts["total_length"] = length
     facts["paths"] = paths.paths
     told = tuple(Finding.of(code, count) for code, count in sorted(findings.items()) if count)
     return Shape(Format.DXF, Family.FLAT, paths, units, told, dict(types), facts)

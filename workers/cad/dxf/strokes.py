@@ -46,14 +46,13 @@ class Strokes:
     @property
     def pieces(self) -> int:
         """How many straight pieces flattening will yield."""
-        return len(self.lines) + int(pieces(self.spans[:, 1], TURN_PIECES).sum())
+        return len(self.lines) + (int(pieces(self.spans[:, 1], TURN_PIECES).sum()) if len(self.spans) else 0)
 
     def sound(self) -> tuple[Strokes, int]:
         """Without pieces that have numbers which are not finite or too large; also how many those were."""
         # comparisons are false for NaN as well
-        if all(
-            bool(np.abs(some).max(initial=0.0) <= most) for some, most in ((self.lines, LARGEST), (self.arcs, LARGEST), (self.spans, 1e6))
-        ):
+        limits = ((self.lines, LARGEST), (self.arcs, LARGEST), (self.spans, 1e6))
+        if all(bool(np.abs(some).max() <= most) for some, most in limits if len(some)):
             return self, 0
         lines = (np.abs(self.lines) <= LARGEST).all(axis=(1, 2))
         arcs = (np.abs(self.arcs) <= LARGEST).all(axis=(1, 2)) & (np.abs(self.spans) <= 1e6).all(axis=1)
@@ -156,6 +155,8 @@ def _at(arcs: Floats, t: Floats) -> Floats:
 
 def _circular(arcs: Floats, radii: Floats, spans: Floats) -> Arcs:
     """Arcs that are circular, which run clockwise where they were mirrored."""
+    if not len(arcs):
+        return Arcs(arcs[:, 0], radii, radii, radii)
     u, v = arcs[:, 1], arcs[:, 2]
     turned = u[:, 0] * v[:, 1] < u[:, 1] * v[:, 0]
     begin = np.where(turned, -spans.sum(axis=1), spans[:, 0])
@@ -164,6 +165,8 @@ def _circular(arcs: Floats, radii: Floats, spans: Floats) -> Arcs:
 
 def _radii(u: Floats, v: Floats) -> tuple[Floats, Flags]:
     """Longer half axis, and whether the projected arc is circular."""
+    if not len(u):
+        return u[:, 0], np.zeros(0, dtype=bool)
     uu, vv, uv = (u * u).sum(axis=1), (v * v).sum(axis=1), (u * v).sum(axis=1)
     size = np.maximum(uu, vv)
     return np.sqrt(size), (np.abs(uu - vv) <= 1e-9 * size) & (np.abs(uv) <= 1e-9 * size)
