@@ -42,10 +42,11 @@ def check_layouts(plan: Plan) -> None:
     objects = plan.content(b"OBJECTS")
     if not len(objects):
         return
-    if not _STRANGERS.isdisjoint([plan.names[kind] for kind in set(plan.kinds[objects.start : objects.stop].tolist())]):
+    kinds = plan.kinds[objects.start : objects.stop].tolist()
+    if not _STRANGERS.isdisjoint([plan.names[kind] for kind in set(kinds)]):
         raise NotCovered("an entity among the objects")
-    wanted = plan.within(objects, *_DICTIONARIES, b"LAYOUT").nonzero()[0] + objects.start
-    by_handle = {plan.base(entity, 5): entity for entity in wanted.tolist()}
+    wanted = {plan.number(name) for name in (*_DICTIONARIES, b"LAYOUT")}
+    by_handle = {plan.base(entity, 5): entity for entity, kind in zip(objects, kinds, strict=True) if kind in wanted}
     root = _entries(plan, objects[0])
     for key, handle in root.items():
         if key in _OWN:

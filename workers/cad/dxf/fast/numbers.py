@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +17,9 @@ _decoder = msgspec.json.Decoder(list[float])
 
 
 def decimals(lines: bytes, count: int) -> list[float]:
-    """The number in each of `count` lines, each of which ends with a line feed; blanks around it are allowed.
+    """The finite number in each of `count` lines, each of which ends with a line feed; blanks around it are allowed.
 
-    Raises ValueError where a line holds no number.
+    Raises ValueError where a line holds none.
     """
     try:
         numbers = _decoder.decode(b"[%b]" % lines[:-1].replace(b"\n", b","))
@@ -30,7 +32,8 @@ def decimals(lines: bytes, count: int) -> list[float]:
 
 
 def _number(line: bytes) -> float:
+    number = float(line)
     # float accepts more than any writer of DXF means
-    if b"_" in line or not line.isascii():
+    if b"_" in line or not line.isascii() or not math.isfinite(number):
         raise ValueError("an odd number")
-    return float(line)
+    return number

@@ -80,19 +80,22 @@ def _sections(tags: Tags, heads: Integers, kinds: Integers, names: list[bytes]) 
     mark = np.zeros(len(names), dtype=bool)
     mark[list(marks)] = True
     places = mark[kinds].nonzero()[0]
-    order = [marks[kind] for kind in kinds[places].tolist()]
-    if len(order) < 3 or order != [b"SECTION", b"ENDSEC"] * (len(order) // 2) + [b"EOF"]:
+    ends = places[1::2]
+    if kinds[-1] not in marks or len(places) % 2 == 0 or np.count_nonzero(heads[ends + 1] - heads[ends] != 1):
         raise NotCovered("sections out of order")
-    begin, end = places[:-1:2], places[1::2]
-    # each begins where the one before it ends
-    if begin[0] != 0 or np.count_nonzero(begin[1:] != end[:-1] + 1) or places[-1] != end[-1] + 1 or places[-1] != len(heads) - 1:
+    sections: dict[bytes, tuple[int, int]] = {}
+    follow = 0
+    for begin, end in zip(places[:-1:2].tolist(), ends.tolist(), strict=True):
+        if begin != follow or marks[int(kinds[begin])] != b"SECTION" or marks[int(kinds[end])] != b"ENDSEC":
+            raise NotCovered("sections out of order")
+        title = int(heads[begin]) + 1
+        name = tags.value(title)
+        if tags.codes[title] != 2 or name not in _SECTIONS or name in sections:
+            raise NotCovered("an odd section")
+        sections[name] = begin, end
+        follow = end + 1
+    if not sections or follow != len(heads) - 1 or marks[int(kinds[-1])] != b"EOF":
         raise NotCovered("something outside of all sections")
-    titles = tags.values(heads[begin] + 1)
-    if np.count_nonzero(tags.codes[heads[begin] + 1] != 2) or np.count_nonzero(heads[end + 1] - heads[end] != 1):
-        raise NotCovered("an odd section")
-    if len(set(titles)) != len(titles) or not _SECTIONS.issuperset(titles):
-        raise NotCovered("an odd section")
-    sections = dict(zip(titles, zip(begin.tolist(), end.tolist(), strict=True), strict=True))
     if b"HEADER" in sections and (sections[b"HEADER"] != (0, 1)):
         raise NotCovered("an odd header")
     return sections
@@ -107,7 +110,9 @@ def _header(tags: Tags, heads: Integers, sections: dict[bytes, tuple[int, int]])
     if end > 2 and (not len(names) or names[0] != 2):
         raise NotCovered("an odd header variable")
     values = names + 1
-    sizes = np.append(names[1:], end)[: len(names)] - values
+    sizes = np.empty_like(names)
+    sizes[:-1], sizes[-1:] = names[1:], end
+    sizes -= values
     codes = tags.codes[values]
     point = POINTS[codes]
     # in the plane, or else in space

@@ -11,6 +11,8 @@ from workers.cad.shape import Integers
 _TABLES = {b"LAYER", b"LTYPE", b"APPID", b"DIMSTYLE", b"STYLE", b"UCS", b"VIEW", b"VPORT", b"BLOCK_RECORD"}
 # tables whose entries the reference reads by subclass
 _BY_SUBCLASS = (b"LTYPE", b"APPID", b"DIMSTYLE", b"VPORT")
+# between tables; a table whose kind has no entries has the number -1
+_NO_TABLE = -2
 _LONGEST_HANDLE = 15
 _HEX = np.full(256, 255)
 for _letters, _first in ((b"0123456789", 0), (b"ABCDEF", 10), (b"abcdef", 10)):
@@ -94,7 +96,6 @@ def block_records(plan: Plan) -> dict[str, tuple[str, bytes]]:
         return {}
     tags, named = plan.tags, plan.only(content, 2)
     _check_tables(plan, content, named)
-    _names_in_subclasses(plan, content, named)
     records: dict[str, tuple[str, bytes]] = {}
     for at in plan.within(content, b"BLOCK_RECORD").nonzero()[0].tolist():
         text, handles = plan.text(named[at]), [tag for tag, code in plan.coded(content[at]) if code == 5]
@@ -105,12 +106,18 @@ def block_records(plan: Plan) -> dict[str, tuple[str, bytes]]:
 
 
 def _check_tables(plan: Plan, content: range, named: Integers) -> None:
-    """Each table begins where the one before it ends, the first one with the section, and holds entries of its kind, all of them named."""
+    """Each table begins where the one before it ends, the first one with the section, and holds entries of its kind, all of them
+    named where the reference looks for it.
+    """
     table, end, tables = plan.number(b"TABLE"), plan.number(b"ENDTAB"), set[bytes]()
-    inside: int | None = None  # the kind of the entries
-    heads, kinds = (some[content.start : content.stop].tolist() for some in (plan.heads, plan.kinds))
-    for head, kind, name in zip(heads, kinds, named.tolist(), strict=True):
-        if inside is None:
+    heads = plan.heads[content.start : content.stop + 1]
+    begun = plan.tags.marks[heads]
+    # in R12 there are no subclasses, so nothing is looked for in them
+    wanted = 0 if plan.version == R12 else 2
+    elsewhere = (plan.tags.marks[named] - begun[:-1] != wanted) & (begun[1:] > begun[:-1] if wanted else True)
+    kinds, inside, by_subclass = plan.kinds[content.start : content.stop], _NO_TABLE, False
+    for head, kind, name, apart in zip(heads[:-1].tolist(), kinds.tolist(), named.tolist(), elsewhere.tolist(), strict=True):
+        if inside == _NO_TABLE:
             if kind != table:
                 raise NotCovered("tables out of order")
             if name != head + 1:
@@ -119,24 +126,17 @@ def _check_tables(plan: Plan, content: range, named: Integers) -> None:
             if entries not in _TABLES or entries in tables:
                 raise NotCovered("an odd table")
             tables.add(entries)
-            inside = plan.number(entries)
+            inside, by_subclass = plan.number(entries), entries in _BY_SUBCLASS
         elif kind == end:
             if name >= 0:
                 raise NotCovered("the end of a table with a name")
-            inside = None
+            inside = _NO_TABLE
         elif kind != inside or name < 0:
             raise NotCovered("a table entry of another table, or without a name")
-    if inside is not None:
+        elif by_subclass and apart:
+            raise NotCovered("a table entry whose name is elsewhere")
+    if inside != _NO_TABLE:
         raise NotCovered("tables out of order")
-
-
-def _names_in_subclasses(plan: Plan, content: range, named: Integers) -> None:
-    marks, kinds, heads = plan.tags.marks, plan.kinds[content.start : content.stop], plan.heads[content.start : content.stop + 1]
-    begun = marks[heads]
-    before, every = marks[named] - begun[:-1], begun[1:] - begun[:-1]
-    # in R12 there are no subclasses, so nothing is looked for in them
-    if np.count_nonzero(plan.kind(*_BY_SUBCLASS, of=kinds) & (before != (every > 0) * (0 if plan.version == R12 else 2))):
-        raise NotCovered("a table entry whose name is elsewhere")
     foreign = plan.tags.coded(1001)
     if len(foreign) and (foreign.searchsorted(named) != foreign.searchsorted(heads[:-1]))[named >= 0].any():
         raise NotCovered("a table entry whose name is elsewhere")

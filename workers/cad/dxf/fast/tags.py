@@ -66,9 +66,8 @@ class Tags:
         return begun
 
     @cached_property
-    def _frequencies(self) -> list[int]:
-        found: list[int] = np.bincount(self.codes, minlength=LARGEST_CODE + 1).tolist()
-        return found
+    def _frequencies(self) -> Integers:
+        return np.bincount(self.codes, minlength=LARGEST_CODE + 1)
 
     def coded(self, code: int) -> Integers:
         """The tags of this code."""
@@ -119,8 +118,6 @@ def checked(tags: Tags) -> Tags:
     codes, numbers = tags.codes, tags.numbers
     if codes[0] != 0:
         raise NotCovered("a tag before the first section")
-    if np.count_nonzero(~np.isfinite(numbers[NUMERIC[codes]])):
-        raise NotCovered("a number that is not finite")
     whole = numbers[WHOLE[codes]]
     if np.count_nonzero(whole != np.rint(whole)):
         raise NotCovered("a fraction for a whole number")
