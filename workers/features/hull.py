@@ -15,7 +15,7 @@ from workers.features.arcs import Points, complex_points, plain_points
 _QHULL = "QJ Pp"
 # few directions leave few points, and more directions then leave hardly any: directions, and the points that are worth it
 _FILTERS = ((8, 300), (64, 3000))
-# rounds in which many points leave the hull at once, before the rest, or so few of them, are done point by point
+# rounds in which many points leave the hull at once, before the rest is done point by point, as so few are from the beginning
 _ROUNDS, _FEW = 5, 100
 _FIRST = np.ones(1, dtype=bool)
 # corners of the polygon that stands for a full circle, and for any arc: even a slight bow has an area
@@ -31,7 +31,12 @@ def hull_2d(points: Floats, arcs: Arcs | None = None) -> Floats:
     # complex numbers are sorted by their real parts first
     ranked = np.sort(_outer(complex_points(points)))
     corners = ranked[_new(ranked[1:] != ranked[:-1])[: len(ranked)]]
-    return plain_points(corners) if len(corners) < 3 else _around(corners)
+    if len(corners) < 3:
+        return plain_points(corners)
+    if len(corners) > _FEW:
+        return _around(corners)
+    few = plain_points(corners).tolist()
+    return np.array(_chain(few)[:-1] + _chain(few[::-1])[:-1])
 
 
 def polygon_area(corners: Floats) -> float:
@@ -106,7 +111,7 @@ def _around(corners: Points) -> Floats:
     below = side < 0
     lower = corners[below]
     ring, split = np.concatenate([lower, corners[~below][::-1]]), len(lower)  # where the last of all points stands
-    for _ in range(_ROUNDS if len(ring) > _FEW else 0):
+    for _ in range(_ROUNDS):
         # a point on or within the line between its neighbours is no corner, whichever of these are
         ahead = _next(ring) - ring
         kept = (ahead[:-1].conj() * ahead[1:]).imag > 0  # of all but the first

@@ -28,8 +28,8 @@ _MARKER = _codes(0, 100, 101, 102)
 VERTEX_CODES, SPLINE_CODES = _codes(10, 20, 40, 41, 42, 91), _codes(10, 20, 30, 11, 21, 31, 40, 41)
 # entities that are told apart sooner one by one
 _FEW = 200
-# drawings of one writer have the same forms; those of an entity of a few dozen tags take some 2 kB
-_KEPT = 4096
+# drawings of one writer have the same forms, so they are kept: so many of them, of so many tags, which takes 10 MB at most
+_KEPT, _KEPT_TAGS = 1024, 200
 _ZERO, _AXES = np.zeros(1, dtype=np.int64), np.arange(3)
 # columns that are not there, or more than once
 _NONE, _TWO = -1, -2
@@ -39,9 +39,8 @@ _NONE, _TWO = -1, -2
 class _Form:
     """Where the data of an entity stands: its subclasses, without what belongs to applications. Shared, so nobody changes it."""
 
-    columns: dict[int, int] = field(default_factory=dict)  # group code: place within the entity
+    columns: dict[int, int] = field(default_factory=dict)  # group code: place within the entity, _TWO where there are more of it
     subclass: dict[int, int] = field(default_factory=dict)  # group code: number of its subclass
-    doubled: set[int] = field(default_factory=set)
     subclasses: list[bytes] = field(default_factory=lambda: [b""])
     owner: int = -1
     handle: int = -1
@@ -50,10 +49,9 @@ class _Form:
     embedded: bool = False
 
     def column(self, code: int, subclass: int | None) -> int:
-        if code in self.doubled:
-            return _TWO
-        elsewhere = subclass is not None and len(self.subclasses) > 1 and self.subclass.get(code) != subclass
-        return _NONE if elsewhere else self.columns.get(code, _NONE)
+        column = self.columns.get(code, _NONE)
+        elsewhere = subclass is not None and column >= 0 and len(self.subclasses) > 1 and self.subclass[code] != subclass
+        return _NONE if elsewhere else column
 
 
 @lru_cache(_KEPT)
@@ -82,9 +80,7 @@ def _formed(codes: tuple[int, ...], marks: tuple[bytes, ...]) -> _Form:
                 if (form.handle if code == 5 else form.owner) >= 0:
                     raise NotCovered("an entity of two owners")
                 form.handle, form.owner = (at, form.owner) if code == 5 else (form.handle, at)
-            if code in form.columns:
-                form.doubled.add(code)
-            form.columns[code] = at
+            form.columns[code] = _TWO if code in form.columns else at
             form.subclass[code] = len(form.subclasses) - 1
     if braced:
         raise NotCovered("a group of an application without an end")
@@ -124,7 +120,8 @@ class Forms:
         for start, length in zip(self._starts[first].tolist(), self._lengths[first].tolist(), strict=True):
             span = tokens[start : start + length].tolist()
             names = [self._names[token >> 11] for token in span if token > 2047]
-            forms.append(_formed(tuple([token & 2047 for token in span]), tuple(names)))
+            formed = _formed if length <= _KEPT_TAGS else _formed.__wrapped__
+            forms.append(formed(tuple([token & 2047 for token in span]), tuple(names)))
         return form, forms
 
     def _told_apart_by_bytes(self, tokens: Integers) -> tuple[Integers, Integers]:
@@ -170,7 +167,10 @@ class Forms:
         """Where this code stands in each form, and the least and the most of it."""
         key = code, subclass
         if key not in self._columns:
-            columns = [form.column(code, subclass) for form in self.forms]
+            if subclass is None:
+                columns = [form.columns.get(code, _NONE) for form in self.forms]
+            else:
+                columns = [form.column(code, subclass) for form in self.forms]
             self._columns[key] = np.array(columns, dtype=np.int64), min(columns, default=_NONE), max(columns, default=_NONE)
         return self._columns[key]
 

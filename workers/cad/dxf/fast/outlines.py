@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.tags import NotCovered
@@ -40,16 +42,17 @@ class Outlines:
 
     def parted(self, place: Integers) -> dict[int, Strokes]:
         """Strokes by the place of their entities; `place[e]` is that of entity e."""
-        lines = np.concatenate([_NO_LINES, *(piece for piece, _ in self.lines), *(piece for piece, _, _ in self.curves)])
-        line_of = np.concatenate([_NOTHING, *(of for _, of in self.lines), *(of for _, _, of in self.curves)])
+        lines = _joined([*(piece for piece, _ in self.lines), *(piece for piece, _, _ in self.curves)], _NO_LINES)
+        line_of = _joined([*(of for _, of in self.lines), *(of for _, _, of in self.curves)], _NOTHING)
         straight = sum(len(of) for _, of in self.lines)
         inner = np.zeros((len(lines), 2), dtype=bool)
         if self.curves:
             inner[straight:] = np.concatenate([inner for _, inner, _ in self.curves])
-        arcs = np.concatenate([_NO_ARCS, *(arc for arc, _, _ in self.arcs)])
-        spans = np.concatenate([_NO_SPANS, *(span for _, span, _ in self.arcs)])
-        arc_of = np.concatenate([_NOTHING, *(of for _, _, of in self.arcs)])
-        curved = np.arange(len(lines)) >= straight
+        arcs = _joined([arc for arc, _, _ in self.arcs], _NO_ARCS)
+        spans = _joined([span for _, span, _ in self.arcs], _NO_SPANS)
+        arc_of = _joined([of for _, _, of in self.arcs], _NOTHING)
+        curved = np.zeros(len(lines), dtype=bool)
+        curved[straight:] = True
         line_place, arc_place = place[line_of], place[arc_of]
         if not (line_place.any() or arc_place.any()):
             # all in one place: paths are told apart by their entity
@@ -66,6 +69,10 @@ class Outlines:
                 lines[some], curved[some], inner[some], path[: len(some)], arcs[bent], spans[bent], path[len(some) :], len(paths)
             )
         return parts
+
+
+def _joined(parts: list[NDArray[Any]], none: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else none
 
 
 def frames(forms: Forms, of: Integers, subclass: int | None = None) -> tuple[Floats, Flags]:
