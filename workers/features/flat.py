@@ -126,7 +126,7 @@ class FlatStudy:
         turns = directions[order[pairs]] * directions[order[pairs + 1]].conj()
         angles = np.pi - np.abs(np.arctan2(turns.imag, turns.real))
         angles.sort()
-        borders = angles.searchsorted(_TURNING)
+        borders: Integers = angles.searchsorted(_TURNING)
         return borders[1:] - borders[:-1]
 
     @cached_property

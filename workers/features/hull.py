@@ -100,8 +100,10 @@ def _beyond(centres: Points, ring: Points, radii: Floats | None) -> Flags:
     # to the left of a side is inside
     inwards = plain_points(1j * sides) @ plain_points(centres).T
     inwards -= (ring.imag * sides.real - ring.real * sides.imag)[:, None]
-    least = 0.0 if radii is None else radii * np.abs(sides)[:, None]
-    return (inwards < least).any(axis=0)
+    if radii is not None:
+        inwards -= radii * np.abs(sides)[:, None]
+    beyond: Flags = (inwards < 0).any(axis=0)
+    return beyond
 
 
 def _around(corners: Points) -> Floats:

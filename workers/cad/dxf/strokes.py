@@ -15,6 +15,7 @@ from workers.cad.shape import LARGEST, TURN_PIECES, Arcs, Flags, Floats, Integer
 
 # mm; shorter pieces would lose their squares to underflow
 _NO_LENGTH = 1e-90
+_ORIGIN: Floats = np.zeros(1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,9 +186,5 @@ def _box(lines: Floats, arcs: Floats, spans: Floats) -> Floats:
         t = start + after
         points.append(arcs[:, 0] + arcs[:, 1] * np.cos(t) + arcs[:, 2] * np.sin(t))
     # column by column, for numpy is slow along short axes
-    axes = [[part[..., axis] for part in points] for axis in (0, 1)]
-    low, high = (
-        [min(part.min() for part in axis) if axis else 0.0 for axis in axes],
-        [max(part.max() for part in axis) if axis else 0.0 for axis in axes],
-    )
-    return np.array([low, high])
+    axes = [np.concatenate([part[..., axis].ravel() for part in points]) if points else _ORIGIN for axis in (0, 1)]
+    return np.array([[axis.min() for axis in axes], [axis.max() for axis in axes]])

@@ -150,7 +150,7 @@ class Forms:
 
     def each(self, of: Integers) -> list[_Form]:
         """The different forms of the entities `of` (places in `entities`)."""
-        return [self.forms[form] for form in np.bincount(self._form[of]).nonzero()[0].tolist()]
+        return [self.forms[form] for form in np.bincount(self._form[of]).nonzero()[0].tolist()] if len(of) else []
 
     def take(self, of: Integers, code: int, subclass: int | None = None) -> Integers:
         """The tag of this code in each of the entities `of`, -1 where there is none. Raises `NotCovered` where there are two."""
@@ -160,7 +160,8 @@ class Forms:
         if least < _NONE and (columns[self._form[of]] < _NONE).any():
             raise NotCovered(f"group code {code} twice")
         if least >= 0:
-            return self._at[self._starts[of] + columns[self._form[of]]]
+            found: Integers = self._at[self._starts[of] + columns[self._form[of]]]
+            return found
         return self._tag(of, columns) if most >= 0 else np.full(len(of), -1)
 
     def _column(self, code: int, subclass: int | None) -> tuple[Integers, int, int]:
@@ -182,10 +183,10 @@ class Forms:
         column = columns[self._form[of]]
         found = column >= 0
         count = np.count_nonzero(found)
-        if count == len(found):
-            return self._at[self._starts[of] + column]
         tags = np.full(len(of), -1)
-        if count:
+        if count == len(found):
+            tags = self._at[self._starts[of] + column]
+        elif count:
             tags[found] = self._at[self._starts[of[found]] + column[found]]
         return tags
 

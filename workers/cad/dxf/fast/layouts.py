@@ -101,7 +101,8 @@ def _entries(plan: Plan, entity: int) -> dict[bytes, bytes]:
         raise NotCovered("a dictionary that is none")
     entries: dict[bytes, bytes] = {}
     name = handle = b""
-    for at, code in plan.subclass(entity):
+    parts = plan.subclasses(entity)
+    for at, code in plan.tags.with_codes(parts[0]) if parts else ():
         if code == 3:
             name = plan.tags.value(at)
         elif code in (350, 360):
@@ -116,14 +117,10 @@ def _entries(plan: Plan, entity: int) -> dict[bytes, bytes]:
 
 def _record(plan: Plan, entity: int) -> bytes:
     """The handle of the block record of a layout."""
-    found, marks = b"", []
-    for at, code in plan.coded(entity):
-        if code == 100:
-            marks.append(plan.tags.value(at))
-        elif code == 330 and len(marks) == 2:
-            if found:
-                raise NotCovered("a layout of two blocks")
-            found = plan.tags.value(at)
-    if marks[:2] != [b"AcDbPlotSettings", b"AcDbLayout"]:
+    parts = plan.subclasses(entity)[:2]
+    if [plan.tags.value(part[0]) for part in parts] != [b"AcDbPlotSettings", b"AcDbLayout"]:
         raise NotCovered("an odd layout")
-    return found
+    found = [at for at, code in plan.tags.with_codes(parts[1]) if code == 330]
+    if len(found) > 1:
+        raise NotCovered("a layout of two blocks")
+    return plan.tags.value(found[0]) if found else b""

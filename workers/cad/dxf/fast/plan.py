@@ -76,16 +76,14 @@ class Plan:
 
     def coded(self, entity: int) -> Iterator[tuple[int, int]]:
         """Tags and their codes."""
-        span = self.span(entity)
-        return zip(span, self.tags.codes[span.start : span.stop].tolist(), strict=True)
+        return self.tags.with_codes(self.span(entity))
 
-    def subclass(self, entity: int) -> Iterator[tuple[int, int]]:
-        """Tags of the first subclass and their codes."""
-        span = self.span(entity)
-        codes = self.tags.codes[span.start : span.stop].tolist()
-        begin = codes.index(100) + 1 if 100 in codes else len(codes)
-        end = codes.index(100, begin) if 100 in codes[begin:] else len(codes)
-        return zip(span[begin:end], codes[begin:end], strict=True)
+    def subclasses(self, entity: int) -> list[range]:
+        """The tags of each subclass, its marker first."""
+        marks = self.tags.marks
+        first, stop = int(self.heads[entity]), int(self.heads[entity + 1])
+        begins = self.tags.markers[marks[first] : marks[stop]].tolist()
+        return [range(begin, end) for begin, end in zip(begins, [*begins[1:], stop], strict=True)]
 
     def text(self, at: int) -> str:
         return self.decode(self.tags.value(at))

@@ -89,7 +89,7 @@ def _codes(data: bytes, padded: bytes, begins: Integers, ends: Integers) -> Inte
     words[0] = int.from_bytes((b"\n\n\n\n" + data[: ends[0]])[-4:], "little")
     pairs = words.view("<u2")
     low = _LOW[pairs[1::2]]
-    codes = _CODE[_HIGH[pairs[::2]] + low]
+    codes: Integers = _CODE[_HIGH[pairs[::2]] + low]
     single = (low >= _ALONE).nonzero()[0]
     codes[single] = low[single] - _ALONE
     for at in (ends[1:] - begins > 4).nonzero()[0].tolist():

@@ -49,7 +49,7 @@ def _handles(tags: Tags, at: Integers) -> Integers:
     place = np.arange(longest)
     digits = _HEX[tags.buffer[ends[:, None] - 1 - place]]
     digits[place >= lengths[:, None]] = 0
-    numbers = digits @ (1 << 4 * place)
+    numbers: Integers = digits @ (1 << 4 * place)
     if digits.max() > 15:
         numbers[(digits > 15).any(axis=1)] = 0
     numbers[lengths > longest] = 0

@@ -5,6 +5,7 @@ Strict: what is not plainly right raises `NotCovered`, and the file is left to t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -60,6 +61,11 @@ class Tags:
         return marks
 
     @cached_property
+    def markers(self) -> Integers:
+        """The markers of subclasses."""
+        return self.coded(100)
+
+    @cached_property
     def foreign(self) -> Integers:
         """How often data of an application or an embedded object has begun up to each tag."""
         begun: Integers = ((self.codes == 1001) | (self.codes == 101)).cumsum()
@@ -72,6 +78,9 @@ class Tags:
     def coded(self, code: int) -> Integers:
         """The tags of this code."""
         return (self.codes == code).nonzero()[0] if self._frequencies[code] else _NOWHERE
+
+    def with_codes(self, span: range) -> Iterator[tuple[int, int]]:
+        return zip(span, self.codes[span.start : span.stop].tolist(), strict=True)
 
     def value(self, at: int) -> bytes:
         return self.data[self.starts[at] : self.ends[at]]
