@@ -150,13 +150,18 @@ class Arcs:
         counts = np.maximum(pieces(self.sweeps, turn), least)
         owner, index = steps(counts + 1)
         angles = self.starts[owner] + (self.sweeps / counts)[owner] * index
-        return np.asarray(self.centres[owner] + self.radii[owner, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1))
+        points = np.empty((len(angles), 2))
+        np.cos(angles, out=points[:, 0])
+        np.sin(angles, out=points[:, 1])
+        points *= self.radii[owner, None]
+        points += self.centres[owner]
+        return points
 
 
 def steps(counts: Integers) -> tuple[Integers, Integers]:
     """For rows of `counts` elements, one after the other: the row of each element, and its place in the row."""
-    owner = np.repeat(np.arange(len(counts)), counts)
-    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    owner = np.arange(len(counts)).repeat(counts)
+    return owner, np.arange(len(owner)) - (counts.cumsum() - counts).repeat(counts)
 
 
 def pieces(sweeps: Floats, turn: int) -> Integers:

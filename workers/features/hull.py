@@ -16,7 +16,9 @@ _QHULL = "QJ Pp"
 # few directions leave few points, and more directions then leave hardly any: directions, and the points that are worth it
 _FILTERS = ((8, 300), (64, 3000))
 # rounds in which many points leave the hull at once, before the rest is done point by point, as so few are from the beginning
-_ROUNDS, _FEW = 5, 100
+_ROUNDS, _FEW = 2, 100
+# to find out which of so few arcs are needed takes longer than to take them all
+_FEW_ARCS = 4
 _FIRST = np.ones(1, dtype=bool)
 # corners of the polygon that stands for a full circle, and for any arc: even a slight bow has an area
 _TURN_CORNERS, _LEAST_CORNERS = 256, 64
@@ -64,7 +66,7 @@ def _new(other: Flags) -> Flags:
 
 def _outer_arcs(points: Floats, arcs: Arcs) -> Arcs:
     """Those of the arcs that can be on the hull, once each: what lies inside the polygon of the extremes of all cannot."""
-    if len(arcs.radii) == 1:
+    if len(arcs.radii) < _FEW_ARCS:
         return arcs
     ring = _extremes(complex_points(np.concatenate([points, arcs.points(4)])), 16)
     outer = arcs.some(_beyond(complex_points(arcs.centres), ring, arcs.radii).nonzero()[0])

@@ -178,12 +178,13 @@ def _box(lines: Floats, arcs: Floats, spans: Floats) -> Floats:
     points = [lines] if len(lines) else []
     if len(arcs):
         start, sweep = spans.T[:, :, None]
-        turning = np.arctan2(arcs[:, 2], arcs[:, 1])
-        at = np.stack([np.broadcast_to(start, turning.shape), np.broadcast_to(start + sweep, turning.shape), turning, turning + np.pi])
+        # the ends, and for each axis where the arc turns back
+        t = np.empty((4, len(arcs), 2))
+        t[0], t[1] = start, start + sweep
+        t[2] = np.arctan2(arcs[:, 2], arcs[:, 1])
+        t[3] = t[2] + np.pi
         # an angle outside the arc is moved to its start, which counts anyway
-        after = at - start
-        after *= (np.mod(after, 2 * np.pi) <= sweep) | (at == start + sweep)
-        t = start + after
+        np.copyto(t[2:], start, where=np.mod(t[2:] - start, 2 * np.pi) > sweep)
         points.append(arcs[:, 0] + arcs[:, 1] * np.cos(t) + arcs[:, 2] * np.sin(t))
     # column by column, for numpy is slow along short axes
     axes = [np.concatenate([part[..., axis].ravel() for part in points]) if points else _ORIGIN for axis in (0, 1)]
