@@ -110,7 +110,7 @@ class Forms:
         tokens, self._names = _tokens(tags, at)
         self._form, self.forms = self._grouped(tokens)
         self._known = set().union(*(form.columns for form in self.forms))
-        self._columns: dict[tuple[int, int | None], tuple[Integers, int, int]] = {}
+        self._columns: dict[tuple[int, int | None], Integers] = {}
 
     def _grouped(self, tokens: Integers) -> tuple[Integers, list[_Form]]:
         if not len(self.entities):
@@ -156,43 +156,35 @@ class Forms:
         """The tag of this code in each of the entities `of`, -1 where there is none. Raises `NotCovered` where there are two."""
         if code not in self._known:
             return np.full(len(of), -1)
-        columns, least, most = self._column(code, subclass)
-        if least < _NONE and (columns[self._form[of]] < _NONE).any():
+        column = self._column(code, subclass)[self._form[of]]
+        if np.count_nonzero(column == _TWO):
             raise NotCovered(f"group code {code} twice")
-        if least >= 0:
-            found: Integers = self._at[self._starts[of] + columns[self._form[of]]]
-            return found
-        return self._tag(of, columns) if most >= 0 else np.full(len(of), -1)
+        return self._tag(of, column)
 
-    def _column(self, code: int, subclass: int | None) -> tuple[Integers, int, int]:
-        """Where this code stands in each form, and the least and the most of it."""
+    def _column(self, code: int, subclass: int | None) -> Integers:
+        """Where this code stands in each form."""
         key = code, subclass
         if key not in self._columns:
             if subclass is None:
                 columns = [form.columns.get(code, _NONE) for form in self.forms]
             else:
                 columns = [form.column(code, subclass) for form in self.forms]
-            self._columns[key] = np.array(columns, dtype=np.int64), min(columns, default=_NONE), max(columns, default=_NONE)
+            self._columns[key] = np.array(columns, dtype=np.int64)
         return self._columns[key]
 
     def unknown(self, code: int) -> bool:
         """Whether no entity at all has this code."""
         return code not in self._known
 
-    def _tag(self, of: Integers, columns: Integers) -> Integers:
-        column = columns[self._form[of]]
-        found = column >= 0
-        count = np.count_nonzero(found)
-        tags = np.full(len(of), -1)
-        if count == len(found):
-            tags = self._at[self._starts[of] + column]
-        elif count:
-            tags[found] = self._at[self._starts[of[found]] + column[found]]
+    def _tag(self, of: Integers, column: Integers) -> Integers:
+        """The tags at these places within the entities, -1 where the place is none."""
+        tags: Integers = self._at[self._starts[of] + column]
+        tags[column < 0] = -1
         return tags
 
     def owners(self, of: Integers) -> Integers:
         """The tag of each owner, -1 where there is none."""
-        return self._tag(of, np.array([form.owner for form in self.forms], dtype=np.int64))
+        return self._tag(of, np.array([form.owner for form in self.forms], dtype=np.int64)[self._form[of]])
 
     def many(self, of: Integers, codes: Flags) -> tuple[Integers, Integers]:
         """All tags of these codes, which an entity may have as often as it likes: places in `of`, and the tags.
@@ -200,9 +192,9 @@ class Forms:
         Raises `NotCovered` where one is outside of the last subclass.
         """
         heads, entity = self.plan.heads, self.entities[of]
-        begin = self._tag(of, np.array([form.last_class for form in self.forms], dtype=np.int64))
         # where data of applications begins
-        tails = self._tag(of, np.array([form.tail for form in self.forms], dtype=np.int64))
+        last, tail = np.array([(form.last_class, form.tail) for form in self.forms], dtype=np.int64).reshape(-1, 2)[self._form[of]].T
+        begin, tails = self._tag(of, last), self._tag(of, tail)
         end = np.where(tails >= 0, tails, heads[entity + 1])
         owner, index = steps(heads[entity + 1] - heads[entity])
         at = index + heads[entity][owner]
@@ -228,13 +220,10 @@ class Forms:
         """Points (n, 3), (0, 0, 0) where there are none; and where there are any."""
         tags, at = self.plan.tags, self.take(of, code, subclass)
         found = at >= 0
-        if np.count_nonzero(found) < len(found):
-            points = np.zeros((len(of), 3))
-            if found.any():
-                points[found] = self.point(of[found], code, subclass)[0]
-            return points, found
         points = tags.numbers[at[:, None] + _AXES]
         points[tags.codes[at + 2] != code + 20, 2] = 0.0
+        if np.count_nonzero(found) < len(found):
+            points[~found] = 0.0
         return points, found
 
 

@@ -5,9 +5,11 @@ Strict: what is not plainly right raises `NotCovered`, and the file is left to t
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 
 import numpy as np
 
@@ -101,9 +103,8 @@ class Tags:
         longest = int(lengths.max())
         # a few are told apart sooner one by one
         if longest > PADDING or len(at) < _FEW:
-            values = self.values(at)
-            known = {value: number for number, value in enumerate(dict.fromkeys(values))}
-            return np.array(list(map(known.__getitem__, values)), dtype=np.int64), list(known)
+            known: defaultdict[bytes, int] = defaultdict(count().__next__)
+            return np.fromiter(map(known.__getitem__, self.values(at)), np.int64, len(at)), list(known)
         width = max(-(-longest // 8) * 8, 8)
         columns = np.arange(width)
         letters = self.buffer[starts[:, None] + columns]
