@@ -104,8 +104,7 @@ def _beyond(centres: Points, ring: Points, radii: Floats | None) -> Flags:
     inwards -= (ring.imag * sides.real - ring.real * sides.imag)[:, None]
     if radii is not None:
         inwards -= radii * np.abs(sides)[:, None]
-    beyond: Flags = (inwards < 0).any(axis=0)
-    return beyond
+    return np.asarray((inwards < 0).any(axis=0))
 
 
 def _around(corners: Points) -> Floats:
