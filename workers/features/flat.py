@@ -78,7 +78,8 @@ class FlatStudy:
 
     @cached_property
     def hull(self) -> Floats:
-        return hull_2d(np.concatenate([plain_points(self.tails), plain_points(self.heads)]), self.arcs.plain())
+        ends = plain_points(np.concatenate([self.tails, self.heads]))
+        return hull_2d(ends, self.arcs.plain() if len(self.arc_weights) else None)
 
     @cached_property
     def hull_area(self) -> float:

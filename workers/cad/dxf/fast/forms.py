@@ -41,6 +41,7 @@ class _Form:
 
     columns: dict[int, int] = field(default_factory=dict)  # group code: place within the entity, _TWO where there are more of it
     subclass: dict[int, int] = field(default_factory=dict)  # group code: number of its subclass
+    doubled: set[int] = field(default_factory=set)
     subclasses: list[bytes] = field(default_factory=lambda: [b""])
     owner: int = -1
     handle: int = -1
@@ -80,7 +81,9 @@ def _formed(codes: tuple[int, ...], marks: tuple[bytes, ...]) -> _Form:
                 if (form.handle if code == 5 else form.owner) >= 0:
                     raise NotCovered("an entity of two owners")
                 form.handle, form.owner = (at, form.owner) if code == 5 else (form.handle, at)
-            form.columns[code] = _TWO if code in form.columns else at
+            if code in form.columns:
+                form.doubled.add(code)
+            form.columns[code] = _TWO if code in form.doubled else at
             form.subclass[code] = len(form.subclasses) - 1
     if braced:
         raise NotCovered("a group of an application without an end")
@@ -109,7 +112,8 @@ class Forms:
         self._at = at
         tokens, self._names = _tokens(tags, at)
         self._form, self.forms = self._grouped(tokens)
-        self._known = set().union(*(form.columns for form in self.forms))
+        self._known = set[int]().union(*(form.columns for form in self.forms))
+        self._doubled = set[int]().union(*(form.doubled for form in self.forms))
         self._columns: dict[tuple[int, int | None], Integers] = {}
 
     def _grouped(self, tokens: Integers) -> tuple[Integers, list[_Form]]:
@@ -157,7 +161,7 @@ class Forms:
         if code not in self._known:
             return np.full(len(of), -1)
         column = self._column(code, subclass)[self._form[of]]
-        if np.count_nonzero(column == _TWO):
+        if code in self._doubled and np.count_nonzero(column == _TWO):
             raise NotCovered(f"group code {code} twice")
         return self._tag(of, column)
 
