@@ -15,6 +15,8 @@ from workers.features.arcs import Points, complex_points, plain_points
 _QHULL = "QJ Pp"
 # few directions leave few points, and more directions then leave hardly any: directions, and the points that are worth it
 _FILTERS = ((8, 300), (64, 3000))
+# points that are compared with all directions or sides in one go: few enough for the caches of a processor
+_BLOCK = 1 << 14
 # rounds in which many points leave the hull at once, before the rest is done point by point, as so few are from the beginning
 _ROUNDS, _FEW = 2, 100
 # to find out which of so few arcs are needed takes longer than to take them all
@@ -87,6 +89,8 @@ def _outer(points: Points) -> Points:
 
 def _extremes(points: Points, directions: int) -> Points:
     """The farthest of the points in evenly spaced directions, counter-clockwise; each once."""
+    if len(points) > _BLOCK:
+        points = np.concatenate([_extremes(points[at : at + _BLOCK], directions) for at in range(0, len(points), _BLOCK)])
     farthest = (_directions(directions) @ plain_points(points).T).argmax(axis=1)
     return points[list(dict.fromkeys(farthest.tolist()))]
 
@@ -100,11 +104,15 @@ def _beyond(centres: Points, ring: Points, radii: Floats | None) -> Flags:
     """Which discs, or points, reach out of the convex polygon."""
     sides = _next(ring) - ring
     # to the left of a side is inside
-    inwards = plain_points(1j * sides) @ plain_points(centres).T
-    inwards -= (ring.imag * sides.real - ring.real * sides.imag)[:, None]
-    if radii is not None:
-        inwards -= radii * np.abs(sides)[:, None]
-    return np.asarray((inwards < 0).any(axis=0))
+    across, borders = plain_points(1j * sides), (ring.imag * sides.real - ring.real * sides.imag)[:, None]
+    lengths = np.abs(sides)[:, None]
+    beyond = np.empty(len(centres), dtype=bool)
+    for at in range(0, len(centres), _BLOCK):
+        some = slice(at, at + _BLOCK)
+        inwards = across @ plain_points(centres[some]).T
+        inwards -= borders if radii is None else borders + radii[some] * lengths
+        beyond[some] = (inwards < 0).any(axis=0)
+    return beyond
 
 
 def _around(corners: Points) -> Floats:

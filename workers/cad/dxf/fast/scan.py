@@ -10,7 +10,7 @@ from workers.cad.dxf.fast.numbers import PADDING, Bytes, decimals
 from workers.cad.dxf.fast.tags import HEX, KIND, LARGEST_CODE, NUMERIC, NotCovered, Tags, checked
 from workers.cad.shape import Flags, Integers
 
-_COMMENT = 999
+_COMMENT, _END = 999, np.frombuffer(b"EOF", dtype=np.uint8)
 
 
 def scanned(data: bytes) -> Tags:
@@ -26,7 +26,7 @@ def _text(data: bytes) -> Tags:
         raise NotCovered("no tags")
     starts, code_ends, ends = lines[::2] + 1, shown[::2], shown[1::2]
     codes = _codes(data, padded, lines[1:-1:2] + 1, code_ends)
-    end = _end_mark(data, codes, starts, ends)
+    end = _end_mark(buffer, codes, starts, ends)
     lines, codes, starts, ends = lines[: 2 * end], codes[:end], starts[:end], ends[:end]
     if codes.max() > LARGEST_CODE:
         raise NotCovered("a group code that is none")
@@ -61,15 +61,14 @@ def _line_ends(data: bytes, buffer: Bytes) -> tuple[Integers, Integers]:
     return ends[:whole], shown[:whole]
 
 
-def _end_mark(data: bytes, codes: Integers, starts: Integers, ends: Integers) -> int:
+def _end_mark(buffer: Bytes, codes: Integers, starts: Integers, ends: Integers) -> int:
     """The number of tags up to the first end mark, which is the end, whatever follows."""
-    found = data.find(b"EOF")
-    while found >= 0:
-        at = int(starts.searchsorted(found))
-        if at < len(starts) and codes[at] == 0 and starts[at] == found and ends[at] == found + 3:
-            return at + 1
-        found = data.find(b"EOF", found + 1)
-    raise NotCovered("no end mark")
+    at = (codes == 0).nonzero()[0]
+    at = at[ends[at] - starts[at] == len(_END)]
+    at = at[(buffer[starts[at][:, None] + np.arange(len(_END))] == _END).all(axis=1)]
+    if not len(at):
+        raise NotCovered("no end mark")
+    return int(at[0]) + 1
 
 
 def _marked(buffer: Bytes, lines: Integers, which: Flags) -> bytes:
