@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,9 +29,8 @@ def read(path: Path, name: str, limits: CadSettings) -> Shape:
     CAD_KERNEL_MISSING.
     """
     try:
-        size = path.stat().st_size
         with open(path, "rb", buffering=0) as stream:
-            head = stream.read(HEAD_BYTES)
+            size, head = os.fstat(stream.fileno()).st_size, stream.read(HEAD_BYTES)
     except FileNotFoundError as error:
         raise Failure("FILE_MISSING") from error
     if size > limits.max_bytes:

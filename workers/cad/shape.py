@@ -150,14 +150,19 @@ class Arcs:
         counts = np.maximum(pieces(self.sweeps, turn), least)
         owner, index = steps(counts + 1)
         angles = self.starts[owner] + (self.sweeps / counts)[owner] * index
-        return np.asarray(self.centres[owner] + self.radii[owner, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1))
+        points = np.empty((len(angles), 2))
+        np.cos(angles, out=points[:, 0])
+        np.sin(angles, out=points[:, 1])
+        points *= self.radii[owner, None]
+        points += self.centres[owner]
+        return points
 
 
 def steps(counts: Integers) -> tuple[Integers, Integers]:
     """For rows of `counts` elements, one after the other: the row of each element, and its place in the row."""
     owner = np.arange(len(counts)).repeat(counts)
     place = np.arange(len(owner))
-    place -= (counts.cumsum() - counts).take(owner)
+    place -= (counts.cumsum() - counts).repeat(counts)
     return owner, place
 
 
@@ -183,7 +188,7 @@ class Paths:
 
     @property
     def length(self) -> float:
-        return float(self.lengths.sum() + self.arcs.lengths.sum())
+        return float(self.lengths.sum() + self.arcs.lengths.sum()) if len(self.arcs.radii) else float(self.lengths.sum())
 
     def scaled(self, factor: float) -> Paths:
         """The same outlines, `factor` times as long."""

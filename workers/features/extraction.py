@@ -23,7 +23,7 @@ from workers.features.solid import SolidStudy
 from workers.features.vector import attempted, features
 
 # raised whenever a change alters any number of any result, or what previews look like
-ENGINE_BUILD = "5"
+ENGINE_BUILD = "6"
 
 
 @dataclass(frozen=True, slots=True)

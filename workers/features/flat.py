@@ -27,6 +27,7 @@ _SAME_RADIUS = 1e-4
 
 Moments = Floats | Points
 _NONE: Floats = np.zeros(0)
+_BORDER = np.ones(1, dtype=bool)
 
 _LINES = frozenset({"LINE", "3DLINE"})
 _POLYLINES = frozenset({"LWPOLYLINE", "POLYLINE"})
@@ -63,7 +64,8 @@ class FlatStudy:
     @cached_property
     def reach(self) -> float:
         """Largest distance from the centroid, in rms radii."""
-        return max(self.arcs.reach, float(np.abs(self.tails).max(initial=0.0)), float(np.abs(self.heads).max(initial=0.0)))
+        ends = np.abs(np.concatenate([self.tails, self.heads]))
+        return max(self.arcs.reach, float(ends.max(initial=0.0)))
 
     @cached_property
     def fourth_moment(self) -> float:
@@ -76,7 +78,8 @@ class FlatStudy:
 
     @cached_property
     def hull(self) -> Floats:
-        return hull_2d(np.concatenate([plain_points(self.tails), plain_points(self.heads)]), self.arcs.plain())
+        ends = plain_points(np.concatenate([self.tails, self.heads]))
+        return hull_2d(ends, self.arcs.plain() if len(self.arc_weights) else None)
 
     @cached_property
     def hull_area(self) -> float:
@@ -108,9 +111,9 @@ class FlatStudy:
             corner = [~inner for inner in self.paths.inner.T]
             points = [some[which] for some, which in zip(points, corner, strict=True)]
             outward = [some[which] for some, which in zip(outward, corner, strict=True)]
-        # a full circle has no ends
-        open_ = self.arcs.halves < np.pi - _MEETING
-        if open_.any():
+        if len(self.arc_weights):
+            # a full circle has no ends
+            open_ = self.arcs.halves < np.pi - _MEETING
             points += [ends[open_] for ends in self.arcs.ends]
             outward += [directions[open_] for directions in self.arcs.directions]
         grid = np.rint(np.concatenate(points).view(np.float64) / _MEETING).astype(np.int64)
@@ -118,11 +121,13 @@ class FlatStudy:
         place = (grid[::2] << 32) + grid[1::2]
         order = place.argsort()
         ranked = place[order]
-        first = np.concatenate([[0], (ranked[1:] != ranked[:-1]).nonzero()[0] + 1, [len(ranked)]])
+        first = np.concatenate([_BORDER, ranked[1:] != ranked[:-1], _BORDER]).nonzero()[0]
         pairs = first[:-1][first[1:] - first[:-1] == 2]
         directions = np.concatenate(outward)
-        between = np.angle(directions[order[pairs]] * directions[order[pairs + 1]].conj())
-        borders = np.sort(np.pi - np.abs(between)).searchsorted(_TURNING)
+        turns = directions[order[pairs]] * directions[order[pairs + 1]].conj()
+        angles = np.pi - np.abs(np.arctan2(turns.imag, turns.real))
+        angles.sort()
+        borders: Integers = angles.searchsorted(_TURNING)
         return borders[1:] - borders[:-1]
 
     @cached_property

@@ -5,20 +5,22 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from workers.cad.shape import Arcs, Flags, Floats
-
-Points = NDArray[np.complex128]
+from workers.features.arcs import Points, complex_points, plain_points
 
 # joggled by some 1e-11 of their extent: merging coplanar facets, of which machine parts are full, takes several times longer, and
 # fails where all points lie in one plane. "Pp": no word about it on stderr
 _QHULL = "QJ Pp"
 # few directions leave few points, and more directions then leave hardly any: directions, and the points that are worth it
 _FILTERS = ((8, 300), (64, 3000))
-# rounds in which many points leave the hull at once, before the rest is done point by point
-_ROUNDS = 5
+# points that are compared with all directions or sides in one go: few enough for the caches of a processor
+_BLOCK = 1 << 14
+# rounds in which many points leave the hull at once, before the rest is done point by point, as so few are from the beginning
+_ROUNDS, _FEW = 2, 100
+# to find out which of so few arcs are needed takes longer than to take them all
+_FEW_ARCS = 4
 _FIRST = np.ones(1, dtype=bool)
 # corners of the polygon that stands for a full circle, and for any arc: even a slight bow has an area
 _TURN_CORNERS, _LEAST_CORNERS = 256, 64
@@ -31,27 +33,28 @@ def hull_2d(points: Floats, arcs: Arcs | None = None) -> Floats:
     if arcs is not None and len(arcs.radii):
         points = np.concatenate([points, _outer_arcs(points, arcs).points(_TURN_CORNERS, _LEAST_CORNERS)])
     # complex numbers are sorted by their real parts first
-    ranked = np.sort(_outer(_complex(points)))
+    ranked = np.sort(_outer(complex_points(points)))
     corners = ranked[_new(ranked[1:] != ranked[:-1])[: len(ranked)]]
-    return (corners if len(corners) < 3 else _around(corners)).view(np.float64).reshape(-1, 2)
+    if len(corners) < 3:
+        return plain_points(corners)
+    if len(corners) > _FEW:
+        return _around(corners)
+    few = plain_points(corners).tolist()
+    return np.array(_chain(few)[:-1] + _chain(few[::-1])[:-1])
 
 
 def polygon_area(corners: Floats) -> float:
     """Enclosed area of a polygon (h, 2) in square units; 0.0 below three corners (shoelace formula)."""
     if len(corners) < 3:
         return 0.0
-    ring = _complex(corners - corners[0])
+    ring = complex_points(corners - corners[0])
     return float(abs((ring.conj() * _next(ring)).imag.sum()) / 2)
 
 
 def polygon_perimeter(corners: Floats) -> float:
     """Length around a polygon (h, 2); twice the distance for two corners, 0.0 for one."""
-    ring = _complex(corners)
+    ring = complex_points(corners)
     return float(np.abs(_next(ring) - ring).sum()) if len(corners) > 1 else 0.0
-
-
-def _complex(points: Floats) -> Points:
-    return np.ascontiguousarray(points).view(np.complex128)[:, 0]
 
 
 def _next(ring: Points) -> Points:
@@ -65,10 +68,10 @@ def _new(other: Flags) -> Flags:
 
 def _outer_arcs(points: Floats, arcs: Arcs) -> Arcs:
     """Those of the arcs that can be on the hull, once each: what lies inside the polygon of the extremes of all cannot."""
-    if len(arcs.radii) == 1:
+    if len(arcs.radii) < _FEW_ARCS:
         return arcs
-    ring = _extremes(_complex(np.concatenate([points, arcs.points(4)])), 16)
-    outer = arcs.some(_beyond(_complex(arcs.centres), ring, arcs.radii).nonzero()[0])
+    ring = _extremes(complex_points(np.concatenate([points, arcs.points(4)])), 16)
+    outer = arcs.some(_beyond(complex_points(arcs.centres), ring, arcs.radii).nonzero()[0])
     every = np.concatenate([outer.centres.T, [outer.radii, outer.starts, outer.sweeps]])
     order = np.lexsort(every)
     ranked = every[:, order]
@@ -86,29 +89,33 @@ def _outer(points: Points) -> Points:
 
 def _extremes(points: Points, directions: int) -> Points:
     """The farthest of the points in evenly spaced directions, counter-clockwise; each once."""
-    x, y = points.real.copy(), points.imag.copy()
-    return points[list(dict.fromkeys([int((x * c + y * s).argmax()) for c, s in _directions(directions)]))]
+    if len(points) > _BLOCK:
+        points = np.concatenate([_extremes(points[at : at + _BLOCK], directions) for at in range(0, len(points), _BLOCK)])
+    farthest = (_directions(directions) @ plain_points(points).T).argmax(axis=1)
+    return points[list(dict.fromkeys(farthest.tolist()))]
 
 
 @cache
-def _directions(count: int) -> list[tuple[float, float]]:
-    angles = np.arange(count) * (2 * np.pi / count)
-    return list(zip(np.cos(angles).tolist(), np.sin(angles).tolist(), strict=True))
+def _directions(count: int) -> Floats:
+    return plain_points(np.exp(np.arange(count) * (2j * np.pi / count)))
 
 
 def _beyond(centres: Points, ring: Points, radii: Floats | None) -> Flags:
     """Which discs, or points, reach out of the convex polygon."""
-    x, y = centres.real.copy(), centres.imag.copy()
-    outside = np.zeros(len(centres), dtype=bool)
-    for tail, side in zip(ring.tolist(), (_next(ring) - ring).tolist(), strict=True):
-        # to the left of the side is inside
-        inwards = side.real * y - side.imag * x
-        inwards -= side.real * tail.imag - side.imag * tail.real
-        outside |= inwards < (0.0 if radii is None else radii * abs(side))
-    return outside
+    sides = _next(ring) - ring
+    # to the left of a side is inside
+    across, borders = plain_points(1j * sides), (ring.imag * sides.real - ring.real * sides.imag)[:, None]
+    lengths = np.abs(sides)[:, None]
+    beyond = np.empty(len(centres), dtype=bool)
+    for at in range(0, len(centres), _BLOCK):
+        some = slice(at, at + _BLOCK)
+        inwards = across @ plain_points(centres[some]).T
+        inwards -= borders if radii is None else borders + radii[some] * lengths
+        beyond[some] = (inwards < 0).any(axis=0)
+    return beyond
 
 
-def _around(corners: Points) -> Points:
+def _around(corners: Points) -> Floats:
     """The hull of sorted points: those below the line from the first to the last one, then those above it backwards."""
     side = ((corners - corners[0]) * (corners[-1] - corners[0]).conj()).imag
     side[0], side[-1] = -1.0, 0.0
@@ -121,17 +128,21 @@ def _around(corners: Points) -> Points:
         kept = (ahead[:-1].conj() * ahead[1:]).imag > 0  # of all but the first
         kept[split - 1] = True
         if kept.all():
-            return ring
+            return plain_points(ring)
         split = int(np.count_nonzero(kept[: split - 1])) + 1
         ring = ring[_new(kept)]
-    points = ring.tolist()
+    points = plain_points(ring).tolist()
     return np.array(_chain(points[: split + 1])[:-1] + _chain([*points[split:], points[0]])[:-1])
 
 
-def _chain(points: list[complex]) -> list[complex]:
-    hull: list[complex] = []
+def _chain(points: list[list[float]]) -> list[list[float]]:
+    hull: list[list[float]] = []
     for point in points:
-        while len(hull) > 1 and ((hull[-1] - hull[-2]).conjugate() * (point - hull[-2])).imag <= 0:
+        x, y = point
+        while len(hull) > 1:
+            (x0, y0), (x1, y1) = hull[-2], hull[-1]
+            if (x1 - x0) * (y - y0) > (y1 - y0) * (x - x0):
+                break
             hull.pop()
         hull.append(point)
     return hull

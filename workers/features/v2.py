@@ -52,7 +52,7 @@ def _direction(study: FlatStudy) -> list[float]:
 
 def _corners(study: FlatStudy) -> list[float]:
     """turning_1 .. turning_6 ln(1 + number of corners) by turning angle."""
-    return [math.log1p(int(count)) for count in study.turnings]
+    return [math.log1p(count) for count in study.turnings.tolist()]
 
 
 def _curves(study: FlatStudy) -> list[float]:

@@ -51,22 +51,24 @@ class Features:
 def features(study: SolidStudy | FlatStudy, wanted: FeatureVersion) -> Features:
     """The features of one shape. Raises `Failure` FEATURES_INCOMPLETE where not even the first version is whole."""
     family = Family.SOLID if isinstance(study, SolidStudy) else Family.FLAT
-    names = iter(slot_names(family, wanted))
-    slots, missing, whole = dict[str, float](), dict[str, str](), None
+    names, at = slot_names(family, wanted), 0
+    found, told, missing, whole = list[str](), list[float](), dict[str, str](), None
     for step in STEPS:
         for width, compute in _computations(study, step):
-            here = [next(names) for _ in range(width)]
+            here, at = names[at : at + width], at + width
             numbers, reason = attempted(compute)
             if numbers is not None and not all(map(math.isfinite, numbers)):
                 numbers, reason = None, "not a finite number"
             if numbers is None:
                 missing |= dict.fromkeys(here, reason)
             else:
-                slots |= zip(here, array("f", numbers).tolist(), strict=True)
+                found += here
+                told += numbers
         if not missing:
             whole = step.version
         if step.version is wanted:
             break
+    slots = dict(zip(found, array("f", told), strict=True))
     if whole is None:
         raise Failure("FEATURES_INCOMPLETE", {"feature_version": wanted.value, "missing": missing, "slots": slots})
     return Features(whole, list(slots.values())[: whole.width], slots, missing)

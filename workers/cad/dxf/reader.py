@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,11 @@ def measured(drawing: Drawing, limits: CadSettings) -> Shape:
     if units.origin is Origin.ASSUMED:
         findings[FindingCode.UNITS_ASSUMED] += 1
     paths = flattened(expansion.strokes, units.millimetres_per_unit, expansion.types)
-    if not paths.length:
+    length = paths.length
+    if not length:
         damaged = findings[FindingCode.NUMBERS_DROPPED] or findings[FindingCode.ENTITIES_INVALID] or expansion.strokes.pieces
         raise Failure("GEOMETRY_INVALID" if damaged else "GEOMETRY_MISSING", {"entities_by_type": _bounded(types)})
-    facts["total_length"] = paths.length
+    facts["total_length"] = length
     facts["paths"] = paths.paths
     told = tuple(Finding.of(code, count) for code, count in sorted(findings.items()) if count)
     return Shape(Format.DXF, Family.FLAT, paths, units, told, dict(types), facts)
@@ -145,14 +147,17 @@ def _facts(drawing: Drawing, expansion: Expansion, findings: Counter[FindingCode
 
 def _bounded(types: Counter[str]) -> dict[str, int]:
     """The most frequent types; their names come from the file, so they may be anything, and their length and number are bounded."""
-    told: Counter[str] = Counter()
-    for kind, count in types.most_common(NAMES):
-        told[_storable(kind[:40])] += count
-    return dict(told)
+    told: dict[str, int] = {}
+    for kind, count in sorted(types.items(), key=itemgetter(1), reverse=True)[:NAMES]:
+        name = _storable(kind[:40])
+        told[name] = told.get(name, 0) + count
+    return told
 
 
 def _storable(text: str) -> str:
     """The text without what neither JSON nor a database can hold: zero bytes, and bytes that were no letters when it was decoded."""
+    if text.isascii() and "\0" not in text:
+        return text
     try:
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     except UnicodeEncodeError:  # halves of letters that no byte stands for

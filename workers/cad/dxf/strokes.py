@@ -15,6 +15,7 @@ from workers.cad.shape import LARGEST, TURN_PIECES, Arcs, Flags, Floats, Integer
 
 # mm; shorter pieces would lose their squares to underflow
 _NO_LENGTH = 1e-90
+_ORIGIN: Floats = np.zeros(1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,14 +47,13 @@ class Strokes:
     @property
     def pieces(self) -> int:
         """How many straight pieces flattening will yield."""
-        return len(self.lines) + int(pieces(self.spans[:, 1], TURN_PIECES).sum())
+        return len(self.lines) + (int(pieces(self.spans[:, 1], TURN_PIECES).sum()) if len(self.spans) else 0)
 
     def sound(self) -> tuple[Strokes, int]:
         """Without pieces that have numbers which are not finite or too large; also how many those were."""
         # comparisons are false for NaN as well
-        if all(
-            bool(np.abs(some).max(initial=0.0) <= most) for some, most in ((self.lines, LARGEST), (self.arcs, LARGEST), (self.spans, 1e6))
-        ):
+        limits = ((self.lines, LARGEST), (self.arcs, LARGEST), (self.spans, 1e6))
+        if all(bool(np.abs(some).max() <= most) for some, most in limits if len(some)):
             return self, 0
         lines = (np.abs(self.lines) <= LARGEST).all(axis=(1, 2))
         arcs = (np.abs(self.arcs) <= LARGEST).all(axis=(1, 2)) & (np.abs(self.spans) <= 1e6).all(axis=1)
@@ -156,6 +156,8 @@ def _at(arcs: Floats, t: Floats) -> Floats:
 
 def _circular(arcs: Floats, radii: Floats, spans: Floats) -> Arcs:
     """Arcs that are circular, which run clockwise where they were mirrored."""
+    if not len(arcs):
+        return Arcs(arcs[:, 0], radii, radii, radii)
     u, v = arcs[:, 1], arcs[:, 2]
     turned = u[:, 0] * v[:, 1] < u[:, 1] * v[:, 0]
     begin = np.where(turned, -spans.sum(axis=1), spans[:, 0])
@@ -164,6 +166,8 @@ def _circular(arcs: Floats, radii: Floats, spans: Floats) -> Arcs:
 
 def _radii(u: Floats, v: Floats) -> tuple[Floats, Flags]:
     """Longer half axis, and whether the projected arc is circular."""
+    if not len(u):
+        return u[:, 0], np.zeros(0, dtype=bool)
     uu, vv, uv = (u * u).sum(axis=1), (v * v).sum(axis=1), (u * v).sum(axis=1)
     size = np.maximum(uu, vv)
     return np.sqrt(size), (np.abs(uu - vv) <= 1e-9 * size) & (np.abs(uv) <= 1e-9 * size)
@@ -174,17 +178,14 @@ def _box(lines: Floats, arcs: Floats, spans: Floats) -> Floats:
     points = [lines] if len(lines) else []
     if len(arcs):
         start, sweep = spans.T[:, :, None]
-        turning = np.arctan2(arcs[:, 2], arcs[:, 1])
-        at = np.stack([np.broadcast_to(start, turning.shape), np.broadcast_to(start + sweep, turning.shape), turning, turning + np.pi])
+        # the ends, and for each axis where the arc turns back
+        t = np.empty((4, len(arcs), 2))
+        t[0], t[1] = start, start + sweep
+        t[2] = np.arctan2(arcs[:, 2], arcs[:, 1])
+        t[3] = t[2] + np.pi
         # an angle outside the arc is moved to its start, which counts anyway
-        after = at - start
-        after *= (np.mod(after, 2 * np.pi) <= sweep) | (at == start + sweep)
-        t = start + after
+        np.copyto(t[2:], start, where=np.mod(t[2:] - start, 2 * np.pi) > sweep)
         points.append(arcs[:, 0] + arcs[:, 1] * np.cos(t) + arcs[:, 2] * np.sin(t))
     # column by column, for numpy is slow along short axes
-    axes = [[part[..., axis] for part in points] for axis in (0, 1)]
-    low, high = (
-        [min(part.min() for part in axis) if axis else 0.0 for axis in axes],
-        [max(part.max() for part in axis) if axis else 0.0 for axis in axes],
-    )
-    return np.array([low, high])
+    axes = [np.concatenate([part[..., axis].ravel() for part in points]) if points else _ORIGIN for axis in (0, 1)]
+    return np.array([[axis.min() for axis in axes], [axis.max() for axis in axes]])

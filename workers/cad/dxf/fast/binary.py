@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.recognition import BINARY_DXF
 from workers.cad.dxf.fast.numbers import PADDING, Bytes
-from workers.cad.dxf.fast.tags import HEX, INTEGER, KIND, REAL, NotCovered, Tags
+from workers.cad.dxf.fast.tags import HEX, INTEGER, KIND, NUMERIC, REAL, NotCovered, Tags
 from workers.cad.shape import Floats, Integers
 
 # the version and the code page stand near the beginning or count as not given
@@ -79,4 +79,6 @@ def _numbers(buffer: Bytes, codes: Integers, starts: Integers) -> Floats:
             some = np.flatnonzero((sizes == size) & ((KIND[codes] == REAL) == (kind == "<f8")))
             letters = buffer[starts[some][:, None] + np.arange(size)]
             numbers[some] = letters.view(kind)[:, 0] if len(some) else 0
+    if not np.isfinite(numbers[NUMERIC[codes]]).all():
+        raise NotCovered("a number that is not finite")
     return numbers

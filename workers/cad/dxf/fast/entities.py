@@ -91,9 +91,8 @@ class Entities:
         self._form_of[plain] = np.arange(len(plain))
         self.forms = Forms(plan, own[plain], stops[plain])
         self._check_subclasses()
-        # strings have no number, which fmax passes over
-        largest = np.fmax.reduce(np.abs(plan.tags.numbers[self._reals()]), initial=0.0)
-        if largest > 1e12:
+        # strings have no number, which is not larger than any
+        if np.count_nonzero(np.abs(plan.tags.numbers[self._reals()]) > 1e12):
             raise NotCovered("numbers of another world")
         self.blocks, self.place = self._places()
         self.linked, self.mains = self._linked()
@@ -144,15 +143,11 @@ class Entities:
         return self._form_of[of]
 
     def _reals(self) -> slice:
-        heads = self.plan.heads
-        first = min((self.plan.content(name).start for name in (b"BLOCKS", b"ENTITIES") if name in self.plan.sections), default=0)
-        last = max((self.plan.content(name).stop for name in (b"BLOCKS", b"ENTITIES") if name in self.plan.sections), default=0)
-        return slice(int(heads[first]), int(heads[last]))
+        return slice(int(self.plan.heads[self.own[0]]), int(self.plan.heads[self.own[-1] + 1])) if self.count else slice(0)
 
     def _check_subclasses(self) -> None:
         """Kinds that the reference reads by subclass must have them where it looks."""
-        by_subclass = self.form(self.which(*_COUNTED_BY_SUBCLASS, b"ATTRIB"))
-        for form in self.forms.each(by_subclass) if len(by_subclass) else []:
+        for form in self.forms.each(self.form(self.which(*_COUNTED_BY_SUBCLASS, b"ATTRIB"))):
             if self.plan.version == R12:
                 if len(form.subclasses) > 1:
                     raise NotCovered("subclasses in a drawing of R12")
@@ -226,18 +221,14 @@ class Entities:
     def _paper(self) -> Flags:
         """Which entities of the section ENTITIES lie in paperspace."""
         plan = self.plan
-        of = np.arange(self._in_blocks, self.count)
-        plain = ~self.lent[of]
-        paper = np.zeros(len(of), dtype=bool)
-        form = self.form(of[plain])
-        paper[plain] = self.forms.number(form, 67) != 0
-        owners = self.forms.owners(form)
-        tags = np.full(len(of), -1, dtype=np.int64)
-        tags[plain] = owners
+        of = self._form_of[self._in_blocks :]
+        plain = of >= 0
+        paper, tags = np.zeros(len(of), dtype=bool), np.full(len(of), -1)
+        paper[plain], tags[plain] = self.forms.number(of[plain], 67) != 0, self.forms.owners(of[plain])
         for at in (~plain).nonzero()[0].tolist():
-            flag = self._lent_tag(int(of[at]), 67)
+            flag = self._lent_tag(self._in_blocks + at, 67)
             paper[at] = flag >= 0 and plan.tags.numbers[flag] != 0
-            tags[at] = self._lent_tag(int(of[at]), 330)
+            tags[at] = self._lent_tag(self._in_blocks + at, 330)
         owned = (tags >= 0).nonzero()[0]
         if not len(owned):
             return paper
@@ -272,12 +263,14 @@ class Entities:
         if len(self.loans):
             lent, of = [self._lent_tag(one, 8) for one in of[self.lent[of]].tolist()], of[~self.lent[of]]
         at = self.forms.take(self.form(of), 8)
-        if (at < 0).any():
-            names = {"0"}
+        nameless = at < 0
+        if np.count_nonzero(nameless):
+            names, at = {"0"}, at[~nameless]
         if -1 in lent:
             raise NotCovered("an entity without a layer")
-        _, values = self.plan.tags.interned(np.concatenate([at[at >= 0], np.array(lent, dtype=np.int64)]))
-        return names | {self.plan.decode(value) for value in values}
+        if lent:
+            at = np.concatenate([at, np.array(lent, dtype=np.int64)])
+        return names | {self.plan.decode(value) for value in self.plan.tags.different(at)}
 
     def _linked(self) -> tuple[Flags, dict[int, tuple[int, int]]]:
         """Which entities are part of another one, and the parts of each that has any: from where to where."""

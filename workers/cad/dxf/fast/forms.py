@@ -7,7 +7,7 @@ application, and where it stands - is found once for the form; then numbers are 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +28,18 @@ _MARKER = _codes(0, 100, 101, 102)
 VERTEX_CODES, SPLINE_CODES = _codes(10, 20, 40, 41, 42, 91), _codes(10, 20, 30, 11, 21, 31, 40, 41)
 # entities that are told apart sooner one by one
 _FEW = 200
+# drawings of one writer have the same forms, so they are kept: so many of them, of so many tags, which takes 10 MB at most
+_KEPT, _KEPT_TAGS = 1024, 200
+_ZERO, _AXES = np.zeros(1, dtype=np.int64), np.arange(3)
 # columns that are not there, or more than once
 _NONE, _TWO = -1, -2
 
 
 @dataclass(slots=True)
 class _Form:
-    """Where the data of an entity stands: its subclasses, without what belongs to applications."""
+    """Where the data of an entity stands: its subclasses, without what belongs to applications. Shared, so nobody changes it."""
 
-    columns: dict[int, int] = field(default_factory=dict)  # group code: place within the entity
+    columns: dict[int, int] = field(default_factory=dict)  # group code: place within the entity, _TWO where there are more of it
     subclass: dict[int, int] = field(default_factory=dict)  # group code: number of its subclass
     doubled: set[int] = field(default_factory=set)
     subclasses: list[bytes] = field(default_factory=lambda: [b""])
@@ -47,17 +50,19 @@ class _Form:
     embedded: bool = False
 
     def column(self, code: int, subclass: int | None) -> int:
-        if code in self.doubled:
-            return _TWO
-        elsewhere = subclass is not None and len(self.subclasses) > 1 and self.subclass.get(code) != subclass
-        return _NONE if elsewhere else self.columns.get(code, _NONE)
+        column = self.columns.get(code, _NONE)
+        elsewhere = subclass is not None and column >= 0 and len(self.subclasses) > 1 and self.subclass[code] != subclass
+        return _NONE if elsewhere else column
 
 
-def _formed(codes: list[int], values: list[bytes]) -> _Form:
-    """As the reference parts an entity; `values` matter for markers only."""
+@lru_cache(_KEPT)
+def _formed(codes: tuple[int, ...], marks: tuple[bytes, ...]) -> _Form:
+    """As the reference parts an entity of these group codes; `marks` are the values of the markers among them, one after the other."""
     form = _Form()
     braced = False
-    for at, (code, value) in enumerate(zip(codes, values, strict=True)):
+    values = iter(marks)
+    for at, code in enumerate(codes):
+        value = next(values) if _MARKER[code] else b""
         first = len(form.subclasses) == 1
         if braced:
             braced = not (code == 102 and value.endswith(b"}"))
@@ -78,7 +83,7 @@ def _formed(codes: list[int], values: list[bytes]) -> _Form:
                 form.handle, form.owner = (at, form.owner) if code == 5 else (form.handle, at)
             if code in form.columns:
                 form.doubled.add(code)
-            form.columns[code] = at
+            form.columns[code] = _TWO if code in form.doubled else at
             form.subclass[code] = len(form.subclasses) - 1
     if braced:
         raise NotCovered("a group of an application without an end")
@@ -94,29 +99,33 @@ class Forms:
         tags = plan.tags
         heads = plan.heads[entities]
         self._lengths = stops - heads
-        owner, index = steps(self._lengths)
-        at = index + heads[owner]
+        self._starts = self._lengths.cumsum() - self._lengths
+        at = np.arange(self._lengths.sum()) + (heads - self._starts).repeat(self._lengths)
         for kind, many in ((b"LWPOLYLINE", VERTEX_CODES), (b"SPLINE", SPLINE_CODES)):
             if plan.has(kind):
-                some = plan.kind(kind, of=plan.kinds[entities])
-                kept = ~(some[owner] & many[tags.codes[at]])
-                at, owner = at[kept], owner[kept]
-                self._lengths = np.bincount(owner, minlength=len(entities))
+                some = plan.kind(kind, of=plan.kinds[entities]).repeat(self._lengths)
+                kept = ~(some & many[tags.codes[at]])
+                before = np.concatenate([_ZERO, kept.cumsum()])
+                at = at[kept]
+                self._lengths = before[self._starts + self._lengths] - before[self._starts]
+                self._starts = before[self._starts]
         self._at = at
-        self._starts = self._lengths.cumsum() - self._lengths
         tokens, self._names = _tokens(tags, at)
         self._form, self.forms = self._grouped(tokens)
-        self._columns: dict[tuple[int, int | None], tuple[Integers, int, int]] = {}
+        self._known = set[int]().union(*(form.columns for form in self.forms))
+        self._doubled = set[int]().union(*(form.doubled for form in self.forms))
+        self._columns: dict[tuple[int, int | None], Integers] = {}
 
     def _grouped(self, tokens: Integers) -> tuple[Integers, list[_Form]]:
         if not len(self.entities):
             return np.zeros(0, dtype=np.int64), []
         form, first = self._told_apart(tokens) if len(self.entities) > _FEW else self._told_apart_by_bytes(tokens)
         forms = []
-        for entity in first.tolist():
-            span = tokens[self._starts[entity] : self._starts[entity] + self._lengths[entity]].tolist()
-            codes = [token & 2047 for token in span]
-            forms.append(_formed(codes, [self._names[token >> 11] if token >> 11 else b"" for token in span]))
+        for start, length in zip(self._starts[first].tolist(), self._lengths[first].tolist(), strict=True):
+            span = tokens[start : start + length].tolist()
+            names = [self._names[token >> 11] for token in span if token > 2047]
+            formed = _formed if length <= _KEPT_TAGS else _formed.__wrapped__
+            forms.append(formed(tuple([token & 2047 for token in span]), tuple(names)))
         return form, forms
 
     def _told_apart_by_bytes(self, tokens: Integers) -> tuple[Integers, Integers]:
@@ -145,37 +154,41 @@ class Forms:
 
     def each(self, of: Integers) -> list[_Form]:
         """The different forms of the entities `of` (places in `entities`)."""
-        return [self.forms[form] for form in np.bincount(self._form[of]).nonzero()[0].tolist()]
+        return [self.forms[form] for form in np.bincount(self._form[of]).nonzero()[0].tolist()] if len(of) else []
 
     def take(self, of: Integers, code: int, subclass: int | None = None) -> Integers:
         """The tag of this code in each of the entities `of`, -1 where there is none. Raises `NotCovered` where there are two."""
-        columns, least, most = self._column(code, subclass)
-        if least < _NONE and (columns[self._form[of]] < _NONE).any():
+        if code not in self._known:
+            return np.full(len(of), -1)
+        column = self._column(code, subclass)[self._form[of]]
+        if code in self._doubled and np.count_nonzero(column == _TWO):
             raise NotCovered(f"group code {code} twice")
-        return self._tag(of, columns) if most >= 0 else np.full(len(of), -1, dtype=np.int64)
+        return self._tag(of, column)
 
-    def _column(self, code: int, subclass: int | None) -> tuple[Integers, int, int]:
-        """Where this code stands in each form, and the least and the most of it."""
+    def _column(self, code: int, subclass: int | None) -> Integers:
+        """Where this code stands in each form."""
         key = code, subclass
         if key not in self._columns:
-            columns = [form.column(code, subclass) for form in self.forms]
-            self._columns[key] = np.array(columns, dtype=np.int64), min(columns, default=_NONE), max(columns, default=_NONE)
+            if subclass is None:
+                columns = [form.columns.get(code, _NONE) for form in self.forms]
+            else:
+                columns = [form.column(code, subclass) for form in self.forms]
+            self._columns[key] = np.array(columns, dtype=np.int64)
         return self._columns[key]
 
     def unknown(self, code: int) -> bool:
         """Whether no entity at all has this code."""
-        return not any(code in form.columns for form in self.forms)
+        return code not in self._known
 
-    def _tag(self, of: Integers, columns: Integers) -> Integers:
-        column = columns[self._form[of]]
-        found = column >= 0
-        if np.count_nonzero(found) == len(found):
-            return np.asarray(self._at[self._starts[of] + column])
-        return np.where(found, self._at[self._starts[of] + np.maximum(column, 0)], -1)
+    def _tag(self, of: Integers, column: Integers) -> Integers:
+        """The tags at these places within the entities, -1 where the place is none."""
+        tags: Integers = self._at[self._starts[of] + column]
+        tags[column < 0] = -1
+        return tags
 
     def owners(self, of: Integers) -> Integers:
         """The tag of each owner, -1 where there is none."""
-        return self._tag(of, np.array([form.owner for form in self.forms], dtype=np.int64))
+        return self._tag(of, np.array([form.owner for form in self.forms], dtype=np.int64)[self._form[of]])
 
     def many(self, of: Integers, codes: Flags) -> tuple[Integers, Integers]:
         """All tags of these codes, which an entity may have as often as it likes: places in `of`, and the tags.
@@ -183,9 +196,9 @@ class Forms:
         Raises `NotCovered` where one is outside of the last subclass.
         """
         heads, entity = self.plan.heads, self.entities[of]
-        begin = self._tag(of, np.array([form.last_class for form in self.forms], dtype=np.int64))
         # where data of applications begins
-        tails = self._tag(of, np.array([form.tail for form in self.forms], dtype=np.int64))
+        last, tail = np.array([(form.last_class, form.tail) for form in self.forms], dtype=np.int64).reshape(-1, 2)[self._form[of]].T
+        begin, tails = self._tag(of, last), self._tag(of, tail)
         end = np.where(tails >= 0, tails, heads[entity + 1])
         owner, index = steps(heads[entity + 1] - heads[entity])
         at = index + heads[entity][owner]
@@ -202,23 +215,19 @@ class Forms:
         return np.array([len(form.subclasses) == 1 for form in self.forms], dtype=bool)[self._form[of]]
 
     def number(self, of: Integers, code: int, default: float = 0.0, subclass: int | None = None) -> Floats:
-        if self._column(code, subclass)[1:] == (_NONE, _NONE):
+        if code not in self._known:
             return np.full(len(of), default)
         at = self.take(of, code, subclass)
         return np.where(at >= 0, self.plan.tags.numbers[at], default)
 
     def point(self, of: Integers, code: int, subclass: int | None = None) -> tuple[Floats, Flags]:
         """Points (n, 3), (0, 0, 0) where there are none; and where there are any."""
-        points = np.zeros((len(of), 3))
-        if self._column(code, subclass)[1:] == (_NONE, _NONE):
-            return points, np.zeros(len(of), dtype=bool)
         tags, at = self.plan.tags, self.take(of, code, subclass)
         found = at >= 0
-        if np.count_nonzero(found) == len(found):
-            points[:, 0], points[:, 1], third = tags.numbers[at], tags.numbers[at + 1], at + 2
-            points[:, 2] = np.where(tags.codes[third] == code + 20, tags.numbers[third], 0.0)
-        elif found.any():
-            points[found] = self.point(of[found], code, subclass)[0]
+        points = tags.numbers[at[:, None] + _AXES]
+        points[tags.codes[at + 2] != code + 20, 2] = 0.0
+        if np.count_nonzero(found) < len(found):
+            points[~found] = 0.0
         return points, found
 
 

@@ -42,10 +42,11 @@ def check_layouts(plan: Plan) -> None:
     objects = plan.content(b"OBJECTS")
     if not len(objects):
         return
-    if not _STRANGERS.isdisjoint([plan.names[kind] for kind in set(plan.kinds[objects.start : objects.stop].tolist())]):
+    kinds = plan.kinds[objects.start : objects.stop].tolist()
+    if not _STRANGERS.isdisjoint([plan.names[kind] for kind in set(kinds)]):
         raise NotCovered("an entity among the objects")
-    wanted = plan.within(objects, *_DICTIONARIES, b"LAYOUT").nonzero()[0] + objects.start
-    by_handle = {plan.base(entity, 5): entity for entity in wanted.tolist()}
+    wanted = {plan.number(name) for name in (*_DICTIONARIES, b"LAYOUT")}
+    by_handle = {plan.base(entity, 5): entity for entity, kind in zip(objects, kinds, strict=True) if kind in wanted}
     root = _entries(plan, objects[0])
     for key, handle in root.items():
         if key in _OWN:
@@ -100,12 +101,11 @@ def _entries(plan: Plan, entity: int) -> dict[bytes, bytes]:
         raise NotCovered("a dictionary that is none")
     entries: dict[bytes, bytes] = {}
     name = handle = b""
-    marks = 0
-    for at, code in plan.coded(entity):
-        marks += code == 100
-        if marks == 1 and code == 3:
+    parts = plan.subclasses(entity)
+    for at, code in plan.tags.with_codes(parts[0]) if parts else ():
+        if code == 3:
             name = plan.tags.value(at)
-        elif marks == 1 and code in (350, 360):
+        elif code in (350, 360):
             handle = plan.tags.value(at)
         if name and handle:
             if name in entries:
@@ -117,14 +117,10 @@ def _entries(plan: Plan, entity: int) -> dict[bytes, bytes]:
 
 def _record(plan: Plan, entity: int) -> bytes:
     """The handle of the block record of a layout."""
-    found, marks = b"", []
-    for at, code in plan.coded(entity):
-        if code == 100:
-            marks.append(plan.tags.value(at))
-        elif code == 330 and len(marks) == 2:
-            if found:
-                raise NotCovered("a layout of two blocks")
-            found = plan.tags.value(at)
-    if marks[:2] != [b"AcDbPlotSettings", b"AcDbLayout"]:
+    parts = plan.subclasses(entity)[:2]
+    if [plan.tags.value(part[0]) for part in parts] != [b"AcDbPlotSettings", b"AcDbLayout"]:
         raise NotCovered("an odd layout")
-    return found
+    found = [at for at, code in plan.tags.with_codes(parts[1]) if code == 330]
+    if len(found) > 1:
+        raise NotCovered("a layout of two blocks")
+    return plan.tags.value(found[0]) if found else b""

@@ -26,8 +26,8 @@ _NOT_IN_STYLES = {101, 102, 1001}
 def lent(entities: Entities) -> dict[int, Any]:
     """The lent entities as the reference knows them. Raises `NotCovered` where it refuses one, for then it refuses the file."""
     plan = entities.plan
-    places, objects = entities.loans.tolist(), plan.kind(*_OBJECTS).nonzero()[0].tolist()
-    objects += [style for style in plan.kind(b"MLINESTYLE").nonzero()[0].tolist() if not _plain_style(plan, style)]
+    places, objects = entities.loans.tolist(), plan.which(*_OBJECTS)
+    objects += [style for style in plan.which(b"MLINESTYLE") if not _plain_style(plan, style)]
     if not places and not objects:
         return {}
     from ezdxf.entities import factory

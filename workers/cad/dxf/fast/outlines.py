@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.tags import NotCovered
@@ -13,6 +15,7 @@ from workers.cad.shape import Flags, Floats, Integers
 
 # the border between the two ways to choose the x axis of an object's coordinate system, by the DXF reference
 _NEAR_POLE = 1 / 64
+_WORLD, _TURN = np.eye(3)[None], np.array([[0.0, 2 * np.pi]])
 _NOTHING = np.zeros(0, dtype=np.int64)
 _NO_LINES, _NO_ARCS, _NO_SPANS = np.zeros((0, 2, 3)), np.zeros((0, 3, 3)), np.zeros((0, 2))
 
@@ -39,14 +42,17 @@ class Outlines:
 
     def parted(self, place: Integers) -> dict[int, Strokes]:
         """Strokes by the place of their entities; `place[e]` is that of entity e."""
-        lines = np.concatenate([_NO_LINES, *(piece for piece, _ in self.lines), *(piece for piece, _, _ in self.curves)])
-        line_of = np.concatenate([_NOTHING, *(of for _, of in self.lines), *(of for _, _, of in self.curves)])
+        lines = _joined([*(piece for piece, _ in self.lines), *(piece for piece, _, _ in self.curves)], _NO_LINES)
+        line_of = _joined([*(of for _, of in self.lines), *(of for _, _, of in self.curves)], _NOTHING)
         straight = sum(len(of) for _, of in self.lines)
-        inner = np.concatenate([np.zeros((straight, 2), dtype=bool), *(inner for _, inner, _ in self.curves)])
-        arcs = np.concatenate([_NO_ARCS, *(arc for arc, _, _ in self.arcs)])
-        spans = np.concatenate([_NO_SPANS, *(span for _, span, _ in self.arcs)])
-        arc_of = np.concatenate([_NOTHING, *(of for _, _, of in self.arcs)])
-        curved = np.arange(len(lines)) >= straight
+        inner = np.zeros((len(lines), 2), dtype=bool)
+        if self.curves:
+            inner[straight:] = np.concatenate([inner for _, inner, _ in self.curves])
+        arcs = _joined([arc for arc, _, _ in self.arcs], _NO_ARCS)
+        spans = _joined([span for _, span, _ in self.arcs], _NO_SPANS)
+        arc_of = _joined([of for _, _, of in self.arcs], _NOTHING)
+        curved = np.zeros(len(lines), dtype=bool)
+        curved[straight:] = True
         line_place, arc_place = place[line_of], place[arc_of]
         if not (line_place.any() or arc_place.any()):
             # all in one place: paths are told apart by their entity
@@ -65,14 +71,17 @@ class Outlines:
         return parts
 
 
+def _joined(parts: list[NDArray[Any]], none: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else none
+
+
 def frames(forms: Forms, of: Integers, subclass: int | None = None) -> tuple[Floats, Flags]:
     """Axes (n, 3, 3) of the object coordinate systems, and which of them are not the world's."""
+    axes = _WORLD.repeat(len(of), axis=0)
+    if forms.unknown(210):
+        return axes, np.zeros(len(of), dtype=bool)
     up, found = forms.point(of, 210, subclass)
     up[~found] = (0.0, 0.0, 1.0)
-    axes = np.broadcast_to(np.eye(3), (len(of), 3, 3))
-    if not found.any():
-        return axes, found
-    axes = axes.copy()
     turned = ~((up[:, 0] == 0) & (up[:, 1] == 0) & (up[:, 2] > 0))
     if turned.any():
         axes[turned] = _axes(up[turned])
@@ -105,7 +114,9 @@ def raised(forms: Forms, of: Integers, points: Floats) -> Floats:
 
 
 def lines(forms: Forms, of: Integers, to: Outlines) -> None:
-    to.lines.append((np.stack([forms.point(of, 10)[0], forms.point(of, 11)[0]], axis=1), of))
+    ends = np.empty((len(of), 2, 3))
+    ends[:, 0], ends[:, 1] = forms.point(of, 10)[0], forms.point(of, 11)[0]
+    to.lines.append((ends, of))
 
 
 def circles(forms: Forms, of: Integers, to: Outlines) -> None:
@@ -121,11 +132,12 @@ def _round(forms: Forms, of: Integers, to: Outlines, whole: bool) -> None:
     good = radius > 0
     to.invalid.append(of[~good])
     of, radius = of[good], radius[good]
-    spans = np.column_stack([np.zeros(len(of)), np.full(len(of), 2 * np.pi)])
+    spans = _TURN.repeat(len(of), axis=0)
     if not whole:
         start, end = forms.number(of, 50), forms.number(of, 51, 360.0)
         sweep = np.radians(np.mod(end - start, 360.0))
-        spans = np.column_stack([np.radians(start), np.where(sweep != 0, sweep, 2 * np.pi)])
+        spans[:, 0] = np.radians(start)
+        np.copyto(spans[:, 1], sweep, where=sweep != 0)
     to.place(of, frames(forms, of), raised(forms, of, forms.point(of, 10)[0]), radius, spans)
 
 

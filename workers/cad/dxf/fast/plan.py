@@ -39,6 +39,10 @@ class Plan:
     def _numbers(self) -> dict[bytes, int]:
         return {name: number for number, name in enumerate(self.names)}
 
+    def number(self, name: bytes) -> int:
+        """The number of a kind in `names`, -1 where there is none of it."""
+        return self._numbers.get(name, -1)
+
     def has(self, *names: bytes) -> bool:
         """Whether there is any entity of these kinds, anywhere in the file."""
         return not self._numbers.keys().isdisjoint(names)
@@ -52,6 +56,11 @@ class Plan:
         chosen = np.zeros(len(self.names), dtype=bool)
         chosen[some] = True
         return chosen[kinds]
+
+    def which(self, *names: bytes) -> list[int]:
+        """The entities of these kinds, anywhere in the file."""
+        found: list[int] = self.kind(*names).nonzero()[0].tolist() if self.has(*names) else []
+        return found
 
     def within(self, content: range, *names: bytes) -> Flags:
         """Which of the entities within a section are of these kinds."""
@@ -67,8 +76,14 @@ class Plan:
 
     def coded(self, entity: int) -> Iterator[tuple[int, int]]:
         """Tags and their codes."""
-        span = self.span(entity)
-        return zip(span, self.tags.codes[span.start : span.stop].tolist(), strict=True)
+        return self.tags.with_codes(self.span(entity))
+
+    def subclasses(self, entity: int) -> list[range]:
+        """The tags of each subclass, its marker first."""
+        marks = self.tags.marks
+        first, stop = int(self.heads[entity]), int(self.heads[entity + 1])
+        begins = self.tags.markers[marks[first] : marks[stop]].tolist()
+        return [range(begin, end) for begin, end in zip(begins, [*begins[1:], stop], strict=True)]
 
     def text(self, at: int) -> str:
         return self.decode(self.tags.value(at))
@@ -93,7 +108,7 @@ class Plan:
 
     def definitions(self) -> set[bytes]:
         """Handles of the definitions of images."""
-        entities = self.kind(b"IMAGEDEF").nonzero()[0].tolist()
+        entities = self.which(b"IMAGEDEF")
         return {handle for handle in (self.base(entity, 5) for entity in entities) if handle is not None}
 
     def only(self, entities: range, code: int) -> Integers:

@@ -74,9 +74,9 @@ def bulged(
 def polylines(entities: Entities, to: Outlines) -> None:
     """POLYLINE with its vertices."""
     forms = entities.forms
-    mains = np.flatnonzero(entities.polylines)
-    if not len(mains):
+    if b"POLYLINE" not in entities.present:
         return
+    mains = entities.polylines.nonzero()[0]
     starts, sizes = entities.starts[mains], entities.sizes[mains]
     of = entities.form(starts - 1)
     flags = forms.number(of, 70).astype(np.int64)

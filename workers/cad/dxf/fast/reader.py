@@ -27,8 +27,10 @@ from workers.cad.dxf.strokes import Strokes, joined
 from workers.cad.shape import FindingCode, Integers
 
 # outlines of kinds the reference does not draw either: words and dimensions are not missed, bodies and endless lines are
-_SKIPPED = (b"RAY", b"XLINE", b"3DSOLID", b"REGION", b"BODY", b"3DLINE", b"ACAD_PROXY_ENTITY", b"SECTIONOBJECT")
-_REFERENCES = (b"IMAGE", b"WIPEOUT", b"PDFUNDERLAY")
+_NOT_DRAWN = (
+    (FindingCode.ENTITIES_SKIPPED, (b"RAY", b"XLINE", b"3DSOLID", b"REGION", b"BODY", b"3DLINE", b"ACAD_PROXY_ENTITY", b"SECTIONOBJECT")),
+    (FindingCode.REFERENCES_IGNORED, (b"IMAGE", b"WIPEOUT", b"PDFUNDERLAY")),
+)
 # POLYLINE is not here: it is more than its own tags
 _DRAW: tuple[tuple[tuple[bytes, ...], Callable[[Forms, Integers, draw.Outlines], None]], ...] = (
     ((b"LINE",), draw.lines),
@@ -69,11 +71,8 @@ def opened_fast(data: bytes) -> Drawing:
 
 
 def _types(entities: Entities, of: Integers) -> Counter[str]:
-    kinds = entities.kinds[of]
-    counts = np.bincount(kinds).tolist()
-    present = [kind for kind, count in enumerate(counts) if count]
-    first = {kind: int((kinds == kind).argmax()) for kind in present}
-    return Counter({entities.plan.decode(entities.plan.names[kind]): counts[kind] for kind in sorted(present, key=first.__getitem__)})
+    names, plan = entities.plan.names, entities.plan
+    return Counter({plan.decode(names[kind]): count for kind, count in Counter(entities.kinds[of].tolist()).items()})
 
 
 def _words(entities: Entities, entity: int) -> str:
@@ -111,15 +110,18 @@ class _Places:
         of = self._order[self._sorted.searchsorted(number) : self._sorted.searchsorted(number, side="right")]
         types = _types(entities, of)
         types.pop("INSERT", None)
-        inserts, attributes, findings = self._inserts.of(of[entities.of(b"INSERT")[of]])
-        if attributes is not None:
-            types["ATTRIB"] += attributes
-        return Node(lambda: self._outlines(number, of), types, inserts, findings)
+        node = Node(lambda: self._outlines(number, of), types)
+        if b"INSERT" in entities.present:
+            node.inserts, attributes, node.findings = self._inserts.of(of[entities.of(b"INSERT")[of]])
+            if attributes is not None:
+                types["ATTRIB"] += attributes
+        return node
 
     def _outlines(self, number: int, of: Integers) -> tuple[Strokes, Counter[FindingCode]]:
         findings: Counter[FindingCode] = Counter()
-        findings[FindingCode.ENTITIES_SKIPPED] += int(np.count_nonzero(self._entities.of(*_SKIPPED)[of]))
-        findings[FindingCode.REFERENCES_IGNORED] += int(np.count_nonzero(self._entities.of(*_REFERENCES)[of]))
+        for code, kinds in _NOT_DRAWN:
+            if not self._entities.present.isdisjoint(kinds):
+                findings[code] += int(np.count_nonzero(self._entities.of(*kinds)[of]))
         if len(self._invalid):
             findings[FindingCode.ENTITIES_INVALID] += int(np.isin(of, self._invalid).sum())
         strokes = self._drawn.get(number) or Strokes.none()

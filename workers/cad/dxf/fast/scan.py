@@ -6,9 +6,11 @@ import numpy as np
 
 from tasks.recognition import BINARY_DXF
 from workers.cad.dxf.fast.binary import binary_tags
-from workers.cad.dxf.fast.numbers import PADDING, Bytes, decimals, words_of
+from workers.cad.dxf.fast.numbers import PADDING, Bytes, decimals
 from workers.cad.dxf.fast.tags import HEX, KIND, LARGEST_CODE, NUMERIC, NotCovered, Tags, checked
-from workers.cad.shape import Integers
+from workers.cad.shape import Flags, Integers
+
+_COMMENT, _END = 999, np.frombuffer(b"EOF", dtype=np.uint8)
 
 
 def scanned(data: bytes) -> Tags:
@@ -19,86 +21,109 @@ def scanned(data: bytes) -> Tags:
 def _text(data: bytes) -> Tags:
     padded = data + bytes(PADDING)
     buffer = np.frombuffer(padded, dtype=np.uint8)
-    ends = _line_ends(data, buffer)
-    ends = ends[: len(ends) // 2 * 2]
-    if not len(ends):
+    lines, shown = _line_ends(data, buffer)
+    if not len(lines):
         raise NotCovered("no tags")
-    starts = np.empty_like(ends)
-    starts[0], starts[1:] = 0, ends[:-1] + 1
-    if b"\r" in data:
-        # an empty line has nothing to take away from
-        ends = ends - ((buffer[ends - 1] == 13) & (ends > starts))
-    codes = _codes(data, padded, starts[::2], ends[::2])
-    starts, ends = starts[1::2], ends[1::2]
-    # the first end mark is the end, whatever follows
-    marks = ((codes == 0) & (ends - starts == 3)).nonzero()[0]
-    marks = marks[buffer[starts[marks]] == ord("E")]
-    end = next((at for at in marks.tolist() if data[starts[at] : ends[at]] == b"EOF"), None)
-    if end is None:
-        raise NotCovered("no end mark")
-    codes, starts, ends = codes[: end + 1], starts[: end + 1], ends[: end + 1]
-    if codes.min() < 0:
+    starts, code_ends, ends = lines[::2] + 1, shown[::2], shown[1::2]
+    codes = _codes(data, padded, lines[1:-1:2] + 1, code_ends)
+    end = _end_mark(buffer, codes, starts, ends)
+    lines, codes, starts, ends = lines[: 2 * end], codes[:end], starts[:end], ends[:end]
+    if codes.max() > LARGEST_CODE:
         raise NotCovered("a group code that is none")
-    real = codes != 999
-    if not real.all():
-        codes, starts, ends = codes[real], starts[real], ends[real]
-    kinds = KIND[codes]
-    numbers = np.full(len(codes), np.nan)
-    numeric = NUMERIC[codes].nonzero()[0]
+    numeric = NUMERIC[codes]
+    numbers = np.full(end, np.nan)
     try:
-        numbers[numeric] = decimals(data, padded, starts[numeric], ends[numeric])
-        for at in (kinds == HEX).nonzero()[0].tolist():
+        numbers[numeric] = decimals(_marked(buffer, lines, numeric), int(np.count_nonzero(numeric)))
+        for at in (KIND[codes] == HEX).nonzero()[0].tolist():
             bytes.fromhex(data[starts[at] : ends[at]].decode("ascii"))
     except ValueError as error:
         raise NotCovered("a number that is none") from error
+    real = codes != _COMMENT
+    if np.count_nonzero(real) < end:
+        codes, starts, ends, numbers = codes[real], starts[real], ends[real], numbers[real]
     return Tags(data, buffer, codes, starts, ends, numbers)
 
 
-def _line_ends(data: bytes, buffer: Bytes) -> Integers:
-    """Where the lines end, the last one too. Raises `NotCovered` where a line ends otherwise than with a line feed."""
-    ends = (buffer[: len(data)] == 10).nonzero()[0]
-    # as many pairs as carriage returns: none of these stands alone
-    if b"\r" in data and data.count(b"\r\n") != data.count(b"\r"):
-        raise NotCovered("line ends of old systems")
-    return ends if data.endswith(b"\n") else np.append(ends, len(data))
+def _line_ends(data: bytes, buffer: Bytes) -> tuple[Integers, Integers]:
+    """Where the lines of whole tags end, and where what they say ends: before a carriage return.
+
+    Raises `NotCovered` where a line ends otherwise than with a line feed.
+    """
+    ends = shown = (buffer[: len(data)] == 10).nonzero()[0]
+    if not data.endswith(b"\n"):
+        ends = shown = np.append(ends, len(data))
+    if b"\r" in data:
+        returns = buffer[ends - 1] == 13
+        if np.count_nonzero(returns) != data.count(b"\r"):
+            raise NotCovered("line ends of old systems")
+        shown = ends - returns
+    whole = len(ends) // 2 * 2
+    return ends[:whole], shown[:whole]
 
 
-def _codes(data: bytes, padded: bytes, starts: Integers, ends: Integers) -> Integers:
-    """Group codes; -1 where a line holds none."""
-    lengths = ends - starts
-    # the last four bytes of each line, those before it blanked out
-    words = words_of(padded, 4)[np.maximum(ends - 4, 0)]
-    if ends[0] < 4:
-        words[0] <<= np.uint32(8 * (4 - ends[0]))
-    short = np.minimum(lengths, 4)
-    words = (words & _INSIDE[short]) | _BLANKS[short]
-    low, high = _PAIRS[words >> np.uint32(16)], _PAIRS[words & np.uint32(0xFFFF)]
-    # what comes before two digits ends with a digit or is blank; before one digit it is blank
-    codes = np.where((low < _ONE_DIGIT) & (high < _NONE), high % 100 * 100 + low, -1)
-    single = ((high == _BLANK) & (low >= _ONE_DIGIT) & (low < _BLANK)).nonzero()[0]
-    codes[single] = low[single] - _ONE_DIGIT
-    codes[codes > LARGEST_CODE] = -1
-    for at in (lengths > 4).nonzero()[0].tolist():
-        if data[starts[at] : ends[at] - 4].strip(b" "):
-            codes[at] = -1
+def _end_mark(buffer: Bytes, codes: Integers, starts: Integers, ends: Integers) -> int:
+    """The number of tags up to the first end mark, which is the end, whatever follows."""
+    at = (codes == 0).nonzero()[0]
+    at = at[ends[at] - starts[at] == len(_END)]
+    at = at[(buffer[starts[at][:, None] + np.arange(len(_END))] == _END).all(axis=1)]
+    if not len(at):
+        raise NotCovered("no end mark")
+    return int(at[0]) + 1
+
+
+def _marked(buffer: Bytes, lines: Integers, which: Flags) -> bytes:
+    """The values of some tags with their line ends, one after the other; `lines` are the ends of codes and values."""
+    sizes = lines.copy()
+    sizes[0] += 1
+    sizes[1:] -= lines[:-1]
+    marked = np.zeros(len(lines), dtype=bool)
+    marked[1::2] = which
+    return buffer[: lines[-1] + 1][marked.repeat(sizes)].tobytes()
+
+
+def _codes(data: bytes, padded: bytes, begins: Integers, ends: Integers) -> Integers:
+    """Group codes of the lines with these ends; `begins` are those of all but the first. Above LARGEST_CODE where there is none."""
+    # the last four bytes of each line, which may begin with those of the line before it
+    words = np.ndarray((len(padded) - 3,), dtype="<u4", buffer=padded, strides=(1,))[np.maximum(ends - 4, 0)]
+    words[0] = int.from_bytes((b"\n\n\n\n" + data[: ends[0]])[-4:], "little")
+    pairs = words.view("<u2")
+    low = _LOW[pairs[1::2]]
+    codes: Integers = _CODE[_HIGH[pairs[::2]] + low]
+    single = (low >= _ALONE).nonzero()[0]
+    codes[single] = low[single] - _ALONE
+    for at in (ends[1:] - begins > 4).nonzero()[0].tolist():
+        if data[begins[at] : ends[at + 1] - 4].strip(b" "):
+            codes[at + 1] = _WRONG
+    if data[: max(ends[0] - 4, 0)].strip(b" "):
+        codes[0] = _WRONG
     return codes
 
 
-# what two bytes say: 0-99 two digits, _ONE_DIGIT + 0-9 a blank and a digit, _BLANK two blanks, _NONE anything else
-_ONE_DIGIT, _BLANK, _NONE = 100, 200, 3000
+# what two bytes add to a group code, so that only the sums of those that fit together are codes: hundreds are taken as they are
+_BLANK, _ONE_DIGIT, _NO_DIGIT, _ALONE = 10_000, 20_000, 40_000, 80_000  # a digit is alone in its line after a line feed
+_WRONG = LARGEST_CODE + 1
+_DIGITS = range(10)
 
 
-def _pairs() -> Integers:
-    pairs = np.full(65_536, _NONE, dtype=np.int64)
-    pairs[0x2020] = _BLANK
-    for units in range(10):
-        pairs[0x20 + 256 * (48 + units)] = _ONE_DIGIT + units
-        for tens in range(10):
-            pairs[48 + tens + 256 * (48 + units)] = 10 * tens + units
-    return pairs
+def _tables() -> tuple[Integers, Integers, Integers]:
+    """What the first and the last two of four bytes add, and the code for each sum."""
+    high, low = np.full((2, 1 << 16), _NO_DIGIT)
+    codes = np.full(_ALONE + _NO_DIGIT + 10, _WRONG)
+    space, feed = ord(" "), ord("\n")
+    # the first byte is the lower one
+    high[feed << 8 :][: 1 << 8] = _BLANK
+    high[[space + (space << 8), feed + (space << 8)]] = _BLANK
+    for units in _DIGITS:
+        ascii_units = (ord("0") + units) << 8
+        high[[space + ascii_units, feed + ascii_units]] = 100 * units
+        low[space + ascii_units], low[feed + ascii_units] = _ONE_DIGIT + units, _ALONE + units
+        codes[_BLANK + _ONE_DIGIT + units] = units
+        for tens in _DIGITS:
+            high[ord("0") + tens + ascii_units] = 100 * (10 * tens + units)
+            low[ord("0") + tens + ascii_units] = 10 * tens + units
+    codes[: LARGEST_CODE + 1] = np.arange(LARGEST_CODE + 1)
+    codes[_BLANK : _BLANK + 100] = np.arange(100)
+    return high, low, codes
 
 
-_PAIRS = _pairs()
-# by the number of bytes that belong to the line
-_INSIDE = np.array([0, 0xFF000000, 0xFFFF0000, 0xFFFFFF00, 0xFFFFFFFF], dtype=np.uint32)
-_BLANKS = np.array([0x20202020, 0x202020, 0x2020, 0x20, 0], dtype=np.uint32)
+_HIGH, _LOW, _CODE = _tables()

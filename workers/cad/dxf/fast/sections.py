@@ -76,23 +76,25 @@ def planned(tags: Tags) -> Plan:
 
 
 def _sections(tags: Tags, heads: Integers, kinds: Integers, names: list[bytes]) -> dict[bytes, tuple[int, int]]:
-    marks = {name: at for at, name in enumerate(names) if name in (b"SECTION", b"ENDSEC", b"EOF")}
+    marks = {at: name for at, name in enumerate(names) if name in (b"SECTION", b"ENDSEC", b"EOF")}
     mark = np.zeros(len(names), dtype=bool)
-    mark[list(marks.values())] = True
-    places = mark[kinds].nonzero()[0].tolist()
-    kind_of = {at: name for name, at in marks.items()}
+    mark[list(marks)] = True
+    places = mark[kinds].nonzero()[0]
+    ends = places[1::2]
+    if kinds[-1] not in marks or len(places) % 2 == 0 or np.count_nonzero(heads[ends + 1] - heads[ends] != 1):
+        raise NotCovered("sections out of order")
     sections: dict[bytes, tuple[int, int]] = {}
     follow = 0
-    for at, end in zip(places[:-1:2], places[1::2], strict=False):
-        start = int(heads[at])
-        if at != follow or kind_of[int(kinds[at])] != b"SECTION" or kind_of[int(kinds[end])] != b"ENDSEC":
+    for begin, end in zip(places[:-1:2].tolist(), ends.tolist(), strict=True):
+        if begin != follow or marks[int(kinds[begin])] != b"SECTION" or marks[int(kinds[end])] != b"ENDSEC":
             raise NotCovered("sections out of order")
-        name = tags.value(start + 1)
-        if tags.codes[start + 1] != 2 or name not in _SECTIONS or name in sections or heads[end + 1] - heads[end] != 1:
+        title = int(heads[begin]) + 1
+        name = tags.value(title)
+        if tags.codes[title] != 2 or name not in _SECTIONS or name in sections:
             raise NotCovered("an odd section")
-        sections[name] = (at, end)
+        sections[name] = begin, end
         follow = end + 1
-    if not sections or len(places) % 2 == 0 or follow != len(heads) - 1 or kind_of[int(kinds[-1])] != b"EOF":
+    if not sections or follow != len(heads) - 1 or marks[int(kinds[-1])] != b"EOF":
         raise NotCovered("something outside of all sections")
     if b"HEADER" in sections and (sections[b"HEADER"] != (0, 1)):
         raise NotCovered("an odd header")
@@ -105,18 +107,21 @@ def _header(tags: Tags, heads: Integers, sections: dict[bytes, tuple[int, int]])
         return {}
     end = int(heads[1])
     names = (tags.codes[2:end] == 9).nonzero()[0] + 2
-    sizes = np.concatenate([names[1:], [end]])[: len(names)] - names - 1
-    values = names + 1
-    codes = tags.codes[np.minimum(values, end - 1)]
-    point = POINTS[codes]
-    whole = np.where(point, (sizes == 2) | ((sizes == 3) & (tags.codes[np.minimum(values + 2, end - 1)] == codes + 20)), sizes == 1)
-    if (end > 2 and (not len(names) or names[0] != 2)) or np.count_nonzero(whole) < len(whole):
+    if end > 2 and (not len(names) or names[0] != 2):
         raise NotCovered("an odd header variable")
-    spans = zip(tags.starts[names].tolist(), tags.ends[names].tolist(), values.tolist(), strict=True)
-    found = {tags.data[start:stop]: value for start, stop, value in spans}
-    if not all(name.startswith(b"$") for name in found):
+    values = names + 1
+    sizes = np.empty_like(names)
+    sizes[:-1], sizes[-1:] = names[1:], end
+    sizes -= values
+    codes = tags.codes[values]
+    point = POINTS[codes]
+    # in the plane, or else in space
+    other = (sizes != 1 + point).nonzero()[0]
+    if len(other) and not (point[other] & (sizes[other] == 3) & (tags.codes[values[other] + 2] == codes[other] + 20)).all():
+        raise NotCovered("an odd header variable")
+    if np.count_nonzero(tags.buffer[tags.starts[names]] != ord("$")):
         raise NotCovered("an odd name of a header variable")
-    return found
+    return dict(zip(tags.values(names), values.tolist(), strict=True))
 
 
 def _string(tags: Tags, variables: dict[bytes, int], name: bytes, code: int) -> str | None:

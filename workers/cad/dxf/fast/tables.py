@@ -11,7 +11,10 @@ from workers.cad.shape import Integers
 _TABLES = {b"LAYER", b"LTYPE", b"APPID", b"DIMSTYLE", b"STYLE", b"UCS", b"VIEW", b"VPORT", b"BLOCK_RECORD"}
 # tables whose entries the reference reads by subclass
 _BY_SUBCLASS = (b"LTYPE", b"APPID", b"DIMSTYLE", b"VPORT")
-_HEX = np.full(256, 255, dtype=np.uint8)
+# between tables; a table whose kind has no entries has the number -1
+_NO_TABLE = -2
+_LONGEST_HANDLE = 15
+_HEX = np.full(256, 255)
 for _letters, _first in ((b"0123456789", 0), (b"ABCDEF", 10), (b"abcdef", 10)):
     _HEX[list(_letters)] = np.arange(_first, _first + len(_letters))
 
@@ -37,23 +40,20 @@ def check_groups(plan: Plan) -> None:
         raise NotCovered("an odd extension dictionary")
 
 
-def handle_numbers(tags: Tags, at: Integers) -> Integers:
-    """Handles as numbers."""
-    starts, lengths = tags.starts[at], tags.ends[at] - tags.starts[at]
-    if not len(at):
-        return starts
-    longest = int(lengths.max())
-    if lengths.min() < 1 or longest > 15:
-        raise NotCovered("a handle that is none")
-    values = np.zeros(len(at), dtype=np.int64)
-    for place in range(longest):
-        inside = lengths > place
-        # what comes after the end counts as nothing
-        digit = np.where(inside, _HEX[tags.buffer[starts + place]], 0)
-        if np.count_nonzero(digit > 15):
-            raise NotCovered("a handle that is none")
-        values = (values << inside * 4) + digit
-    return values
+def _handles(tags: Tags, at: Integers) -> Integers:
+    """Handles as numbers, 0 for what is none."""
+    ends = tags.ends[at]
+    lengths = ends - tags.starts[at]
+    longest = min(max(int(lengths.max()), 1), _LONGEST_HANDLE)
+    # from the last digit to the first one
+    place = np.arange(longest)
+    digits = _HEX[tags.buffer[ends[:, None] - 1 - place]]
+    digits[place >= lengths[:, None]] = 0
+    numbers: Integers = digits @ (1 << 4 * place)
+    if digits.max() > 15:
+        numbers[(digits > 15).any(axis=1)] = 0
+    numbers[lengths > longest] = 0
+    return numbers
 
 
 def check_handles(plan: Plan) -> None:
@@ -62,12 +62,17 @@ def check_handles(plan: Plan) -> None:
     at = ((tags.codes == 5) | (tags.codes == 105)).nonzero()[0]
     if not len(at):
         return
+    values = _handles(tags, at)
+    ranked = values.copy()
+    ranked.sort()
+    # mostly all differ, whatever they belong to
+    if ranked[0] > 0 and np.count_nonzero(ranked[1:] == ranked[:-1]) == 0:
+        return
     entity = plan.heads.searchsorted(at, side="right") - 1
     style = plan.kind(b"DIMSTYLE", of=plan.kinds[entity])
     kept = ((tags.codes[at] == 105) == style) & (tags.marks[at] == tags.marks[plan.heads[entity]])
     kept &= entity != plan.sections.get(b"HEADER", (-1, -1))[0]
-    at, entity = at[kept], entity[kept]
-    values = handle_numbers(tags, at)
+    values, entity = values[kept], entity[kept]
     order = values.argsort(kind="stable")
     ranked = values[order]
     if len(ranked) and ranked[0] == 0:
@@ -90,45 +95,48 @@ def block_records(plan: Plan) -> dict[str, tuple[str, bytes]]:
     if not len(content):
         return {}
     tags, named = plan.tags, plan.only(content, 2)
-    ends, heads = plan.within(content, b"ENDTAB"), plan.within(content, b"TABLE")
-    if np.count_nonzero((named < 0) != ends):
-        raise NotCovered("a table entry without a name")
-    begin, end = heads.nonzero()[0], ends.nonzero()[0]
-    # each begins where the one before it ends, the first one with the section
-    if len(begin) != len(end) or begin[0] != 0 or end[-1] != len(ends) - 1:
-        raise NotCovered("tables out of order")
-    if np.count_nonzero(end < begin) or np.count_nonzero(begin[1:] != end[:-1] + 1):
-        raise NotCovered("tables out of order")
-    names = tags.values(named[begin])
-    if not set(names) <= _TABLES or len(set(names)) != len(names):
-        raise NotCovered("an odd table")
-    meant = np.array([plan.names.index(name) if name in plan.names else -1 for name in names])
-    entry = ~(heads | ends)
-    kinds = plan.kinds[content.start : content.stop]
-    if np.count_nonzero(kinds[entry] != np.repeat(meant, end - begin - 1)):
-        raise NotCovered("a table entry of another table")
-    named_ones = (~ends).nonzero()[0]
-    _names_in_subclasses(plan, named_ones + content.start, named[named_ones])
+    _check_tables(plan, content, named)
     records: dict[str, tuple[str, bytes]] = {}
-    wanted = plan.within(content, b"BLOCK_RECORD").nonzero()[0]
-    handles = plan.only(content, 5)[wanted].tolist() if len(wanted) else []
-    for name, handle in zip(named[wanted].tolist(), handles, strict=True):
-        text = plan.text(name)
-        if text.lower() in records or handle < 0 or not text:
+    for at in plan.within(content, b"BLOCK_RECORD").nonzero()[0].tolist():
+        text, handles = plan.text(named[at]), [tag for tag, code in plan.coded(content[at]) if code == 5]
+        if text.lower() in records or len(handles) != 1 or not text:
             raise NotCovered("an odd block record")
-        records[text.lower()] = text, tags.value(handle)
+        records[text.lower()] = text, tags.value(handles[0])
     return records
 
 
-def _names_in_subclasses(plan: Plan, entries: Integers, named: Integers) -> None:
-    marks, kinds, head = plan.tags.marks, plan.kinds[entries], plan.heads[entries]
-    before = marks[named] - marks[head]
-    every = marks[plan.heads[entries + 1]] - marks[head]
-    if np.count_nonzero(plan.kind(b"TABLE", of=kinds) & (named != head + 1)):
-        raise NotCovered("a table whose name is elsewhere")
+def _check_tables(plan: Plan, content: range, named: Integers) -> None:
+    """Each table begins where the one before it ends, the first one with the section, and holds entries of its kind, all of them
+    named where the reference looks for it.
+    """
+    table, end, tables = plan.number(b"TABLE"), plan.number(b"ENDTAB"), set[bytes]()
+    heads = plan.heads[content.start : content.stop + 1]
+    begun = plan.tags.marks[heads]
     # in R12 there are no subclasses, so nothing is looked for in them
-    if np.count_nonzero(plan.kind(*_BY_SUBCLASS, of=kinds) & (before != (every > 0) * (0 if plan.version == R12 else 2))):
-        raise NotCovered("a table entry whose name is elsewhere")
+    wanted = 0 if plan.version == R12 else 2
+    elsewhere = (plan.tags.marks[named] - begun[:-1] != wanted) & (begun[1:] > begun[:-1] if wanted else True)
+    kinds, inside, by_subclass = plan.kinds[content.start : content.stop], _NO_TABLE, False
+    for head, kind, name, apart in zip(heads[:-1].tolist(), kinds.tolist(), named.tolist(), elsewhere.tolist(), strict=True):
+        if inside == _NO_TABLE:
+            if kind != table:
+                raise NotCovered("tables out of order")
+            if name != head + 1:
+                raise NotCovered("a table whose name is elsewhere")
+            entries = plan.tags.value(name)
+            if entries not in _TABLES or entries in tables:
+                raise NotCovered("an odd table")
+            tables.add(entries)
+            inside, by_subclass = plan.number(entries), entries in _BY_SUBCLASS
+        elif kind == end:
+            if name >= 0:
+                raise NotCovered("the end of a table with a name")
+            inside = _NO_TABLE
+        elif kind != inside or name < 0:
+            raise NotCovered("a table entry of another table, or without a name")
+        elif by_subclass and apart:
+            raise NotCovered("a table entry whose name is elsewhere")
+    if inside != _NO_TABLE:
+        raise NotCovered("tables out of order")
     foreign = plan.tags.coded(1001)
-    if len(foreign) and (foreign.searchsorted(named) != foreign.searchsorted(head)).any():
+    if len(foreign) and (foreign.searchsorted(named) != foreign.searchsorted(heads[:-1]))[named >= 0].any():
         raise NotCovered("a table entry whose name is elsewhere")

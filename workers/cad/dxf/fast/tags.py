@@ -5,8 +5,11 @@ Strict: what is not plainly right raises `NotCovered`, and the file is left to t
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 
 import numpy as np
 
@@ -60,19 +63,26 @@ class Tags:
         return marks
 
     @cached_property
+    def markers(self) -> Integers:
+        """The markers of subclasses."""
+        return self.coded(100)
+
+    @cached_property
     def foreign(self) -> Integers:
         """How often data of an application or an embedded object has begun up to each tag."""
         begun: Integers = ((self.codes == 1001) | (self.codes == 101)).cumsum()
         return begun
 
     @cached_property
-    def _frequencies(self) -> list[int]:
-        found: list[int] = np.bincount(self.codes, minlength=LARGEST_CODE + 1).tolist()
-        return found
+    def _frequencies(self) -> Integers:
+        return np.bincount(self.codes, minlength=LARGEST_CODE + 1)
 
     def coded(self, code: int) -> Integers:
         """The tags of this code."""
         return (self.codes == code).nonzero()[0] if self._frequencies[code] else _NOWHERE
+
+    def with_codes(self, span: range) -> Iterator[tuple[int, int]]:
+        return zip(span, self.codes[span.start : span.stop].tolist(), strict=True)
 
     def value(self, at: int) -> bytes:
         return self.data[self.starts[at] : self.ends[at]]
@@ -80,6 +90,10 @@ class Tags:
     def values(self, at: Integers) -> list[bytes]:
         data = self.data
         return [data[start:end] for start, end in zip(self.starts[at].tolist(), self.ends[at].tolist(), strict=True)]
+
+    def different(self, at: Integers) -> list[bytes]:
+        """The different values of the tags `at`."""
+        return self.interned(at)[1] if len(at) > _FEW else list(dict.fromkeys(self.values(at)))
 
     def interned(self, at: Integers) -> tuple[Integers, list[bytes]]:
         """For the tags `at`: the number of each value in the list of different values, which is the second."""
@@ -89,9 +103,8 @@ class Tags:
         longest = int(lengths.max())
         # a few are told apart sooner one by one
         if longest > PADDING or len(at) < _FEW:
-            values = self.values(at)
-            known = {value: number for number, value in enumerate(dict.fromkeys(values))}
-            return np.array(list(map(known.__getitem__, values)), dtype=np.int64), list(known)
+            known: defaultdict[bytes, int] = defaultdict(count().__next__)
+            return np.fromiter(map(known.__getitem__, self.values(at)), np.int64, len(at)), list(known)
         width = max(-(-longest // 8) * 8, 8)
         columns = np.arange(width)
         letters = self.buffer[starts[:, None] + columns]
@@ -115,8 +128,6 @@ def checked(tags: Tags) -> Tags:
     codes, numbers = tags.codes, tags.numbers
     if codes[0] != 0:
         raise NotCovered("a tag before the first section")
-    if np.count_nonzero(~np.isfinite(numbers[NUMERIC[codes]])):
-        raise NotCovered("a number that is not finite")
     whole = numbers[WHOLE[codes]]
     if np.count_nonzero(whole != np.rint(whole)):
         raise NotCovered("a fraction for a whole number")
