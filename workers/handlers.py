@@ -39,7 +39,8 @@ def extraction(work: Work) -> None:
     told = work.claimed.input
     version, units = FeatureVersion(told["feature_version"]), UnitsAsked(**told.get("units_asked", {}))
     known = None if told["force"] else _known(work, version)
-    with Sandbox(work.worker.nursery, work.still_ours, _expected(work, version, units, known)) as box:
+    expected = _expected(work, version, units, known)
+    with Sandbox(work.worker.nursery, work.still_ours, expected, work.claimed.job_id) as box:
         work.each(lambda item: _features(work, box, item, version, units, known))
 
 

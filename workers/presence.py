@@ -1,4 +1,5 @@
-"""Signs of life: each process that does chunks tells the ledger which queues it serves, so that waiting can be explained."""
+"""Signs of life: each process that does chunks tells the ledger which queues it serves, so that waiting can be explained. It ends
+readers of files that nothing more came for, too."""
 
 from __future__ import annotations
 
@@ -40,6 +41,7 @@ class Presence:
     def _work(self) -> None:
         while True:
             try:
+                self._worker.nursery.tidy()
                 with self._worker.ledger.write() as tx:
                     queues.beat(tx, self._name, self._serves, self._slots)
             except Failure as failure:

@@ -223,6 +223,53 @@ def test_one_chunk_has_one_child_and_the_next_chunk_another(nursery: Nursery) ->
     assert second not in first
 
 
+def look(nursery: Nursery, job_id: str, *more: str) -> int:
+    """The child that serves a chunk of a job."""
+    with Sandbox(nursery, job_id=job_id) as box:
+        child = int(told(box, "look")["pid"])
+        for name in more:
+            with pytest.raises(Failure):
+                box.extract(FILE, name, V3)
+    return child
+
+
+def test_the_next_chunk_of_a_job_has_the_same_child_and_any_other_chunk_another(nursery: Nursery) -> None:
+    first = look(nursery, "job one")
+    assert look(nursery, "job one") == first
+    other = look(nursery, "job two")
+    assert other != first
+    assert not Path(f"/proc/{first}").exists()
+    assert look(nursery, "job two", "raise") == other
+    assert not Path(f"/proc/{other}").exists(), "after a failure it serves no more"
+    assert look(nursery, "job two") != other
+
+
+def test_a_child_that_nothing_comes_for_ends(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = look(nursery, "job one")
+    nursery.tidy()
+    assert Path(f"/proc/{child}").exists(), "a chunk may still come"
+    monkeypatch.setattr("workers.cad.sandbox.nursery._REST_SECONDS", 0.0)
+    nursery.tidy()
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_a_child_that_died_between_two_chunks_costs_no_file(nursery: Nursery) -> None:
+    child = look(nursery, "job one")
+    os.kill(child, signal.SIGKILL)
+    wait_until(lambda: Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z", 5)
+    assert look(nursery, "job one") != child
+    assert not Path(f"/proc/{child}").exists()
+    nursery.rested("")
+
+
+def test_a_child_serves_so_many_files_and_no_more_chunks(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.cad.sandbox.sandbox._MOST_OF_A_CHILD", 2)
+    child = look(nursery, "job one")
+    assert look(nursery, "job one") == child
+    assert look(nursery, "job one") != child
+    nursery.rested("")
+
+
 def test_a_child_that_died_between_two_files_ends_the_next_one_and_no_other(nursery: Nursery) -> None:
     with Sandbox(nursery) as box:
         child = told(box, "look")["pid"]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,30 @@ ENGINE = "workers.features.extraction.extract"
 """Where the zygote finds what its children do."""
 
 _ROOT = Path(__file__).parents[3]
+_REST_SECONDS = 5.0  # how long a child waits for the next chunk of its job
 _LAST_BREATH_SECONDS = 2.0  # the zygote ends by itself when its socket closes
 
 
 class Child:
-    """A living child: its number, the worker's end of its pipe, the zygote that bore it, and how many questions it was asked."""
+    """A living child: its number, the worker's end of its pipe, the zygote that bore it, how many questions it was asked, and how many
+    of those that come are to be asked together."""
 
     def __init__(self, pid: int, pipe: socket.socket, zygote: socket.socket) -> None:
         self.pid = pid
         self.pipe = pipe
         self.zygote = zygote
         self.questions = 0
+        self.ahead = 1
+
+    def waits(self) -> bool:
+        """Whether it is there and says nothing unasked."""
+        try:
+            self.pipe.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
 
 class Nursery:
@@ -46,6 +60,7 @@ class Nursery:
         self._control: socket.socket | None = None
         self._directory = ""
         self._warned = False
+        self._resting: tuple[str, float, Child] | None = None  # of which job, since when
 
     def start(self) -> None:
         """Begin to load the engine, if that has not begun; does not wait for it."""
@@ -100,6 +115,37 @@ class Nursery:
             if child.zygote is not self._control:
                 raise Failure("SANDBOX_UNAVAILABLE", {"reason": "the zygote was lost"})
             return self._told(child.zygote, {"pid": child.pid, "patience": patience})
+
+    def rest(self, child: Child, job_id: str) -> None:
+        """Keep a child that failed nothing for the next chunk of the same job: birth and end take as long as some files. Only one rests."""
+        with self._lock:
+            before, self._resting = self._resting, (job_id, time.monotonic(), child)
+        self._bury(before)
+
+    def rested(self, job_id: str) -> Child | None:
+        """The child that rests, if it is of this job and well; any other one ends."""
+        with self._lock:
+            resting, self._resting = self._resting, None
+        if resting is not None and resting[0] == job_id and resting[2].waits():
+            return resting[2]
+        self._bury(resting)
+        return None
+
+    def tidy(self) -> None:
+        """End a child that nothing came for."""
+        with self._lock:
+            resting = self._resting
+            if resting is None or time.monotonic() - resting[1] < _REST_SECONDS:
+                return
+            self._resting = None
+        self._bury(resting)
+
+    def _bury(self, resting: tuple[str, float, Child] | None) -> None:
+        if resting is not None:
+            try:
+                self.burial(resting[2])
+            except Failure as failure:
+                logger.warning("the zygote of a resting child was lost: %s", failure)
 
     def warn(self, missing: list[str]) -> None:
         """Say it once, if the kernel does not build every wall."""

@@ -1,6 +1,6 @@
 """The sandbox: files are read and measured in a process of its own, behind walls, and what it answers is not believed unseen.
 
-A `Sandbox` is one chunk's hold on one child. A child serves the files of one chunk, so of one tenant, and none after the first failure.
+A `Sandbox` is one chunk's hold on one child. A child serves files of one job, so of one tenant, and none after the first failure.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _LAST_BREATH_SECONDS = 2.0  # between closing its end and being dead
 _PART_BYTES = 1 << 16
 _AHEAD_SECONDS = 0.05  # that files asked for together take
 _MOST_AHEAD = protocol.MOST_QUESTIONS
+_MOST_OF_A_CHILD = 1_000  # files, of more chunks than one: what libraries leave in memory must not add up to the limit
 _PATIENCE_SECONDS = 2.0  # with files asked for together; whoever is slow is then waited for alone
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
@@ -56,18 +57,21 @@ class Reading(NamedTuple):
 
 
 class Sandbox:
-    """One chunk's child, born at the first file. `wanted` is called while waiting; what it raises ends the child.
+    """One chunk's child, born at the first file, or the one that served the last chunk of the same job here. `wanted` is called while
+    waiting; what it raises ends the child.
 
     Where it is told which files are `expected`, in their order, some small ones are read ahead: a child that is asked for one at a time
     wakes its worker for each, and both find the processor's caches full of the other's.
     """
 
-    def __init__(self, nursery: Nursery, wanted: Callable[[], None] = lambda: None, expected: Iterable[Reading] = ()) -> None:
+    def __init__(
+        self, nursery: Nursery, wanted: Callable[[], None] = lambda: None, expected: Iterable[Reading] = (), job_id: str = ""
+    ) -> None:
         self._nursery = nursery
+        self._job_id = job_id  # empty: the child ends with the chunk
         self._wanted = wanted
         self._expected = deque(expected)
         self._answers = deque[tuple[Reading, Extraction | Failure]]()  # to the file at hand and those that were read ahead
-        self._ahead = 1  # how many files are asked for together
         self._alone = 0  # how many are to be asked for one at a time, because one of them did no good to the others
         self._child: Child | None = None
 
@@ -95,6 +99,9 @@ class Sandbox:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._child is not None and error is None and self._job_id and self._child.questions < _MOST_OF_A_CHILD:
+            self._nursery.rest(self._child, self._job_id)
+            self._child = None
         self.close()
 
     def _read(self, asked: Reading) -> list[tuple[Reading, Extraction | Failure]]:
@@ -103,7 +110,8 @@ class Sandbox:
         started, limits = time.monotonic(), self._nursery.limits
         try:
             told = self._told(together, files, limits.wall_seconds if len(together) == 1 else min(limits.wall_seconds, _PATIENCE_SECONDS))
-            self._ahead = max(1, min(_MOST_AHEAD, int(_AHEAD_SECONDS * len(told) / (time.monotonic() - started))))
+            if self._child is not None:
+                self._child.ahead = max(1, min(_MOST_AHEAD, int(_AHEAD_SECONDS * len(told) / (time.monotonic() - started))))
             return list(zip(together, told, strict=False))
         except (TimeoutError, _Ended, Failure) as error:
             if len(together) > 1:
@@ -123,9 +131,10 @@ class Sandbox:
         while self._expected and self._expected.popleft() != asked:
             pass  # answered in another way, or not at all
         together, files = list[Reading](), list[int]()
-        self._ahead, self._alone = (1 if self._alone else self._ahead), max(0, self._alone - 1)
+        most = 1 if self._alone or self._child is None else self._child.ahead
+        self._alone = max(0, self._alone - 1)
         try:
-            for one in (asked, *islice(self._expected, self._ahead - 1)):
+            for one in (asked, *islice(self._expected, most - 1)):
                 files.append(os.open(one.path, os.O_RDONLY | os.O_CLOEXEC))
                 together.append(one)
         except OSError as error:
@@ -169,6 +178,9 @@ class Sandbox:
         return child
 
     def _born(self) -> Child:
+        if self._job_id and (rested := self._nursery.rested(self._job_id)):
+            self._child = rested
+            return rested
         seconds = self._nursery.limits.start_seconds
         self._child = self._nursery.birth()
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # the kernel counts: `settimeout` would poll before each call
