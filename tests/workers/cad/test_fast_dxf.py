@@ -143,6 +143,12 @@ def test_damaged_drawings_are_never_read_otherwise_than_by_the_reference(tmp_pat
         agrees(path)
 
 
+@pytest.mark.parametrize("last", ["", " 70\n4\n 70\n4\n", " 10\n1\n"])
+def test_a_header_that_ends_within_its_last_variable_is_left_to_the_reference(last: str) -> None:
+    with pytest.raises(NotCovered):
+        opened_fast(f"  0\nSECTION\n  2\nHEADER\n  9\n$EXTMIN\n{last}  0\nENDSEC\n  0\nEOF\n".encode())
+
+
 @given(
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20),
     st.sampled_from(["%r", "%.6f", "%.16g", " %.3f ", "%d"]),

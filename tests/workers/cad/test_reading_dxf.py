@@ -201,6 +201,17 @@ def test_a_missing_block_is_told_and_the_rest_is_measured(tmp_path: Path) -> Non
     assert shape.facts["total_length"] == pytest.approx(40)
 
 
+def test_a_block_that_repairs_destroyed_counts_as_missing(tmp_path: Path) -> None:
+    # ezdxf's repair removes the BLOCK among the entities, and with it the one of the same handle
+    begin: Tags = [(0, "BLOCK"), (5, "1C"), (8, "0"), (2, "PART"), (70, 0), (10, 0), (20, 0), (3, "PART")]
+    blocks: Tags = [(0, "SECTION"), (2, "BLOCKS"), *begin, *SQUARE, (0, "ENDBLK"), (8, "0"), (0, "ENDSEC")]
+    stray: Tags = [*SQUARE, *insert("PART"), *begin, (0, "POINT"), (8, "0"), (10, 1)]
+    tags: Tags = [*blocks, (0, "SECTION"), (2, "ENTITIES"), *stray, (0, "ENDSEC"), (0, "EOF")]
+    shape = shape_of(tmp_path, text_of(tags))
+    assert found(shape)[FindingCode.BLOCKS_MISSING] == 1
+    assert shape.facts["total_length"] == pytest.approx(40)
+
+
 def test_numbers_that_are_not_finite_never_come_out(tmp_path: Path) -> None:
     bad: Tags = [(0, "LINE"), (8, "0"), (10, "nan"), (20, 0), (11, "inf"), (21, 1)]
     shape = shape_of(tmp_path, drawing(SQUARE + bad + line(-1e300, 0, 1e300, 1)))

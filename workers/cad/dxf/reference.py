@@ -136,7 +136,8 @@ def _node(document: Any, layout: Any) -> Node:
             continue
         name = entity.dxf.get("name", "")
         block = document.blocks.get(name) if name else None
-        if block is None:
+        # repairs may have destroyed what a block begins with
+        if block is None or (block.block is not None and not block.block.is_alive):
             node.findings[FindingCode.BLOCKS_MISSING] += 1
         elif block.block is not None and block.block.dxf.flags & 4:
             node.findings[FindingCode.REFERENCES_IGNORED] += 1

@@ -28,8 +28,9 @@ _MARKER = _codes(0, 100, 101, 102)
 VERTEX_CODES, SPLINE_CODES = _codes(10, 20, 40, 41, 42, 91), _codes(10, 20, 30, 11, 21, 31, 40, 41)
 # entities that are told apart sooner one by one
 _FEW = 200
-# drawings of one writer have the same forms, so they are kept: so many of them, of so many tags, which takes 10 MB at most
-_KEPT, _KEPT_TAGS = 1024, 200
+# drawings of one writer have the same forms, so they are kept from file to file: so many of them, of so many tags and so many letters
+# of markers, which takes some 20 MB at most
+_KEPT, _KEPT_TAGS, _KEPT_LETTERS = 1024, 200, 2000
 _ZERO, _AXES = np.zeros(1, dtype=np.int64), np.arange(3)
 # columns that are not there, or more than once
 _NONE, _TWO = -1, -2
@@ -124,7 +125,7 @@ class Forms:
         for start, length in zip(self._starts[first].tolist(), self._lengths[first].tolist(), strict=True):
             span = tokens[start : start + length].tolist()
             names = [self._names[token >> 11] for token in span if token > 2047]
-            formed = _formed if length <= _KEPT_TAGS else _formed.__wrapped__
+            formed = _formed if length <= _KEPT_TAGS and sum(map(len, names)) <= _KEPT_LETTERS else _formed.__wrapped__
             forms.append(formed(tuple([token & 2047 for token in span]), tuple(names)))
         return form, forms
 

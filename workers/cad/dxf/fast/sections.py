@@ -117,7 +117,7 @@ def _header(tags: Tags, heads: Integers, sections: dict[bytes, tuple[int, int]])
     point = POINTS[codes]
     # in the plane, or else in space
     other = (sizes != 1 + point).nonzero()[0]
-    if len(other) and not (point[other] & (sizes[other] == 3) & (tags.codes[values[other] + 2] == codes[other] + 20)).all():
+    if np.count_nonzero(sizes[other] != 3) or not (point[other] & (tags.codes[values[other] + 2] == codes[other] + 20)).all():
         raise NotCovered("an odd header variable")
     if np.count_nonzero(tags.buffer[tags.starts[names]] != ord("$")):
         raise NotCovered("an odd name of a header variable")
