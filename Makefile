@@ -10,7 +10,7 @@ export UV_SYSTEM_CERTS := true
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup libraries demo up test check fix bench step quality duplicates live fuzz models faults contract cancels poison tampers webhooks limits permits docs proto clean
+.PHONY: help setup libraries demo up test check fix bench growth step quality duplicates live fuzz models faults contract cancels poison tampers webhooks limits permits docs proto clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
@@ -63,8 +63,11 @@ fix: setup ## format, and mend what lint can mend
 bench: setup ## measure the engine, the index and what stands around calls beside their libraries, and the line beside the plain loop
 	@$(BIN)/python -m bench.engine $(ARGS)
 	@$(BIN)/python -m bench.index
-	@$(BIN)/python -m bench.line
+	@$(BIN)/python -m bench.line --write
 	@$(BIN)/python -m bench.resilience
+
+growth: setup ## cost per item and memory up to a million items in a job and 5,000,000 in history; ARGS="--postgresql --write"
+	@$(BIN)/python -m bench.growth $(ARGS)
 
 step: setup ## STEP files without the kernel beside the kernel, all of them: coverage, ratio, differences; ARGS=--write
 	@$(BIN)/python -m bench.step $(ARGS)

@@ -32,9 +32,9 @@ def plot(figures: Figures, database: str, path: Path) -> None:
         y = _TOP + place * (_BAR + _GAP)
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<rect x="{_LEFT}" y="{y}" width="{min(ratio, 1.05) * scale:.1f}" height="{_BAR}" fill="{_COLOURS[who]}"/>')
-        parts.append(
-            f'<text x="{_LEFT + min(ratio, 1.05) * scale + 6:.1f}" y="{y + 14}">{ratio:.2f} {"" if who == "cadmill" else "Celery"}</text>'
-        )
+        label, ink = f"{who if who != 'cadmill' else ''} {ratio:.2f}".strip(), "#ffffff" if who == "cadmill" else "#222222"
+        end = _LEFT + min(ratio, 1.05) * scale - 6
+        parts.append(f'<text x="{end:.1f}" y="{y + 14}" text-anchor="end" fill="{ink}">{escape(label)}</text>')
     parts.append(
         f'<line x1="{_LEFT + scale}" y1="{_TOP - 6}" x2="{_LEFT + scale}" y2="{height - 34}" stroke="#444" stroke-dasharray="4 3"/>'
     )
