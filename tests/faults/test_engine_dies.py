@@ -48,7 +48,7 @@ def test_a_file_that_kills_its_reader_ends_alone_and_the_worker_lives(new_stack:
     assert stack.job(job)["counts"] == {"total": 6, "succeeded": 4, "failed": 2, "cancelled": 0, "pending": 0}
     assert {chunk.attempt for chunk in evidence.chunks(job)} == {1}
     assert children(stack.pid("compute")) == pool
-    wait_until(lambda: not sandboxed(stack), 5)
+    wait_until(lambda: not sandboxed(stack), 20)  # one waits a while for more of its job
 
 
 def test_cancelling_ends_the_reader_of_a_file_that_does_not_end(new_stack: NewStack, tmp_path: Path) -> None:
