@@ -2,7 +2,7 @@
 
 FastAPI documents the route as it does every other, and still answers whatever is not plainly right: a body that cannot be read or does
 not fit, another kind of content. What is right is decoded by msgspec, and the caller is admitted and answered in one hop to a thread,
-where the framework makes one for each dependency. What it gains was within the noise of a busy machine (DECISIONS 86).
+where the framework makes one for each dependency: a tenth of the CPU time of a submission (DECISIONS 86).
 """
 
 from __future__ import annotations
