@@ -14,7 +14,7 @@ from workers.features.arcs import Points, complex_points, plain_points
 # fails where all points lie in one plane. "Pp": no word about it on stderr
 _QHULL = "QJ Pp"
 # few directions leave few points, and more directions then leave hardly any: directions, and the points that are worth it
-_FILTERS = ((8, 300), (64, 3000))
+_FILTERS = ((16, 100), (64, 300))
 # points that are compared with all directions or sides in one go: few enough for the caches of a processor
 _BLOCK = 1 << 14
 # rounds in which many points leave the hull at once, before the rest is done point by point, as so few are from the beginning
@@ -136,14 +136,16 @@ def _around(corners: Points) -> Floats:
 
 
 def _chain(points: list[list[float]]) -> list[list[float]]:
-    hull: list[list[float]] = []
-    for point in points:
+    hull = points[:1]
+    for point in points[1:]:
         x, y = point
+        x1, y1 = hull[-1]
         while len(hull) > 1:
-            (x0, y0), (x1, y1) = hull[-2], hull[-1]
+            x0, y0 = hull[-2]
             if (x1 - x0) * (y - y0) > (y1 - y0) * (x - x0):
                 break
             hull.pop()
+            x1, y1 = x0, y0
         hull.append(point)
     return hull
 
