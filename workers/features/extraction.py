@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from collections.abc import Mapping
@@ -73,7 +74,7 @@ def extract(
         "facts": {**facts, **shape.facts},
         "engine_build": ENGINE_BUILD,
         "format": shape.format.value,
-        "bytes": path.stat().st_size,
+        "bytes": os.stat(path).st_size,
         "memory_bytes": _memory() - memory,
         "seconds": round(extracted - started, 6),
         "preview_seconds": round(time.perf_counter() - extracted, 6) if draw else 0.0,

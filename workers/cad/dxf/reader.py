@@ -61,7 +61,10 @@ def read_dxf(path: Path, limits: CadSettings) -> Shape:
     CAD_EXPANSION_LIMIT, CAD_CYCLIC_REFERENCE, CAD_LIMIT.
     """
     try:
-        return measured(opened_fast(path.read_bytes()), limits)
+        # read in one go, so nothing is gained by a buffer
+        with open(path, "rb", buffering=0) as stream:
+            data = stream.read()
+        return measured(opened_fast(data), limits)
     except NotCovered as reason:
         logging.getLogger(__name__).debug("left to the reference: %s", reason)
     return measured(opened(path), limits)

@@ -41,7 +41,9 @@ def bulged(
     counts = np.bincount(which, minlength=len(of))
     starts = np.cumsum(counts) - counts
     ring = closed & (counts > 1)
-    to.invalid.append(of[counts < 2])
+    short = counts < 2
+    if np.count_nonzero(short):
+        to.invalid.append(of[short])
     follow = np.arange(len(points)) + 1
     last = np.zeros(len(points), dtype=bool)
     last[(starts + counts - 1)[counts > 0]] = True

@@ -55,6 +55,7 @@ class Tags:
     starts: Integers
     ends: Integers
     numbers: Floats  # NaN for strings
+    frequencies: Integers  # (LARGEST_CODE + 1,) how many tags each code has
 
     @cached_property
     def marks(self) -> Integers:
@@ -73,13 +74,9 @@ class Tags:
         begun: Integers = ((self.codes == 1001) | (self.codes == 101)).cumsum()
         return begun
 
-    @cached_property
-    def _frequencies(self) -> Integers:
-        return np.bincount(self.codes, minlength=LARGEST_CODE + 1)
-
     def coded(self, code: int) -> Integers:
         """The tags of this code."""
-        return (self.codes == code).nonzero()[0] if self._frequencies[code] else _NOWHERE
+        return (self.codes == code).nonzero()[0] if self.frequencies[code] else _NOWHERE
 
     def with_codes(self, span: range) -> Iterator[tuple[int, int]]:
         return zip(span, self.codes[span.start : span.stop].tolist(), strict=True)
