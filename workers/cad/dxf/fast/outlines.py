@@ -54,7 +54,7 @@ class Outlines:
         curved = np.zeros(len(lines), dtype=bool)
         curved[straight:] = True
         line_place, arc_place = place[line_of], place[arc_of]
-        if not (line_place.any() or arc_place.any()):
+        if not (np.count_nonzero(line_place) or np.count_nonzero(arc_place)):
             # all in one place: paths are told apart by their entity
             return {0: Strokes(lines, curved, inner, line_of, arcs, spans, arc_of, len(place))}
         parts = {}
@@ -83,7 +83,7 @@ def frames(forms: Forms, of: Integers, subclass: int | None = None) -> tuple[Flo
     up, found = forms.point(of, 210, subclass)
     up[~found] = (0.0, 0.0, 1.0)
     turned = ~((up[:, 0] == 0) & (up[:, 1] == 0) & (up[:, 2] > 0))
-    if turned.any():
+    if np.count_nonzero(turned):
         axes[turned] = _axes(up[turned])
     return axes, turned
 

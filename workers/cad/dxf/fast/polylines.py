@@ -50,16 +50,18 @@ def bulged(
     follow[last] = starts[which[last]]
     kept = ~last | ring[which]
     which, tails, heads, bulge = which[kept], points[kept], points[follow[kept]], bulges[kept]
-    if ((bulge != 0) & (np.abs(bulge) < 1e-9)).any():
-        raise NotCovered("an arc that is hardly bent")
-    bent = (bulge != 0) & (tails != heads).any(axis=1)
+    bent = bulge != 0
+    if np.count_nonzero(bent):
+        if np.count_nonzero(bent & (np.abs(bulge) < 1e-9)):
+            raise NotCovered("an arc that is hardly bent")
+        bent &= (tails != heads).any(axis=1)
     axes, turned = framed
     straight = np.stack([tails[~bent], heads[~bent]], axis=1)
     lean = turned[which[~bent]]
-    if lean.any():
+    if np.count_nonzero(lean):
         straight[lean] = straight[lean] @ axes[which[~bent]][lean]
     to.lines.append((straight, of[which[~bent]]))
-    if not bent.any():
+    if not np.count_nonzero(bent):
         return
     which, tails, heads, bulge = which[bent], tails[bent], heads[bent], bulge[bent]
     # centre: from the middle of the chord, across it, by (1 - b^2) / 4b chords

@@ -86,12 +86,12 @@ def _words(entities: Entities, entity: int) -> str:
     plan = entities.plan
     span = plan.span(int(entities.own[entity]))
     codes = plan.tags.codes[span.start : span.stop]
-    last = np.flatnonzero(codes == 1)
+    last = (codes == 1).nonzero()[0]
     tail = plan.text(span.start + int(last[-1])) if len(last) else ""
     if plan.names[entities.kinds[entity]] == b"TEXT":
         entities.forms.take(entities.form(np.array([entity])), 1)  # refuses two of them
         return tail
-    parts = [plan.text(span.start + int(at)) for at in np.flatnonzero(codes == 3)]
+    parts = [plan.text(span.start + int(at)) for at in (codes == 3).nonzero()[0]]
     return "".join([*parts, tail]).replace("\r", "").replace("\n", "\\P")
 
 
