@@ -53,7 +53,8 @@ def lent(entities: Entities) -> dict[int, Any]:
 
 def _plain_style(plan: Plan, entity: int) -> bool:
     """Whether a style of multiple lines has nothing but its own subclass, in which each line begins with its offset."""
-    codes = plan.tags.codes[plan.span(entity).start : plan.span(entity).stop].tolist()
+    span = plan.span(entity)
+    codes = plan.tags.codes[span.start : span.stop].tolist()
     if codes.count(100) != 1:
         return False
     own = codes[codes.index(100) :]
