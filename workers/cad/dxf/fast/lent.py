@@ -15,7 +15,7 @@ from workers.cad.dxf.strokes import Strokes
 from workers.cad.shape import FindingCode
 
 # objects that the reference may refuse for what they hold; seldom more than a few
-_OBJECTS = (*(b"GROUP", b"GEODATA", b"IDBUFFER", b"FIELDLIST", b"LAYER_FILTER"), *(b"SORTENTSTABLE", b"VBA_PROJECT", b"SPATIAL_FILTER"))
+_OBJECTS = (b"GROUP", b"GEODATA", b"IDBUFFER", b"FIELDLIST", b"LAYER_FILTER", b"SORTENTSTABLE", b"VBA_PROJECT", b"SPATIAL_FILTER")
 # the group codes of a sun as it is usually written, with and without its true colour: of these, all numbers, the reference refuses nothing
 _SUNS = [[0, 5, 330, 100, 90, 290, 63, *colour, 40, 291, 91, 92, 292, 70, 71, 280] for colour in ([421], [])]
 # data and groups of applications
