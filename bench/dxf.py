@@ -6,8 +6,9 @@ FOLDER holds DXF files at any depth; without it the samples of the tests are tak
 they are, whichever way they take. Real drawings are seldom large, so the second half of the table repeats the entities of real ones
 until they are: those with most of them, some for each kind that most entities of a drawing are of. Repeated handles are the only
 thing that is not real about them.
-All three ways take turns on one file after the other, in one thread as in the workers, and CPU time is what counts, so what else
-the machine does hardly matters; the best round counts.
+A worker has no other reader in between, so in each round every way reads all files of a set, one after the other, before the next
+way does; the best round of each file counts. All is one thread as in the workers, and CPU time is what counts, so what else the
+machine does hardly matters.
 """
 
 from __future__ import annotations
@@ -75,11 +76,9 @@ def main() -> None:
     for reason, count in reasons.most_common():
         print(f"{count:>4} {reason}")
     print(f"{'file':<40}{'most are':<14}{'MB':>7}{'ezdxf ms':>10}{'scan x':>8}{'vector x':>10}")
-    unchanged = [measured(path, most or "left to ezdxf", chosen.rounds) for path, (most, _) in ways.items() if readable(path)]
-    rows = []
+    unchanged = measured({path: most or "left to ezdxf" for path, (most, _) in ways.items() if readable(path)}, chosen.rounds)
     with tempfile.TemporaryDirectory() as folder:
-        for path, most in large(covered, Path(folder), int(chosen.megabytes * 1e6)):
-            rows.append(measured(path, most, chosen.rounds))
+        rows = measured(dict(large(covered, Path(folder), int(chosen.megabytes * 1e6))), chosen.rounds)
     for low, high, title in _SIZES:
         told([row for row in unchanged if low <= row.size < high], f"unchanged, {title}")
     told(unchanged, "unchanged, all")
@@ -153,21 +152,25 @@ def large(covered: dict[Path, str], folder: Path, size: int) -> Iterator[tuple[P
                 yield grown, most
 
 
-def measured(path: Path, most: str, rounds: int) -> Row:
+def measured(files: dict[Path, str], rounds: int) -> list[Row]:
+    """One row for each file; `files` names the kind most of its entities are of."""
     import ezdxf
 
-    size = path.stat().st_size / 1e6
-    ways: list[Callable[[], object]] = [lambda: ezdxf.readfile(path), lambda: tags_of(path), lambda: whole(path)]
-    best = [float("inf")] * len(ways)
+    ways: list[Callable[[Path], object]] = [ezdxf.readfile, tags_of, whole]
+    best = {path: [float("inf")] * len(ways) for path in files}
     for _ in range(rounds):
         for at, way in enumerate(ways):
-            started = time.process_time()
-            way()
-            best[at] = min(best[at], time.process_time() - started)
-    row = Row(path.name, most, size, best[0] * 1000, best[0] / best[1], best[0] / best[2])
-    if path.stat().st_size > _LARGE:
-        print(f"{row.name[:39]:<40}{row.kind[:13]:<14}{row.size:>7.3f}{row.read:>10.1f}{row.scan:>8.1f}{row.vector:>10.1f}", flush=True)
-    return row
+            for path, times in best.items():
+                started = time.process_time()
+                way(path)
+                times[at] = min(times[at], time.process_time() - started)
+    rows = []
+    for path, (read, scan, vector) in best.items():
+        row = Row(path.name, files[path], path.stat().st_size / 1e6, read * 1000, read / scan, read / vector)
+        rows.append(row)
+        if path.stat().st_size > _LARGE:
+            print(f"{row.name[:39]:<40}{row.kind[:13]:<14}{row.size:>7.3f}{row.read:>10.1f}{row.scan:>8.1f}{row.vector:>10.1f}")
+    return rows
 
 
 def tags_of(path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ class Units:
 MILLIMETRES_ASSUMED = Units("mm", 1.0, Origin.ASSUMED, 0.5)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Arcs:
     """a circular arcs in the XY plane, counter-clockwise; angles in radians."""
 
@@ -135,7 +136,7 @@ class Arcs:
     starts: Floats  # (a,)
     sweeps: Floats  # (a,) > 0, a full turn at most
 
-    @property
+    @cached_property
     def lengths(self) -> Floats:
         return self.radii * self.sweeps
 
@@ -172,7 +173,7 @@ def pieces(sweeps: Floats, turn: int) -> Integers:
     return np.maximum(np.ceil(sweeps * (turn / (2 * np.pi)) - 1e-6), 1).astype(np.int64)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Paths:
     """Outlines of a drawing in its XY plane, as s straight pieces and as circular arcs, and what is known about it beyond them."""
 
@@ -186,7 +187,7 @@ class Paths:
     box: Floats  # (2, 2) exact lowest and highest corner
     expanded: Mapping[str, int]  # entities by type after block references are expanded
 
-    @property
+    @cached_property
     def length(self) -> float:
         return float(self.lengths.sum() + self.arcs.lengths.sum()) if len(self.arcs.radii) else float(self.lengths.sum())
 

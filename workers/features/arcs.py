@@ -81,7 +81,9 @@ class ArcMoments:
 
     def harmonics(self, order: int) -> Points:
         """Mean of exp(i order angle) over the directions of each arc."""
-        return (1j * self.normals) ** order * np.sinc(order * self.halves / np.pi)
+        # np.sinc does the same, but looks for angles of 0 first, which no arc has
+        angles = np.pi * (order * self.halves / np.pi)
+        return (1j * self.normals) ** order * (np.sin(angles) / angles)
 
     @property
     def centroids(self) -> Points:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ def extract(
     if shape.box is not None:
         box = shape.box
     computed = features(study, version)
-    counts, _ = attempted(lambda: dict(study.types))
+    counts, _ = attempted(_types, study)
     extracted = time.perf_counter()
     pictures = _drawn(shape, path) if draw else None
     if draw and pictures is None:
@@ -73,7 +74,7 @@ def extract(
         "facts": {**facts, **shape.facts},
         "engine_build": ENGINE_BUILD,
         "format": shape.format.value,
-        "bytes": path.stat().st_size,
+        "bytes": os.stat(path).st_size,
         "memory_bytes": _memory() - memory,
         "seconds": round(extracted - started, 6),
         "preview_seconds": round(time.perf_counter() - extracted, 6) if draw else 0.0,
@@ -108,10 +109,18 @@ def _solid(mesh: Mesh, faces: Mapping[str, int]) -> _Told:
     if study.watertight and study.signed_volume < 0:
         findings.append(Finding.of(FindingCode.MESH_TURNED))
     facts = {"area": study.area * scale**2, "volume": abs(study.signed_volume) * scale**3, "watertight": study.watertight}
-    regions, _ = attempted(lambda: study.regions.counts())
+    regions, _ = attempted(_regions, study)
     return study, study.box, facts if regions is None else facts | {"region_counts": regions}, findings
 
 
+def _types(study: SolidStudy | FlatStudy) -> dict[str, int]:
+    return dict(study.types)
+
+
+def _regions(study: SolidStudy) -> dict[str, int]:
+    return study.regions.counts()
+
+
 def _memory() -> int:
-    """The most memory this process ever had, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The most memory this process ever had, in bytes. It is the same for all threads; only the calling one's times need be read."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_maxrss * 1024

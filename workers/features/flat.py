@@ -107,7 +107,7 @@ class FlatStudy:
     def turnings(self) -> Integers:
         """Histogram (6,) of the angles between pieces that meet in pairs, whatever entities they belong to."""
         points, outward = [self.tails, self.heads], [self._directions, -self._directions]
-        if self.paths.inner.any():
+        if np.count_nonzero(self.paths.inner):
             corner = [~inner for inner in self.paths.inner.T]
             points = [some[which] for some, which in zip(points, corner, strict=True)]
             outward = [some[which] for some, which in zip(outward, corner, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
@@ -14,7 +15,7 @@ from workers.features.arcs import Points, complex_points, plain_points
 # fails where all points lie in one plane. "Pp": no word about it on stderr
 _QHULL = "QJ Pp"
 # few directions leave few points, and more directions then leave hardly any: directions, and the points that are worth it
-_FILTERS = ((8, 300), (64, 3000))
+_FILTERS = ((16, 100), (64, 300))
 # points that are compared with all directions or sides in one go: few enough for the caches of a processor
 _BLOCK = 1 << 14
 # rounds in which many points leave the hull at once, before the rest is done point by point, as so few are from the beginning
@@ -22,6 +23,7 @@ _ROUNDS, _FEW = 2, 100
 # to find out which of so few arcs are needed takes longer than to take them all
 _FEW_ARCS = 4
 _FIRST = np.ones(1, dtype=bool)
+_NOWHERE = [math.nan, math.nan]
 # corners of the polygon that stands for a full circle, and for any arc: even a slight bow has an area
 _TURN_CORNERS, _LEAST_CORNERS = 256, 64
 
@@ -136,16 +138,19 @@ def _around(corners: Points) -> Floats:
 
 
 def _chain(points: list[list[float]]) -> list[list[float]]:
-    hull: list[list[float]] = []
-    for point in points:
+    """The lower hull of sorted points: those at which it turns to the left."""
+    # below the first point there is a place from which every turn, compared with NaN, is none to the right
+    hull = [_NOWHERE, points[0]]
+    (x0, y0), (x1, y1) = hull
+    for point in points[1:]:
         x, y = point
-        while len(hull) > 1:
-            (x0, y0), (x1, y1) = hull[-2], hull[-1]
-            if (x1 - x0) * (y - y0) > (y1 - y0) * (x - x0):
-                break
+        while (x1 - x0) * (y - y0) <= (y1 - y0) * (x - x0):
             hull.pop()
+            x1, y1 = x0, y0
+            x0, y0 = hull[-2]
         hull.append(point)
-    return hull
+        x0, y0, x1, y1 = x1, y1, x, y
+    return hull[1:]
 
 
 def hull_volume(points: Floats) -> float:

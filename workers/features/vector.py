@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 from foundation.errors import Failure
 from foundation.telemetry import logger
@@ -18,6 +18,7 @@ from workers.features.group import Group
 from workers.features.solid import SolidStudy
 
 Answer = TypeVar("Answer")
+Study = TypeVar("Study")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,43 +51,45 @@ class Features:
 
 def features(study: SolidStudy | FlatStudy, wanted: FeatureVersion) -> Features:
     """The features of one shape. Raises `Failure` FEATURES_INCOMPLETE where not even the first version is whole."""
-    family = Family.SOLID if isinstance(study, SolidStudy) else Family.FLAT
-    names, at = slot_names(family, wanted), 0
     found, told, missing, whole = list[str](), list[float](), dict[str, str](), None
-    for step in STEPS:
-        for width, compute in _computations(study, step):
-            here, at = names[at : at + width], at + width
-            numbers, reason = attempted(compute)
+    for version, groups in _computations(Family.SOLID if isinstance(study, SolidStudy) else Family.FLAT, wanted):
+        for names, compute in groups:
+            numbers, reason = attempted(compute, study)
             if numbers is not None and not all(map(math.isfinite, numbers)):
                 numbers, reason = None, "not a finite number"
             if numbers is None:
-                missing |= dict.fromkeys(here, reason)
+                missing |= dict.fromkeys(names, reason)
             else:
-                found += here
+                found += names
                 told += numbers
         if not missing:
-            whole = step.version
-        if step.version is wanted:
-            break
+            whole = version
     slots = dict(zip(found, array("f", told), strict=True))
     if whole is None:
         raise Failure("FEATURES_INCOMPLETE", {"feature_version": wanted.value, "missing": missing, "slots": slots})
     return Features(whole, list(slots.values())[: whole.width], slots, missing)
 
 
-def _computations(study: SolidStudy | FlatStudy, step: Step) -> Iterator[tuple[int, Callable[[], list[float]]]]:
-    if isinstance(study, SolidStudy):
-        for solid in step.solid:
-            yield solid.width, partial(solid.compute, study)
-    else:
-        for flat in step.flat:
-            yield flat.width, partial(flat.compute, study)
+@cache
+def _computations(
+    family: Family, wanted: FeatureVersion
+) -> list[tuple[FeatureVersion, list[tuple[tuple[str, ...], Callable[[Any], list[float]]]]]]:
+    """For each version up to the wanted one: the names of its slots, group by group, and what computes them from the study."""
+    names, at = slot_names(family, wanted), 0
+    steps = []
+    for step in STEPS[: [step.version for step in STEPS].index(wanted) + 1]:
+        groups = []
+        for group in step.solid if family is Family.SOLID else step.flat:
+            groups.append((names[at : at + group.width], group.compute))
+            at += group.width
+        steps.append((step.version, groups))
+    return steps
 
 
-def attempted(do: Callable[[], Answer]) -> tuple[Answer | None, str]:
-    """What `do` answers, or None and why it could not. A lack of memory is the whole file's affair."""
+def attempted(do: Callable[[Study], Answer], study: Study) -> tuple[Answer | None, str]:
+    """What `do` answers of the study, or None and why it could not. A lack of memory is the whole file's affair."""
     try:
-        return do(), ""
+        return do(study), ""
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - what goes wrong with some slots must not cost the others

@@ -64,9 +64,11 @@ def expanded(node_of: Callable[[str], Node], limits: CadSettings) -> Expansion:
     for key, node in nodes.items():  # the order of counting: whatever a block refers to comes before it
         drawn, told = node.drawn()
         own, dropped = drawn.sound()
-        findings.update(node.findings)
-        findings.update(told)
-        findings[FindingCode.NUMBERS_DROPPED] += dropped
+        if node.findings or told:
+            findings.update(node.findings)
+            findings.update(told)
+        if dropped:
+            findings[FindingCode.NUMBERS_DROPPED] += dropped
         pieces[key] = own.pieces + sum(pieces[child] * some.times for child, some in node.inserts.items())
         _within_pieces(pieces[key], limits)
         parts = [own]

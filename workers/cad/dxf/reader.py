@@ -61,7 +61,10 @@ def read_dxf(path: Path, limits: CadSettings) -> Shape:
     CAD_EXPANSION_LIMIT, CAD_CYCLIC_REFERENCE, CAD_LIMIT.
     """
     try:
-        return measured(opened_fast(path.read_bytes()), limits)
+        # read in one go, so nothing is gained by a buffer
+        with open(path, "rb", buffering=0) as stream:
+            data = stream.read()
+        return measured(opened_fast(data), limits)
     except NotCovered as reason:
         logging.getLogger(__name__).debug("left to the reference: %s", reason)
     return measured(opened(path), limits)
@@ -79,7 +82,8 @@ def measured(drawing: Drawing, limits: CadSettings) -> Shape:
         raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_ENTITIES", "allowed": limits.max_entities, "found": sum(types.values())})
     units = _units(drawing.units_code, drawing.measurement)
     expansion = expanded(drawing.node, limits)
-    findings.update(expansion.findings)
+    if expansion.findings:
+        findings.update(expansion.findings)
     facts = _facts(drawing, expansion, findings)
     if _leaves_plane(expansion):
         findings[FindingCode.DEPTH_DROPPED] += 1
@@ -108,7 +112,7 @@ def _units(code: object, measurement: object) -> Units:
 
 def _leaves_plane(expansion: Expansion) -> bool:
     strokes = expansion.strokes
-    if not (strokes.lines[:, :, 2].any() or strokes.arcs[:, :, 2].any()):
+    if not (np.count_nonzero(strokes.lines[:, :, 2]) or np.count_nonzero(strokes.arcs[:, :, 2])):
         return False
     points, axes = np.concatenate([strokes.lines.reshape(-1, 3), strokes.arcs[:, 0]]), np.abs(strokes.arcs[:, 1:])
     spread = np.ptp(points, axis=0)
@@ -120,6 +124,8 @@ def _facts(drawing: Drawing, expansion: Expansion, findings: Counter[FindingCode
 
     def clean(text: str) -> str:
         nonlocal repaired
+        if text.isascii() and "\0" not in text:
+            return text
         repaired += any("\ud800" <= letter <= "\udfff" for letter in text)
         return _storable(text)
 

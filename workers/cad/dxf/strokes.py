@@ -123,7 +123,7 @@ def flattened(strokes: Strokes, scale: float, expanded: Mapping[str, int]) -> Pa
     lengths = np.hypot(along[:, 0], along[:, 1])
     long = lengths > _NO_LENGTH
     # nothing to copy where all are long enough
-    kept = slice(None) if long.all() else long
+    kept = slice(None) if np.count_nonzero(long) == len(long) else long
     round_ = round_[radius[round_] * strokes.spans[round_, 1] > _NO_LENGTH]
     known = np.zeros(strokes.paths, dtype=bool)
     known[path[kept]] = known[strokes.arc_path[round_]] = True

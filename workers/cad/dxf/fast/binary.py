@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.recognition import BINARY_DXF
 from workers.cad.dxf.fast.numbers import PADDING, Bytes
-from workers.cad.dxf.fast.tags import HEX, INTEGER, KIND, NUMERIC, REAL, NotCovered, Tags
+from workers.cad.dxf.fast.tags import HEX, INTEGER, KIND, LARGEST_CODE, NUMERIC, REAL, NotCovered, Tags
 from workers.cad.shape import Floats, Integers
 
 # the version and the code page stand near the beginning or count as not given
@@ -54,7 +54,8 @@ def binary_tags(data: bytes) -> Tags:
         raise NotCovered("no end mark at the end")
     buffer = np.frombuffer(data + bytes(PADDING), dtype=np.uint8)
     table, begin = np.array(codes, dtype=np.int64), np.array(starts, dtype=np.int64)
-    return Tags(data, buffer, table, begin, np.array(ends, dtype=np.int64), _numbers(buffer, table, begin))
+    numbers, frequencies = _numbers(buffer, table, begin), np.bincount(table, minlength=LARGEST_CODE + 1)
+    return Tags(data, buffer, table, begin, np.array(ends, dtype=np.int64), numbers, frequencies)
 
 
 def version_of(data: bytes) -> bytes:

@@ -86,10 +86,14 @@ class Entities:
             stops[hatches] = self.hatches.begins
             self.lent[hatches] = ~self.hatches.plain
         # entities lent to the reference have forms without end, so they are kept apart
-        self.loans, plain = self.lent.nonzero()[0], (~self.lent).nonzero()[0]
-        self._form_of = np.full(self.count, -1, dtype=np.int64)
-        self._form_of[plain] = np.arange(len(plain))
-        self.forms = Forms(plan, own[plain], stops[plain])
+        self.loans = self.lent.nonzero()[0]
+        self.plain = self._form_of = np.arange(self.count)
+        if len(self.loans):
+            self.plain = (~self.lent).nonzero()[0]
+            self._form_of = np.full(self.count, -1, dtype=np.int64)
+            self._form_of[self.plain] = np.arange(len(self.plain))
+            own, stops = own[self.plain], stops[self.plain]
+        self.forms = Forms(plan, own, stops)
         self._check_subclasses()
         # strings have no number, which is not larger than any
         if np.count_nonzero(np.abs(plan.tags.numbers[self._reals()]) > 1e12):
@@ -222,13 +226,16 @@ class Entities:
         """Which entities of the section ENTITIES lie in paperspace."""
         plan = self.plan
         of = self._form_of[self._in_blocks :]
-        plain = of >= 0
-        paper, tags = np.zeros(len(of), dtype=bool), np.full(len(of), -1)
-        paper[plain], tags[plain] = self.forms.number(of[plain], 67) != 0, self.forms.owners(of[plain])
-        for at in (~plain).nonzero()[0].tolist():
-            flag = self._lent_tag(self._in_blocks + at, 67)
-            paper[at] = flag >= 0 and plan.tags.numbers[flag] != 0
-            tags[at] = self._lent_tag(self._in_blocks + at, 330)
+        if len(self.loans):
+            plain = of >= 0
+            paper, tags = np.zeros(len(of), dtype=bool), np.full(len(of), -1)
+            paper[plain], tags[plain] = self.forms.number(of[plain], 67) != 0, self.forms.owners(of[plain])
+            for at in (~plain).nonzero()[0].tolist():
+                flag = self._lent_tag(self._in_blocks + at, 67)
+                paper[at] = flag >= 0 and plan.tags.numbers[flag] != 0
+                tags[at] = self._lent_tag(self._in_blocks + at, 330)
+        else:
+            paper, tags = self.forms.number(of, 67) != 0, self.forms.owners(of)
         owned = (tags >= 0).nonzero()[0]
         if not len(owned):
             return paper
@@ -236,6 +243,8 @@ class Entities:
         if None in handles:
             raise NotCovered("owners without layouts")
         numbers, values = plan.tags.interned(tags[owned])
+        if len(owned) == len(paper) and values == handles[:1]:  # all in the modelspace, as mostly
+            return np.zeros(len(of), dtype=bool)
         space = np.array([handles.index(value) if value in handles else -1 for value in values])[numbers]
         paper[owned] = np.where(space >= 0, space == 1, paper[owned])
         return paper

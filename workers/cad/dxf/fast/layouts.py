@@ -46,7 +46,7 @@ def check_layouts(plan: Plan) -> None:
     if not _STRANGERS.isdisjoint([plan.names[kind] for kind in set(kinds)]):
         raise NotCovered("an entity among the objects")
     wanted = {plan.number(name) for name in (*_DICTIONARIES, b"LAYOUT")}
-    by_handle = {plan.base(entity, 5): entity for entity, kind in zip(objects, kinds, strict=True) if kind in wanted}
+    by_handle = _handles(plan, [entity for entity, kind in zip(objects, kinds, strict=True) if kind in wanted])
     root = _entries(plan, objects[0])
     for key, handle in root.items():
         if key in _OWN:
@@ -73,6 +73,14 @@ def check_layouts(plan: Plan) -> None:
     # a single layout gets its companion from the reference
     if len(set(seen)) != len(seen) or (len(seen) > 1 and b"MODEL" not in seen):
         raise NotCovered("an odd list of layouts")
+
+
+def _handles(plan: Plan, objects: list[int]) -> dict[bytes | None, int]:
+    """Objects by their handles, which mostly come first."""
+    first = plan.heads[objects] + 1
+    if np.count_nonzero(plan.tags.codes[first] == 5) == len(objects):
+        return dict(zip(plan.tags.values(first), objects, strict=True))
+    return {plan.base(entity, 5): entity for entity in objects}
 
 
 def _subclasses(plan: Plan, objects: range) -> None:

@@ -15,10 +15,9 @@ from workers.cad.dxf.strokes import Strokes
 from workers.cad.shape import FindingCode
 
 # objects that the reference may refuse for what they hold; seldom more than a few
-_OBJECTS = (
-    *(b"GROUP", b"SUN", b"GEODATA", b"IDBUFFER", b"FIELDLIST", b"LAYER_FILTER"),
-    *(b"SORTENTSTABLE", b"VBA_PROJECT", b"SPATIAL_FILTER"),
-)
+_OBJECTS = (b"GROUP", b"GEODATA", b"IDBUFFER", b"FIELDLIST", b"LAYER_FILTER", b"SORTENTSTABLE", b"VBA_PROJECT", b"SPATIAL_FILTER")
+# the group codes of a sun as it is usually written, with and without its true colour: of these, all numbers, the reference refuses nothing
+_SUNS = [[0, 5, 330, 100, 90, 290, 63, *colour, 40, 291, 91, 92, 292, 70, 71, 280] for colour in ([421], [])]
 # data and groups of applications
 _NOT_IN_STYLES = {101, 102, 1001}
 
@@ -27,6 +26,7 @@ def lent(entities: Entities) -> dict[int, Any]:
     """The lent entities as the reference knows them. Raises `NotCovered` where it refuses one, for then it refuses the file."""
     plan = entities.plan
     places, objects = entities.loans.tolist(), plan.which(*_OBJECTS)
+    objects += [sun for sun in plan.which(b"SUN") if [code for _, code in plan.coded(sun)] not in _SUNS]
     objects += [style for style in plan.which(b"MLINESTYLE") if not _plain_style(plan, style)]
     if not places and not objects:
         return {}
@@ -53,7 +53,8 @@ def lent(entities: Entities) -> dict[int, Any]:
 
 def _plain_style(plan: Plan, entity: int) -> bool:
     """Whether a style of multiple lines has nothing but its own subclass, in which each line begins with its offset."""
-    codes = plan.tags.codes[plan.span(entity).start : plan.span(entity).stop].tolist()
+    span = plan.span(entity)
+    codes = plan.tags.codes[span.start : span.stop].tolist()
     if codes.count(100) != 1:
         return False
     own = codes[codes.index(100) :]

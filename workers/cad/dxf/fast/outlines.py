@@ -35,7 +35,7 @@ class Outlines:
         arcs = np.zeros((len(of), 3, 3))
         arcs[:, 0] = centres
         arcs[:, 1, 0] = arcs[:, 2, 1] = radii
-        if turned.any():
+        if np.count_nonzero(turned):
             arcs[turned, 0] = np.einsum("ni,nij->nj", centres[turned], axes[turned])
             arcs[turned, 1:] = axes[turned, :2] * radii[turned, None, None]
         self.arcs.append((arcs, spans, of))
@@ -54,7 +54,7 @@ class Outlines:
         curved = np.zeros(len(lines), dtype=bool)
         curved[straight:] = True
         line_place, arc_place = place[line_of], place[arc_of]
-        if not (line_place.any() or arc_place.any()):
+        if not (np.count_nonzero(line_place) or np.count_nonzero(arc_place)):
             # all in one place: paths are told apart by their entity
             return {0: Strokes(lines, curved, inner, line_of, arcs, spans, arc_of, len(place))}
         parts = {}
@@ -83,7 +83,7 @@ def frames(forms: Forms, of: Integers, subclass: int | None = None) -> tuple[Flo
     up, found = forms.point(of, 210, subclass)
     up[~found] = (0.0, 0.0, 1.0)
     turned = ~((up[:, 0] == 0) & (up[:, 1] == 0) & (up[:, 2] > 0))
-    if turned.any():
+    if np.count_nonzero(turned):
         axes[turned] = _axes(up[turned])
     return axes, turned
 
@@ -130,8 +130,9 @@ def arcs(forms: Forms, of: Integers, to: Outlines) -> None:
 def _round(forms: Forms, of: Integers, to: Outlines, whole: bool) -> None:
     radius = forms.number(of, 40, 1.0)
     good = radius > 0
-    to.invalid.append(of[~good])
-    of, radius = of[good], radius[good]
+    if np.count_nonzero(good) < len(good):
+        to.invalid.append(of[~good])
+        of, radius = of[good], radius[good]
     spans = _TURN.repeat(len(of), axis=0)
     if not whole:
         start, end = forms.number(of, 50), forms.number(of, 51, 360.0)

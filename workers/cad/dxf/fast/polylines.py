@@ -20,16 +20,19 @@ def light_polylines(forms: Forms, of: Integers, to: Outlines) -> None:
     owner, at = forms.many(of, VERTEX_CODES)
     codes = tags.codes[at]
     first = codes == 10
-    point = np.cumsum(first) - 1
-    points = np.zeros((int(first.sum()), 3))
-    which = owner[first]
-    points[:, 0], points[:, 1] = tags.numbers[at[first]], tags.numbers[at[first] + 1]
-    points[:, 2] = forms.number(of, 38, subclass=2)[which]
+    which, begin = owner[first], at[first]
+    points = np.zeros((len(which), 3))
+    points[:, 0], points[:, 1] = tags.numbers[begin], tags.numbers[begin + 1]
+    if not forms.unknown(38):
+        points[:, 2] = forms.number(of, 38, subclass=2)[which]
     bulges = np.zeros(len(points))
-    # what stands before the first vertex of its polyline belongs to none; the last of several counts
-    bent = (codes == 42) & (point >= 0)
-    bent[bent] = which[point[bent]] == owner[bent]
-    bulges[point[bent]] = tags.numbers[at[bent]]
+    bent = codes == 42
+    if np.count_nonzero(bent):
+        # what stands before the first vertex of its polyline belongs to none; the last of several counts
+        point = first.cumsum() - 1
+        bent &= point >= 0
+        bent[bent] = which[point[bent]] == owner[bent]
+        bulges[point[bent]] = tags.numbers[at[bent]]
     closed = (forms.number(of, 70, subclass=2).astype(np.int64) & 1) > 0
     bulged(of, which, points, bulges, closed, frames(forms, of, 2), to)
 
@@ -41,23 +44,31 @@ def bulged(
     counts = np.bincount(which, minlength=len(of))
     starts = np.cumsum(counts) - counts
     ring = closed & (counts > 1)
-    to.invalid.append(of[counts < 2])
-    follow = np.arange(len(points)) + 1
+    short = counts < 2
+    if np.count_nonzero(short):
+        to.invalid.append(of[short])
+    follow = np.arange(1, len(points) + 1)
     last = np.zeros(len(points), dtype=bool)
     last[(starts + counts - 1)[counts > 0]] = True
     follow[last] = starts[which[last]]
     kept = ~last | ring[which]
     which, tails, heads, bulge = which[kept], points[kept], points[follow[kept]], bulges[kept]
-    if ((bulge != 0) & (np.abs(bulge) < 1e-9)).any():
-        raise NotCovered("an arc that is hardly bent")
-    bent = (bulge != 0) & (tails != heads).any(axis=1)
+    bent = bulge != 0
+    if np.count_nonzero(bent):
+        if np.count_nonzero(bent & (np.abs(bulge) < 1e-9)):
+            raise NotCovered("an arc that is hardly bent")
+        bent &= (tails != heads).any(axis=1)
     axes, turned = framed
-    straight = np.stack([tails[~bent], heads[~bent]], axis=1)
-    lean = turned[which[~bent]]
-    if lean.any():
-        straight[lean] = straight[lean] @ axes[which[~bent]][lean]
-    to.lines.append((straight, of[which[~bent]]))
-    if not bent.any():
+    some_bent = np.count_nonzero(bent) > 0
+    plain = ~bent if some_bent else slice(None)
+    owner = which[plain]
+    straight = np.empty((len(owner), 2, 3))
+    straight[:, 0], straight[:, 1] = tails[plain], heads[plain]
+    lean = turned[owner]
+    if np.count_nonzero(lean):
+        straight[lean] = straight[lean] @ axes[owner][lean]
+    to.lines.append((straight, of[owner]))
+    if not some_bent:
         return
     which, tails, heads, bulge = which[bent], tails[bent], heads[bent], bulge[bent]
     # centre: from the middle of the chord, across it, by (1 - b^2) / 4b chords

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ _NOT_DRAWN = (
     (FindingCode.ENTITIES_SKIPPED, (b"RAY", b"XLINE", b"3DSOLID", b"REGION", b"BODY", b"3DLINE", b"ACAD_PROXY_ENTITY", b"SECTIONOBJECT")),
     (FindingCode.REFERENCES_IGNORED, (b"IMAGE", b"WIPEOUT", b"PDFUNDERLAY")),
 )
+_WORDS = (b"TEXT", b"MTEXT")
 # POLYLINE is not here: it is more than its own tags
 _DRAW: tuple[tuple[tuple[bytes, ...], Callable[[Forms, Integers, draw.Outlines], None]], ...] = (
     ((b"LINE",), draw.lines),
@@ -49,8 +51,9 @@ def opened_fast(data: bytes) -> Drawing:
     plan = planned(scanned(data))
     entities = Entities(plan)
     model = (entities.place == MODEL).nonzero()[0]
-    words = model[entities.of(b"TEXT", b"MTEXT")[model]]
-    places = _Places(entities)
+    words = [] if entities.present.isdisjoint(_WORDS) else model[entities.of(*_WORDS)[model]].tolist()
+    types = _types(entities, model)
+    places = _Places(entities, model, types)
     spaces = ("*model_space", "*paper_space")
     names = (
         plan.arrows | {key: name for key, (name, _) in plan.records.items()} | {block.name.lower(): block.name for block in entities.blocks}
@@ -61,10 +64,10 @@ def opened_fast(data: bytes) -> Drawing:
         version=plan.version,
         units_code=plan.units_code,
         measurement=plan.measurement,
-        types=_types(entities, model),
+        types=types,
         layers=entities.layers(model),
         blocks=[name for key, name in names.items() if key != spaces[0] and not key.startswith(spaces[1])],
-        texts=[_words(entities, word) for word in words[:TEXTS].tolist()],
+        texts=[_words(entities, word) for word in words[:TEXTS]],
         texts_total=len(words),
         node=places.node,
     )
@@ -72,7 +75,10 @@ def opened_fast(data: bytes) -> Drawing:
 
 def _types(entities: Entities, of: Integers) -> Counter[str]:
     names, plan = entities.plan.names, entities.plan
-    return Counter({plan.decode(names[kind]): count for kind, count in Counter(entities.kinds[of].tolist()).items()})
+    types: Counter[str] = Counter()
+    for kind, count in Counter(entities.kinds[of].tolist()).items():
+        types[plan.decode(names[kind])] = count
+    return types
 
 
 def _words(entities: Entities, entity: int) -> str:
@@ -80,35 +86,44 @@ def _words(entities: Entities, entity: int) -> str:
     plan = entities.plan
     span = plan.span(int(entities.own[entity]))
     codes = plan.tags.codes[span.start : span.stop]
-    last = np.flatnonzero(codes == 1)
+    last = (codes == 1).nonzero()[0]
     tail = plan.text(span.start + int(last[-1])) if len(last) else ""
     if plan.names[entities.kinds[entity]] == b"TEXT":
         entities.forms.take(entities.form(np.array([entity])), 1)  # refuses two of them
         return tail
-    parts = [plan.text(span.start + int(at)) for at in np.flatnonzero(codes == 3)]
+    parts = [plan.text(span.start + int(at)) for at in (codes == 3).nonzero()[0]]
     return "".join([*parts, tail]).replace("\r", "").replace("\n", "\\P")
 
 
 class _Places:
     """The modelspace and the blocks, drawn all at once, then given out one by one."""
 
-    def __init__(self, entities: Entities) -> None:
-        self._entities = entities
+    def __init__(self, entities: Entities, model: Integers, types: Counter[str]) -> None:
+        """`model` are the entities of the modelspace, `types` how many of each kind these are."""
+        self._entities, self._model, self._types = entities, model, types
         self._inserts = Inserts(entities)
         self._lent = lent(entities)
-        self._order = entities.place.argsort(kind="stable")
-        self._sorted = entities.place[self._order]
         # before anything is counted: what the reference refuses must not end as a limit
         self._invalid: Integers = np.zeros(0, dtype=np.int64)
         self._drawn = self._draw()
+
+    @cached_property
+    def _ordered(self) -> tuple[Integers, Integers]:
+        """All entities ordered by their places, and the places in this order."""
+        order = self._entities.place.argsort(kind="stable")
+        return order, self._entities.place[order]
 
     def node(self, key: str) -> Node:
         entities = self._entities
         number = MODEL if key == TOP else entities.keys[key] + 1
         if key != TOP and number == MODEL:  # a block that only its record knows
             return Node(lambda: (Strokes.none(), Counter()))
-        of = self._order[self._sorted.searchsorted(number) : self._sorted.searchsorted(number, side="right")]
-        types = _types(entities, of)
+        if number == MODEL:
+            of, types = self._model, self._types.copy()
+        else:
+            order, places = self._ordered
+            of = order[places.searchsorted(number) : places.searchsorted(number, side="right")]
+            types = _types(entities, of)
         types.pop("INSERT", None)
         node = Node(lambda: self._outlines(number, of), types)
         if b"INSERT" in entities.present:
@@ -137,7 +152,9 @@ class _Places:
         entities, forms = self._entities, self._entities.forms
         to = draw.Outlines()
         # parts and paperspace are never drawn for themselves
-        shown = ~entities.lent & (entities.place >= 0)
+        shown = entities.place >= 0
+        if len(entities.loans):
+            shown &= ~entities.lent
         for names, kind in _DRAW:
             if not entities.present.isdisjoint(names):
                 kind(forms, entities.form((entities.of(*names) & shown).nonzero()[0]), to)
@@ -146,6 +163,6 @@ class _Places:
             hatches = entities.which(b"HATCH")
             seen = shown[hatches].nonzero()[0]
             entities.hatches.draw(forms, seen, entities.form(hatches[seen]), to)
-        plain = (~entities.lent).nonzero()[0]
+        plain = entities.plain
         self._invalid = plain[np.concatenate(to.invalid)] if to.invalid else self._invalid
         return to.parted(entities.place[plain])

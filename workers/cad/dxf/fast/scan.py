@@ -10,6 +10,7 @@ from workers.cad.dxf.fast.numbers import PADDING, Bytes, decimals
 from workers.cad.dxf.fast.tags import HEX, KIND, LARGEST_CODE, NUMERIC, NotCovered, Tags, checked
 from workers.cad.shape import Flags, Integers
 
+_HEX_CODES = (KIND == HEX).nonzero()[0]
 _COMMENT, _END = 999, np.frombuffer(b"EOF", dtype=np.uint8)
 
 
@@ -26,22 +27,25 @@ def _text(data: bytes) -> Tags:
         raise NotCovered("no tags")
     starts, code_ends, ends = lines[::2] + 1, shown[::2], shown[1::2]
     codes = _codes(data, padded, lines[1:-1:2] + 1, code_ends)
-    end = _end_mark(buffer, codes, starts, ends)
+    end = _end_mark(data, buffer, codes, starts, ends)
     lines, codes, starts, ends = lines[: 2 * end], codes[:end], starts[:end], ends[:end]
-    if codes.max() > LARGEST_CODE:
+    frequencies = np.bincount(codes, minlength=LARGEST_CODE + 1)
+    if len(frequencies) > LARGEST_CODE + 1:
         raise NotCovered("a group code that is none")
     numeric = NUMERIC[codes]
     numbers = np.full(end, np.nan)
     try:
         numbers[numeric] = decimals(_marked(buffer, lines, numeric), int(np.count_nonzero(numeric)))
-        for at in (KIND[codes] == HEX).nonzero()[0].tolist():
-            bytes.fromhex(data[starts[at] : ends[at]].decode("ascii"))
+        if np.count_nonzero(frequencies[_HEX_CODES]):
+            for at in (KIND[codes] == HEX).nonzero()[0].tolist():
+                bytes.fromhex(data[starts[at] : ends[at]].decode("ascii"))
     except ValueError as error:
         raise NotCovered("a number that is none") from error
-    real = codes != _COMMENT
-    if np.count_nonzero(real) < end:
+    if frequencies[_COMMENT]:
+        real = codes != _COMMENT
         codes, starts, ends, numbers = codes[real], starts[real], ends[real], numbers[real]
-    return Tags(data, buffer, codes, starts, ends, numbers)
+        frequencies[_COMMENT] = 0
+    return Tags(data, buffer, codes, starts, ends, numbers, frequencies)
 
 
 def _line_ends(data: bytes, buffer: Bytes) -> tuple[Integers, Integers]:
@@ -61,8 +65,13 @@ def _line_ends(data: bytes, buffer: Bytes) -> tuple[Integers, Integers]:
     return ends[:whole], shown[:whole]
 
 
-def _end_mark(buffer: Bytes, codes: Integers, starts: Integers, ends: Integers) -> int:
+def _end_mark(data: bytes, buffer: Bytes, codes: Integers, starts: Integers, ends: Integers) -> int:
     """The number of tags up to the first end mark, which is the end, whatever follows."""
+    # mostly the letters stand there only once
+    found = data.find(b"EOF")
+    last = int(starts.searchsorted(found))
+    if last < len(starts) and codes[last] == 0 and starts[last] == found and ends[last] == found + len(_END):
+        return last + 1
     at = (codes == 0).nonzero()[0]
     at = at[ends[at] - starts[at] == len(_END)]
     at = at[(buffer[starts[at][:, None] + np.arange(len(_END))] == _END).all(axis=1)]

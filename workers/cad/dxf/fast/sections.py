@@ -23,6 +23,10 @@ _VERSIONS = {
     **dict.fromkeys(("AC1012", "AC1014"), "AC1015"),
     **{version: version for version in ("AC1015", "AC1018", "AC1021", "AC1024", "AC1027", "AC1032")},
 }
+_VARIABLES = (b"$ACADVER", b"$DWGCODEPAGE", b"$HANDSEED", b"$INSUNITS", b"$MEASUREMENT")
+_LONGEST = 16  # longer than all of them
+_WANTED = np.zeros(256 * (_LONGEST + 1), dtype=bool)
+_WANTED[[len(name) * 256 + name[1] for name in _VARIABLES]] = True
 # blocks of arrows that the reference adds to R13 and R14
 _ARROWS = (
     "ArchTick BoxBlank BoxFilled Closed ClosedBlank ClosedFilled DatumBlank DatumFilled Dot DotBlank DotSmall "
@@ -43,7 +47,7 @@ def planned(tags: Tags) -> Plan:
     """The plan of the file. Raises `NotCovered`."""
     heads = tags.coded(0)
     kinds, names = tags.interned(heads)
-    if any(name != name.strip() for name in names):
+    if [name.strip() for name in names] != names:
         raise NotCovered("blanks around the name of a kind")
     sections = _sections(tags, heads, kinds, names)
     variables = _header(tags, heads, sections)
@@ -69,7 +73,8 @@ def planned(tags: Tags) -> Plan:
     data = plan.content(b"ACDSDATA")
     if len(data) and (plan.heads[data.start + 1 : data.stop + 1] - plan.heads[data.start : data.stop] < 2).any():
         raise NotCovered("an odd section of data")
-    if not plan.within(plan.content(b"CLASSES"), b"CLASS").all():
+    classes = plan.content(b"CLASSES")
+    if len(classes) and not plan.within(classes, b"CLASS").all():
         raise NotCovered("an odd section of classes")
     check_layouts(plan)
     return plan
@@ -102,7 +107,7 @@ def _sections(tags: Tags, heads: Integers, kinds: Integers, names: list[bytes]) 
 
 
 def _header(tags: Tags, heads: Integers, sections: dict[bytes, tuple[int, int]]) -> dict[bytes, int]:
-    """Where the value of each header variable begins."""
+    """Where the values of header variables begin, among them those of `_VARIABLES`."""
     if b"HEADER" not in sections:
         return {}
     end = int(heads[1])
@@ -117,11 +122,16 @@ def _header(tags: Tags, heads: Integers, sections: dict[bytes, tuple[int, int]])
     point = POINTS[codes]
     # in the plane, or else in space
     other = (sizes != 1 + point).nonzero()[0]
-    if np.count_nonzero(sizes[other] != 3) or not (point[other] & (tags.codes[values[other] + 2] == codes[other] + 20)).all():
+    if len(other) and (
+        np.count_nonzero(sizes[other] != 3) or not (point[other] & (tags.codes[values[other] + 2] == codes[other] + 20)).all()
+    ):
         raise NotCovered("an odd header variable")
-    if np.count_nonzero(tags.buffer[tags.starts[names]] != ord("$")):
+    starts = tags.starts[names]
+    if np.count_nonzero(tags.buffer[starts] != ord("$")):
         raise NotCovered("an odd name of a header variable")
-    return dict(zip(tags.values(names), values.tolist(), strict=True))
+    # of hundreds of variables, those that may be wanted, by their length and the letter after the dollar sign
+    wanted = _WANTED[np.minimum(tags.ends[names] - starts, _LONGEST) * 256 + tags.buffer[starts + 1]].nonzero()[0]
+    return dict(zip(tags.values(names[wanted]), values[wanted].tolist(), strict=True))
 
 
 def _string(tags: Tags, variables: dict[bytes, int], name: bytes, code: int) -> str | None:

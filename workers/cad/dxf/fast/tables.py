@@ -59,7 +59,7 @@ def _handles(tags: Tags, at: Integers) -> Integers:
 def check_handles(plan: Plan) -> None:
     """Handles must be numbers and differ: what is looked up by its handle must be what the file means."""
     tags = plan.tags
-    at = ((tags.codes == 5) | (tags.codes == 105)).nonzero()[0]
+    at = ((tags.codes == 5) | (tags.codes == 105)).nonzero()[0] if tags.frequencies[105] else tags.coded(5)
     if not len(at):
         return
     values = _handles(tags, at)
