@@ -32,6 +32,7 @@ Answer = TypeVar("Answer")
 _THREADS = 4
 _WAIT_SECONDS = 1.0  # before Redis is tried again
 _NOBODY_SECONDS = 0.25
+_CATCH_UP_SECONDS = 1.0
 _BREATH, _BREATH_SECONDS = 10, 0.001
 _BITE = 500  # jobs or keys asked for at once
 _UNVERIFIED_SECONDS = 30.0  # without a look at the keys, because the database is away
@@ -116,6 +117,8 @@ class Hub:
         new = parse(names, feed.key_id)
         self._crowded("channels of a connection", len(feed.channels | new) - 1, self.limits.max_channels)
         place = _place(after) if after else None
+        if place is not None:
+            await self._caught_up(place)
         start = self._window.position
         ids = jobs_of(new)
         views = await self.ask(lambda: self._own_jobs(feed.tenant_id, ids)) if ids else {}
@@ -143,6 +146,13 @@ class Hub:
             told_already = told_already or (bool(old) and kept.is_for(feed.tenant_id, old))
             if kept.is_for(feed.tenant_id, new) and not told_already:
                 feed.push(kept.message)
+
+    async def _caught_up(self, place: tuple[int, int]) -> None:
+        """Wait, not for long, until this process has read what another one has told already."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CATCH_UP_SECONDS):
+                while order(self._window.position) < place:
+                    await asyncio.sleep(0.005)
 
     def unsubscribe(self, feed: Feed, names: Iterable[object]) -> None:
         """Raises LIVE_CHANNEL_UNKNOWN."""

@@ -227,6 +227,7 @@ def test_a_running_job_can_be_cancelled_and_stays_so(stack: Stack) -> None:
     for _ in range(5):  # a cancel between two chunks has no attempt to overtake
         job = stack.submit("probe", {"items": 200, "ms": 50})
         stack.wait_for_progress(job["id"], 1)
+        time.sleep(0.3)  # into the middle of a chunk, of 1.25 s: both workers end theirs together
         cancelled = stack.http.post(f"/api/v1/jobs/{job['id']}/cancel")
         assert cancelled.json()["state"] == "cancelled"
         counts = cancelled.json()["counts"]
