@@ -94,7 +94,7 @@ def _memory(here: House, told: Told) -> None:
     for count, peaks in ((_FEW, told.few), (_MANY - _FEW, told.many)):
         for start in range(0, count, _FEW):
             here.ride("extraction", {"parts": ids[: min(_FEW, count - start)], "feature_version": "v4", "force": True}, _FEW)
-        peaks |= here.roles()
+        peaks |= _largest(here)
 
 
 def _grow(here: House, plain: Loop, seen: Watch, history: int, told: Told) -> None:
@@ -137,7 +137,11 @@ def _age(here: House, plain: Loop, seen: Watch, history: int) -> Age:
         started = time.perf_counter()
         seen.wait_for(here.submit("probe", {"items": 1}))
         idle.append(time.perf_counter() - started)
-    return Age(history, size, small, statistics.median(idle), _SPIN_ITEMS / lap.seconds, here.roles())
+    return Age(history, size, small, statistics.median(idle), _SPIN_ITEMS / lap.seconds, _largest(here))
+
+
+def _largest(here: House) -> dict[str, int]:
+    return {name: max(peaks) for name, peaks in here.peaks().items()}
 
 
 def page(told: Told, database: str) -> str:

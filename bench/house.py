@@ -30,13 +30,13 @@ _LOOK_SECONDS = 0.25  # looking more often would take its time from the workers
 _LISTED = 1000
 # what the command line of a process holds
 _ROLES = (
-    ("api.app:create", "API"),
+    ("api.app:create", "api"),
     ("sandbox.zygote", "zygote and its children"),
     ("-Q webhooks", "courier"),
     ("prefork", "compute"),
     (" beat", "beat"),
-    ("redis", "Redis"),
-    ("valkey", "Redis"),
+    ("redis", "redis"),
+    ("valkey", "redis"),
 )
 
 
@@ -141,23 +141,13 @@ class House:
         return dict(answer.json())
 
     def peaks(self) -> dict[str, list[int]]:
-        """Peak resident memory (MB, shared pages counted) of each api and compute process; nothing where there is no /proc."""
-        found: dict[str, list[int]] = {"api": [], "compute": []}
-        for pid in descendants(self.pid):
-            line, peak = command(pid), peak_mb(pid)
-            name = "api" if "api.app:create" in line else "compute" if "prefork" in line else None
-            if name and peak is not None:
-                found[name].append(peak)
-        return found
-
-    def roles(self) -> dict[str, int]:
-        """Peak resident memory (MB) of the largest process in each role of the stack; nothing where there is no /proc."""
-        found: dict[str, int] = {}
+        """Peak resident memory (MB, shared pages counted) of the processes in each role of the stack; nothing where there is no /proc."""
+        found: dict[str, list[int]] = {}
         for pid in descendants(self.pid):
             line, peak = command(pid), peak_mb(pid)
             name = next((name for words, name in _ROLES if words in line), None)
             if name and peak is not None:
-                found[name] = max(peak, found.get(name, 0))
+                found.setdefault(name, []).append(peak)
         return dict(sorted(found.items()))
 
 

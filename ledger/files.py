@@ -90,13 +90,12 @@ class FileStore:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "files"
-        self._address = str(self.directory)
         self.incoming = self.directory / "incoming"
         self._aside = self.directory / "aside"
         self.incoming.mkdir(parents=True, exist_ok=True)
 
     def path(self, sha256: str) -> Path:
-        return Path(f"{self._address}/{sha256[:2]}/{sha256}")  # two joins of paths take five times as long, and each file asks
+        return Path(f"{self.directory}/{sha256[:2]}/{sha256}")  # two joins of paths take five times as long, and each file asks
 
     def receive(self, max_bytes: int) -> Incoming:
         return Incoming(self, max_bytes)

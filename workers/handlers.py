@@ -49,9 +49,9 @@ def _expected(work: Work, version: FeatureVersion, units: UnitsAsked, known: dic
     longer than what reading ahead saves."""
     if work.claimed.input.get("previews"):
         return
-    done = set(quarantine.refused(work)) | set(known or ())
+    done = set(known or ())
     for item in work.claimed.items:
-        if item.sha256 and item.name and item.sha256 not in done:
+        if item.sha256 and item.name and item.sha256 not in done and item.sha256 not in quarantine.refused(work):
             yield Reading(work.worker.files.path(item.sha256), item.name, version, units=units)
             if known is not None:
                 done.add(item.sha256)

@@ -32,7 +32,6 @@ _LOOK = struct.pack("@ll", 0, 200_000)  # struct timeval: how often a wait looks
 _LAST_BREATH_SECONDS = 2.0  # between closing its end and being dead
 _PART_BYTES = 1 << 16
 _AHEAD_SECONDS = 0.05  # that files asked for together take
-_MOST_AHEAD = protocol.MOST_QUESTIONS
 _MOST_OF_A_CHILD = 1_000  # files, of more chunks than one: what libraries leave in memory must not add up to the limit
 _PATIENCE_SECONDS = 2.0  # with files asked for together; whoever is slow is then waited for alone
 _SIGNALS = {number.value: number.name for number in signal.Signals}
@@ -111,7 +110,7 @@ class Sandbox:
         try:
             told = self._told(together, files, limits.wall_seconds if len(together) == 1 else min(limits.wall_seconds, _PATIENCE_SECONDS))
             if self._child is not None:
-                self._child.ahead = max(1, min(_MOST_AHEAD, int(_AHEAD_SECONDS * len(told) / (time.monotonic() - started))))
+                self._child.ahead = max(1, min(protocol.MOST_QUESTIONS, int(_AHEAD_SECONDS * len(told) / (time.monotonic() - started))))
             return list(zip(together, told, strict=False))
         except (TimeoutError, _Ended, Failure) as error:
             if len(together) > 1:
