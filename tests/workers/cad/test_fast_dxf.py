@@ -161,13 +161,21 @@ def test_numbers_are_those_of_float_to_the_last_bit(numbers: list[float], form: 
 
 
 def column(lines: list[str]) -> list[float]:
-    return decimals("".join(f"{line}\n" for line in lines).encode(), len(lines))
+    text = "".join(f"{line}\n" for line in lines).encode()
+    letters = np.frombuffer(text, dtype=np.uint8)
+    feeds = (letters == ord("\n")).nonzero()[0]
+    return decimals(letters, np.concatenate([[0], feeds + 1])[:-1], feeds).tolist()
 
 
 @pytest.mark.parametrize("word", ["", ".", "-", "+.", "1.2.3", "1-2", "12a", "1_0", " ", "--1", "1,5", "1 2", "１"])
 def test_what_is_no_number_is_refused(word: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the message is nobody's business
         column(["1", word, "2"])
+
+
+def test_many_numbers_are_read_as_few_are() -> None:
+    lines = [str(number / 8) for number in range(40_000)] + [".5"]
+    assert column(lines) == [float(line) for line in lines]
 
 
 @pytest.mark.parametrize(

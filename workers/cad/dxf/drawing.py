@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Set
-from dataclasses import dataclass, field
+
+import msgspec
 
 from workers.cad.dxf.blocks import Node
 from workers.cad.shape import FindingCode
@@ -13,8 +14,7 @@ from workers.cad.shape import FindingCode
 NAMES, TEXTS, TEXT_LETTERS = 200, 50, 200
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Drawing:
+class Drawing(msgspec.Struct, frozen=True, eq=False):
     """What the modelspace of one file holds. Texts and names are as they stand in the file."""
 
     reader: str  # the way it was read
@@ -28,4 +28,4 @@ class Drawing:
     texts: list[str]  # the first TEXTS of them
     texts_total: int
     node: Callable[[str], Node]  # for `TOP` and for the key of each block that is referred to
-    findings: Counter[FindingCode] = field(default_factory=Counter)
+    findings: Counter[FindingCode] = msgspec.field(default_factory=Counter)

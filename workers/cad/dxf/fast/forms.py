@@ -28,10 +28,10 @@ _MARKER = _codes(0, 100, 101, 102)
 VERTEX_CODES, SPLINE_CODES = _codes(10, 20, 40, 41, 42, 91), _codes(10, 20, 30, 11, 21, 31, 40, 41)
 # entities that are told apart sooner one by one
 _FEW = 200
-# drawings of one writer have the same forms, so they are kept from file to file: so many of them, of so many tags and so many letters
-# of markers, which takes some 20 MB at most
-_KEPT, _KEPT_TAGS, _KEPT_LETTERS = 1024, 200, 2000
-_ZERO, _AXES = np.zeros(1, dtype=np.int64), np.arange(3)
+# drawings of one writer have the same forms, so they are kept from file to file: so many of them, of so many bytes of group codes and
+# so many letters of markers, which takes some 20 MB at most
+_KEPT, _KEPT_BYTES, _KEPT_LETTERS = 1024, 1600, 2000
+_ZERO, _NOWHERE, _AXES = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64), np.arange(3)
 # columns that are not there, or more than once
 _NONE, _TWO = -1, -2
 
@@ -56,13 +56,18 @@ class _Form:
         return _NONE if elsewhere else column
 
 
+def _kept(codes: bytes, marks: tuple[bytes, ...]) -> _Form:
+    few = len(codes) <= _KEPT_BYTES and sum(map(len, marks)) <= _KEPT_LETTERS
+    return _formed(codes, marks) if few else _formed.__wrapped__(codes, marks)
+
+
 @lru_cache(_KEPT)
-def _formed(codes: tuple[int, ...], marks: tuple[bytes, ...]) -> _Form:
-    """As the reference parts an entity of these group codes; `marks` are the values of the markers among them, one after the other."""
+def _formed(codes: bytes, marks: tuple[bytes, ...]) -> _Form:
+    """As the reference parts an entity of these group codes, each of eight bytes; `marks` are the values of the markers among them."""
     form = _Form()
     braced = False
     values = iter(marks)
-    for at, code in enumerate(codes):
+    for at, code in enumerate(np.frombuffer(codes, dtype=np.int64).tolist()):
         value = next(values) if _MARKER[code] else b""
         first = len(form.subclasses) == 1
         if braced:
@@ -111,34 +116,34 @@ class Forms:
                 self._lengths = before[self._starts + self._lengths] - before[self._starts]
                 self._starts = before[self._starts]
         self._at = at
-        tokens, self._names = _tokens(tags, at)
-        self._form, self.forms = self._grouped(tokens)
+        self._form, self.forms = self._grouped()
         self._known = set[int]().union(*(form.columns for form in self.forms))
-        self._doubled = set[int]().union(*(form.doubled for form in self.forms))
-        self._columns: dict[tuple[int, int | None], Integers] = {}
+        self._columns: dict[tuple[int, int | None], tuple[Integers, int]] = {}
 
-    def _grouped(self, tokens: Integers) -> tuple[Integers, list[_Form]]:
-        if not len(self.entities):
-            return np.zeros(0, dtype=np.int64), []
-        form, first = self._told_apart(tokens) if len(self.entities) > _FEW else self._told_apart_by_bytes(tokens)
-        forms = []
-        for start, length in zip(self._starts[first].tolist(), self._lengths[first].tolist(), strict=True):
-            span = tokens[start : start + length].tolist()
-            names = [self._names[token >> 11] for token in span if token > 2047]
-            formed = _formed if length <= _KEPT_TAGS and sum(map(len, names)) <= _KEPT_LETTERS else _formed.__wrapped__
-            forms.append(formed(tuple([token & 2047 for token in span]), tuple(names)))
-        return form, forms
-
-    def _told_apart_by_bytes(self, tokens: Integers) -> tuple[Integers, Integers]:
-        """The form of each of a few entities, and the first entity of each form."""
-        known: dict[bytes, int] = {}
-        data, starts = tokens.tobytes(), (self._starts * 8).tolist()
-        form = [known.setdefault(data[start:end], len(known)) for start, end in zip(starts, [*starts[1:], len(data)], strict=True)]
-        first = dict(zip(reversed(form), range(len(form) - 1, -1, -1), strict=True))
-        return np.array(form, dtype=np.int64), np.array([first[one] for one in range(len(known))], dtype=np.int64)
+    def _grouped(self) -> tuple[Integers, list[_Form]]:
+        """The form of each entity, and all forms."""
+        tags, at, lengths = self.plan.tags, self._at, self._lengths
+        if not len(lengths):
+            return _NOWHERE, []
+        many = len(lengths) > _FEW
+        if many:
+            alike, first = self._told_apart(_tokens(tags, at))
+            lengths = lengths[first]
+            owner, index = steps(lengths)
+            at = at[self._starts[first][owner] + index]
+        codes = tags.codes.take(at)
+        marked = _MARKER.take(codes).nonzero()[0]
+        data, values, stops = codes.tobytes(), tags.values(at.take(marked)), lengths.cumsum()
+        known: dict[tuple[bytes, tuple[bytes, ...]], int] = {}
+        numbers, begin, mark = [], 0, 0
+        for end, until in zip((stops * codes.itemsize).tolist(), marked.searchsorted(stops).tolist(), strict=True):
+            numbers.append(known.setdefault((data[begin:end], tuple(values[mark:until])), len(known)))
+            begin, mark = end, until
+        form: Integers = np.array(numbers)
+        return form[alike] if many else form, [_kept(*key) for key in known]
 
     def _told_apart(self, tokens: Integers) -> tuple[Integers, Integers]:
-        """The same for any number of them."""
+        """The form of each of many entities, and the first entity of each form."""
         place = np.arange(len(tokens)) - np.repeat(self._starts, self._lengths)
         weights = _weights(int(self._lengths.max()).bit_length())
         with np.errstate(over="ignore"):
@@ -161,35 +166,38 @@ class Forms:
         """The tag of this code in each of the entities `of`, -1 where there is none. Raises `NotCovered` where there are two."""
         if code not in self._known:
             return np.full(len(of), -1)
-        column = self._column(code, subclass)[self._form[of]]
-        if code in self._doubled and np.count_nonzero(column == _TWO):
+        columns, lowest = self._column(code, subclass)
+        column = columns.take(self._form.take(of))
+        if lowest == _TWO and np.count_nonzero(column == _TWO):
             raise NotCovered(f"group code {code} twice")
-        return self._tag(of, column)
+        return self._tag(of, column, lowest)
 
-    def _column(self, code: int, subclass: int | None) -> Integers:
-        """Where this code stands in each form."""
+    def _column(self, code: int, subclass: int | None) -> tuple[Integers, int]:
+        """Where this code stands in each form, and the lowest of these."""
         key = code, subclass
         if key not in self._columns:
             if subclass is None:
                 columns = [form.columns.get(code, _NONE) for form in self.forms]
             else:
                 columns = [form.column(code, subclass) for form in self.forms]
-            self._columns[key] = np.array(columns, dtype=np.int64)
+            self._columns[key] = np.array(columns), min(columns)
         return self._columns[key]
 
     def unknown(self, code: int) -> bool:
         """Whether no entity at all has this code."""
         return code not in self._known
 
-    def _tag(self, of: Integers, column: Integers) -> Integers:
-        """The tags at these places within the entities, -1 where the place is none."""
-        tags: Integers = self._at[self._starts[of] + column]
-        tags[column < 0] = -1
+    def _tag(self, of: Integers, column: Integers, lowest: int = _NONE) -> Integers:
+        """The tags at these places within the entities, -1 where the place is none. No place is below `lowest`."""
+        tags: Integers = self._at.take(self._starts.take(of) + column)
+        if lowest < 0:
+            tags[column < 0] = -1
         return tags
 
     def owners(self, of: Integers) -> Integers:
         """The tag of each owner, -1 where there is none."""
-        return self._tag(of, np.array([form.owner for form in self.forms], dtype=np.int64)[self._form[of]])
+        owners = [form.owner for form in self.forms]
+        return self._tag(of, np.array(owners, dtype=np.int64)[self._form[of]], min(owners, default=_NONE))
 
     def many(self, of: Integers, codes: Flags) -> tuple[Integers, Integers]:
         """All tags of these codes, which an entity may have as often as it likes: places in `of`, and the tags.
@@ -219,14 +227,17 @@ class Forms:
         if code not in self._known:
             return np.full(len(of), default)
         at = self.take(of, code, subclass)
-        return np.where(at >= 0, self.plan.tags.numbers[at], default)
+        numbers = self.plan.tags.numbers.take(at)
+        return numbers if self._column(code, subclass)[1] >= 0 else np.where(at >= 0, numbers, default)
 
     def point(self, of: Integers, code: int, subclass: int | None = None) -> tuple[Floats, Flags]:
         """Points (n, 3), (0, 0, 0) where there are none; and where there are any."""
         tags, at = self.plan.tags, self.take(of, code, subclass)
         found = at >= 0
-        points = tags.numbers[at[:, None] + _AXES]
-        points[tags.codes[at + 2] != code + 20, 2] = 0.0
+        points = tags.numbers.take(at[:, None] + _AXES)
+        flat = tags.codes.take(at + 2) != code + 20
+        if np.count_nonzero(flat):
+            points[flat, 2] = 0.0
         if np.count_nonzero(found) < len(found):
             points[~found] = 0.0
         return points, found
@@ -239,10 +250,9 @@ def _weights(bits: int) -> NDArray[np.uint64]:
     return odd
 
 
-def _tokens(tags: Tags, at: Integers) -> tuple[Integers, list[bytes]]:
-    """Group codes, with the value of markers mixed in; the values by the number mixed in, from 1."""
+def _tokens(tags: Tags, at: Integers) -> Integers:
+    """Group codes, with the values of markers mixed in."""
     tokens = tags.codes[at]
     marked = _MARKER[tokens].nonzero()[0]
-    numbers, names = tags.interned(at[marked])
-    tokens[marked] += (numbers + 1) << 11
-    return tokens, [b"", *names]
+    tokens[marked] += (tags.interned(at[marked])[0] + 1) << 11
+    return tokens

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
+import msgspec
 import numpy as np
 
 from tasks.recognition import BINARY_DXF
@@ -15,8 +15,7 @@ from workers.cad.shape import Flags, Integers
 R12 = "AC1009"
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, eq=False, dict=True):
     """Entity e is the tags `heads[e]` to `heads[e + 1]`; the last is the end mark."""
 
     tags: Tags
@@ -89,7 +88,8 @@ class Plan:
         return self.decode(self.tags.value(at))
 
     def decode(self, value: bytes) -> str:
-        return value.decode(self.encoding, "surrogateescape")
+        # letters of ASCII are the same in all encodings here
+        return value.decode("ascii") if value.isascii() else value.decode(self.encoding, "surrogateescape")
 
     def base(self, entity: int, code: int) -> bytes | None:
         """A value from before the first subclass, outside of all groups of applications."""

@@ -8,7 +8,7 @@ from tasks.recognition import BINARY_DXF
 from workers.cad.dxf.fast.binary import binary_tags
 from workers.cad.dxf.fast.numbers import PADDING, Bytes, decimals
 from workers.cad.dxf.fast.tags import HEX, KIND, LARGEST_CODE, NUMERIC, NotCovered, Tags, checked
-from workers.cad.shape import Flags, Integers
+from workers.cad.shape import Integers
 
 _HEX_CODES = (KIND == HEX).nonzero()[0]
 _COMMENT, _END = 999, np.frombuffer(b"EOF", dtype=np.uint8)
@@ -32,17 +32,19 @@ def _text(data: bytes) -> Tags:
     frequencies = np.bincount(codes, minlength=LARGEST_CODE + 1)
     if len(frequencies) > LARGEST_CODE + 1:
         raise NotCovered("a group code that is none")
-    numeric = NUMERIC[codes]
-    numbers = np.full(end, np.nan)
+    numbers = np.empty(end)
+    numbers.fill(np.nan)
+    numeric = NUMERIC.take(codes).nonzero()[0]
     try:
-        numbers[numeric] = decimals(_marked(buffer, lines, numeric), int(np.count_nonzero(numeric)))
+        numbers[numeric] = decimals(buffer, starts.take(numeric), lines.take(2 * numeric + 1))
         if np.count_nonzero(frequencies[_HEX_CODES]):
             for at in (KIND[codes] == HEX).nonzero()[0].tolist():
                 bytes.fromhex(data[starts[at] : ends[at]].decode("ascii"))
     except ValueError as error:
         raise NotCovered("a number that is none") from error
-    if frequencies[_COMMENT]:
-        real = codes != _COMMENT
+    if comments := int(frequencies[_COMMENT]):
+        # mostly they all come first
+        real = slice(comments, None) if (codes[:comments] == _COMMENT).all() else codes != _COMMENT
         codes, starts, ends, numbers = codes[real], starts[real], ends[real], numbers[real]
         frequencies[_COMMENT] = 0
     return Tags(data, buffer, codes, starts, ends, numbers, frequencies)
@@ -67,11 +69,9 @@ def _line_ends(data: bytes, buffer: Bytes) -> tuple[Integers, Integers]:
 
 def _end_mark(data: bytes, buffer: Bytes, codes: Integers, starts: Integers, ends: Integers) -> int:
     """The number of tags up to the first end mark, which is the end, whatever follows."""
-    # mostly the letters stand there only once
-    found = data.find(b"EOF")
-    last = int(starts.searchsorted(found))
-    if last < len(starts) and codes[last] == 0 and starts[last] == found and ends[last] == found + len(_END):
-        return last + 1
+    # mostly it is the last of all tags; one more before it is refused as no end of a section
+    if codes[-1] == 0 and data[starts[-1] : ends[-1]] == b"EOF":
+        return len(starts)
     at = (codes == 0).nonzero()[0]
     at = at[ends[at] - starts[at] == len(_END)]
     at = at[(buffer[starts[at][:, None] + np.arange(len(_END))] == _END).all(axis=1)]
@@ -80,24 +80,16 @@ def _end_mark(data: bytes, buffer: Bytes, codes: Integers, starts: Integers, end
     return int(at[0]) + 1
 
 
-def _marked(buffer: Bytes, lines: Integers, which: Flags) -> bytes:
-    """The values of some tags with their line ends, one after the other; `lines` are the ends of codes and values."""
-    sizes = lines.copy()
-    sizes[0] += 1
-    sizes[1:] -= lines[:-1]
-    marked = np.zeros(len(lines), dtype=bool)
-    marked[1::2] = which
-    return buffer[: lines[-1] + 1][marked.repeat(sizes)].tobytes()
-
-
 def _codes(data: bytes, padded: bytes, begins: Integers, ends: Integers) -> Integers:
     """Group codes of the lines with these ends; `begins` are those of all but the first. Above LARGEST_CODE where there is none."""
     # the last four bytes of each line, which may begin with those of the line before it
-    words = np.ndarray((len(padded) - 3,), dtype="<u4", buffer=padded, strides=(1,))[np.maximum(ends - 4, 0)]
+    lasts = ends - 4
+    lasts[0] = 0
+    words = np.ndarray((len(padded) - 3,), dtype="<u4", buffer=padded, strides=(1,))[lasts]
     words[0] = int.from_bytes((b"\n\n\n\n" + data[: ends[0]])[-4:], "little")
     pairs = words.view("<u2")
-    low = _LOW[pairs[1::2]]
-    codes: Integers = _CODE[_HIGH[pairs[::2]] + low]
+    low = _LOW.take(pairs[1::2])
+    codes: Integers = _CODE.take(_HIGH.take(pairs[::2]) + low)
     single = (low >= _ALONE).nonzero()[0]
     codes[single] = low[single] - _ALONE
     for at in (ends[1:] - begins > 4).nonzero()[0].tolist():

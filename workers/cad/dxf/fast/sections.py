@@ -17,6 +17,7 @@ from workers.cad.dxf.fast.tags import POINTS, NotCovered, Tags
 from workers.cad.shape import Integers
 
 _SECTIONS = {b"HEADER", b"CLASSES", b"TABLES", b"BLOCKS", b"ENTITIES", b"OBJECTS", b"THUMBNAILIMAGE", b"ACDSDATA"}
+_MARKS = {b"SECTION", b"ENDSEC", b"EOF"}
 # as the files say, and what the reference takes them for
 _VERSIONS = {
     **dict.fromkeys(("AC1003", "AC1004", "AC1006", "AC1009"), "AC1009"),
@@ -24,8 +25,7 @@ _VERSIONS = {
     **{version: version for version in ("AC1015", "AC1018", "AC1021", "AC1024", "AC1027", "AC1032")},
 }
 _VARIABLES = (b"$ACADVER", b"$DWGCODEPAGE", b"$HANDSEED", b"$INSUNITS", b"$MEASUREMENT")
-_LONGEST = 16  # longer than all of them
-_WANTED = np.zeros(256 * (_LONGEST + 1), dtype=bool)
+_WANTED = np.zeros(256 * 16, dtype=bool)  # none of them is so long
 _WANTED[[len(name) * 256 + name[1] for name in _VARIABLES]] = True
 # blocks of arrows that the reference adds to R13 and R14
 _ARROWS = (
@@ -81,26 +81,22 @@ def planned(tags: Tags) -> Plan:
 
 
 def _sections(tags: Tags, heads: Integers, kinds: Integers, names: list[bytes]) -> dict[bytes, tuple[int, int]]:
-    marks = {at: name for at, name in enumerate(names) if name in (b"SECTION", b"ENDSEC", b"EOF")}
-    mark = np.zeros(len(names), dtype=bool)
-    mark[list(marks)] = True
-    places = mark[kinds].nonzero()[0]
-    ends = places[1::2]
-    if kinds[-1] not in marks or len(places) % 2 == 0 or np.count_nonzero(heads[ends + 1] - heads[ends] != 1):
+    mark = np.array([name in _MARKS for name in names])
+    marks = mark.take(kinds).nonzero()[0]
+    places = marks.tolist()
+    if [names[kind] for kind in kinds.take(marks).tolist()] != [b"SECTION", b"ENDSEC"] * (len(places) // 2) + [b"EOF"]:
         raise NotCovered("sections out of order")
+    begins, ends = places[:-1:2], places[1::2]
+    if not ends or places[::2] != [0, *(end + 1 for end in ends)] or places[-1] != len(heads) - 1:
+        raise NotCovered("something outside of all sections")
     sections: dict[bytes, tuple[int, int]] = {}
-    follow = 0
-    for begin, end in zip(places[:-1:2].tolist(), ends.tolist(), strict=True):
-        if begin != follow or marks[int(kinds[begin])] != b"SECTION" or marks[int(kinds[end])] != b"ENDSEC":
-            raise NotCovered("sections out of order")
-        title = int(heads[begin]) + 1
-        name = tags.value(title)
-        if tags.codes[title] != 2 or name not in _SECTIONS or name in sections:
+    for begin, end, at, last, after in zip(
+        begins, ends, heads.take(begins).tolist(), heads.take(ends).tolist(), heads.take(places[2::2]).tolist(), strict=True
+    ):
+        name = tags.value(at + 1)
+        if tags.codes[at + 1] != 2 or name not in _SECTIONS or name in sections or after - last != 1:
             raise NotCovered("an odd section")
         sections[name] = begin, end
-        follow = end + 1
-    if not sections or follow != len(heads) - 1 or marks[int(kinds[-1])] != b"EOF":
-        raise NotCovered("something outside of all sections")
     if b"HEADER" in sections and (sections[b"HEADER"] != (0, 1)):
         raise NotCovered("an odd header")
     return sections
@@ -118,19 +114,20 @@ def _header(tags: Tags, heads: Integers, sections: dict[bytes, tuple[int, int]])
     sizes = np.empty_like(names)
     sizes[:-1], sizes[-1:] = names[1:], end
     sizes -= values
-    codes = tags.codes[values]
-    point = POINTS[codes]
+    codes = tags.codes.take(values)
+    point = POINTS.take(codes)
     # in the plane, or else in space
-    other = (sizes != 1 + point).nonzero()[0]
+    other = (sizes - point != 1).nonzero()[0]
     if len(other) and (
         np.count_nonzero(sizes[other] != 3) or not (point[other] & (tags.codes[values[other] + 2] == codes[other] + 20)).all()
     ):
         raise NotCovered("an odd header variable")
-    starts = tags.starts[names]
-    if np.count_nonzero(tags.buffer[starts] != ord("$")):
+    starts = tags.starts.take(names)
+    if np.count_nonzero(tags.buffer.take(starts) != ord("$")):
         raise NotCovered("an odd name of a header variable")
     # of hundreds of variables, those that may be wanted, by their length and the letter after the dollar sign
-    wanted = _WANTED[np.minimum(tags.ends[names] - starts, _LONGEST) * 256 + tags.buffer[starts + 1]].nonzero()[0]
+    lengths = tags.ends.take(names) - starts
+    wanted = _WANTED.take(lengths * 256 + tags.buffer.take(starts + 1), mode="clip").nonzero()[0]
     return dict(zip(tags.values(names[wanted]), values[wanted].tolist(), strict=True))
 
 

@@ -17,6 +17,11 @@ _LONGEST_HANDLE = 15
 _HEX = np.full(256, 255)
 for _letters, _first in ((b"0123456789", 0), (b"ABCDEF", 10), (b"abcdef", 10)):
     _HEX[list(_letters)] = np.arange(_first, _first + len(_letters))
+# eight letters as one number: for each length what keeps the letters of the handle, and which letters handles mostly have
+_WORD = 8
+_KEPT = np.array([(1 << 8 * length) - 1 for length in range(_WORD + 1)], dtype=np.uint64)
+_PLAIN = np.zeros(256, dtype=bool)
+_PLAIN[list(b"\x000123456789ABCDEF")] = True
 
 
 def check_groups(plan: Plan) -> None:
@@ -56,18 +61,32 @@ def _handles(tags: Tags, at: Integers) -> Integers:
     return numbers
 
 
+def _plainly_differ(tags: Tags, at: Integers) -> bool:
+    """Whether handles are short, written as handles mostly are, and all different."""
+    starts = tags.starts.take(at)
+    lengths = tags.ends.take(at) - starts
+    if lengths.max() > _WORD:
+        return False
+    words = np.ndarray((len(tags.buffer) - _WORD + 1,), dtype="<u8", buffer=tags.buffer, strides=(1,))[starts]
+    words &= _KEPT.take(lengths)
+    letters = words.view(np.uint8)
+    # a zero in front, or nothing at all, may be another way to write one of the others
+    if letters[::_WORD].min() <= ord("0") or not _PLAIN.take(letters).all():
+        return False
+    words.sort()
+    return not np.count_nonzero(words[1:] == words[:-1])
+
+
 def check_handles(plan: Plan) -> None:
     """Handles must be numbers and differ: what is looked up by its handle must be what the file means."""
     tags = plan.tags
     at = ((tags.codes == 5) | (tags.codes == 105)).nonzero()[0] if tags.frequencies[105] else tags.coded(5)
     if not len(at):
         return
-    values = _handles(tags, at)
-    ranked = values.copy()
-    ranked.sort()
     # mostly all differ, whatever they belong to
-    if ranked[0] > 0 and np.count_nonzero(ranked[1:] == ranked[:-1]) == 0:
+    if _plainly_differ(tags, at):
         return
+    values = _handles(tags, at)
     entity = plan.heads.searchsorted(at, side="right") - 1
     style = plan.kind(b"DIMSTYLE", of=plan.kinds[entity])
     kept = ((tags.codes[at] == 105) == style) & (tags.marks[at] == tags.marks[plan.heads[entity]])

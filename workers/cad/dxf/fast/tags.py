@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
 
+import msgspec
 import numpy as np
 
 from workers.cad.dxf.fast.numbers import PADDING, Bytes
@@ -45,8 +45,7 @@ POINTS = np.zeros(LARGEST_CODE + 1, dtype=bool)
 POINTS[[*range(10, 19), 110, 111, 112, *range(210, 214), *range(1010, 1014)]] = True
 
 
-@dataclass(frozen=True, eq=False)
-class Tags:
+class Tags(msgspec.Struct, frozen=True, eq=False, dict=True):
     """n tags up to the end mark; value i is `data[starts[i]:ends[i]]`, and `numbers[i]` where its code means a number."""
 
     data: bytes
@@ -81,12 +80,18 @@ class Tags:
     def with_codes(self, span: range) -> Iterator[tuple[int, int]]:
         return zip(span, self.codes[span.start : span.stop].tolist(), strict=True)
 
+    @cached_property
+    def _bounds(self) -> tuple[memoryview, memoryview]:
+        """`starts` and `ends` one by one: several times as fast as from an array."""
+        return self.starts.data, self.ends.data
+
     def value(self, at: int) -> bytes:
-        return self.data[self.starts[at] : self.ends[at]]
+        starts, ends = self._bounds
+        return self.data[starts[at] : ends[at]]
 
     def values(self, at: Integers) -> list[bytes]:
         data = self.data
-        return [data[start:end] for start, end in zip(self.starts[at].tolist(), self.ends[at].tolist(), strict=True)]
+        return [data[start:end] for start, end in zip(self.starts.take(at).tolist(), self.ends.take(at).tolist(), strict=True)]
 
     def different(self, at: Integers) -> list[bytes]:
         """The different values of the tags `at`."""
@@ -96,12 +101,14 @@ class Tags:
         """For the tags `at`: the number of each value in the list of different values, which is the second."""
         if not len(at):
             return np.zeros(0, dtype=np.int64), []
-        starts, lengths = self.starts[at], self.ends[at] - self.starts[at]
-        longest = int(lengths.max())
         # a few are told apart sooner one by one
-        if longest > PADDING or len(at) < _FEW:
-            known: defaultdict[bytes, int] = defaultdict(count().__next__)
-            return np.fromiter(map(known.__getitem__, self.values(at)), np.int64, len(at)), list(known)
+        if len(at) < _FEW:
+            return self._interned_by_one(at)
+        starts = self.starts.take(at)
+        lengths = self.ends.take(at) - starts
+        longest = int(lengths.max())
+        if longest > PADDING:
+            return self._interned_by_one(at)
         width = max(-(-longest // 8) * 8, 8)
         columns = np.arange(width)
         letters = self.buffer[starts[:, None] + columns]
@@ -113,6 +120,10 @@ class Tags:
         if not (words == words[first][number]).all() or not (lengths == lengths[first][number]).all():
             raise NotCovered("two different names look alike")
         return number.astype(np.int64), self.values(at[first])
+
+    def _interned_by_one(self, at: Integers) -> tuple[Integers, list[bytes]]:
+        known: defaultdict[bytes, int] = defaultdict(count().__next__)
+        return np.fromiter(map(known.__getitem__, self.values(at)), np.int64, len(at)), list(known)
 
 
 # measured: to slice and look up one value takes a 300th of what telling arrays apart takes in any case
@@ -126,10 +137,10 @@ def checked(tags: Tags) -> Tags:
     codes, numbers = tags.codes, tags.numbers
     if codes[0] != 0:
         raise NotCovered("a tag before the first section")
-    whole = numbers[WHOLE[codes]]
+    whole = numbers.compress(WHOLE.take(codes))
     if np.count_nonzero(whole != np.rint(whole)):
         raise NotCovered("a fraction for a whole number")
-    points = POINTS[codes].nonzero()[0]
-    if len(points) and (points[-1] + 1 >= len(codes) or np.count_nonzero(codes[points + 1] != codes[points] + 10)):
+    points = POINTS.take(codes).nonzero()[0]
+    if len(points) and (points[-1] + 1 >= len(codes) or np.count_nonzero(codes.take(points + 1) - codes.take(points) != 10)):
         raise NotCovered("a point without y")
     return tags
