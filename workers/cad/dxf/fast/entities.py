@@ -39,6 +39,7 @@ _MODERN = tuple(name.encode() for name in SUBCLASS)
 _SPACES = ("*model_space", "*paper_space")
 # number of the modelspace among the places, and of what is nowhere: in paperspace, or part of another entity
 MODEL, NOWHERE = 0, -1
+_NONE: Integers = np.zeros(0, dtype=np.int64)
 
 
 # letters that the reference refuses in names it writes itself; the beginnings of escaped letters are none of them
@@ -108,7 +109,7 @@ class Entities:
 
     def which(self, *names: bytes) -> Integers:
         """The entities of these kinds."""
-        return np.zeros(0, dtype=np.int64) if self.present.isdisjoint(names) else self.of(*names).nonzero()[0]
+        return _NONE if self.present.isdisjoint(names) else self.of(*names).nonzero()[0]
 
     def _has(self, entities: Integers, code: int) -> Flags:
         """Which of the entities of the plan have such a tag."""
@@ -144,7 +145,7 @@ class Entities:
 
     def form(self, of: Integers) -> Integers:
         """Their places among the forms."""
-        return self._form_of[of]
+        return self._form_of[of] if len(self.loans) else of
 
     def _reals(self) -> slice:
         return slice(int(self.plan.heads[self.own[0]]), int(self.plan.heads[self.own[-1] + 1])) if self.count else slice(0)
@@ -189,7 +190,7 @@ class Entities:
         inside = self._in_blocks
         if len(begin) != len(end) or (len(end) and end[-1] != inside - 1) or (inside and (not len(begin) or begin[0] != 0)):
             raise NotCovered("blocks out of order")
-        if np.count_nonzero(end < begin) or np.count_nonzero(begin[1:] != end[:-1] + 1):
+        if len(begin) and (np.count_nonzero(end < begin) or np.count_nonzero(begin[1:] - end[:-1] != 1)):
             raise NotCovered("blocks out of order")
         place = np.zeros(self.count, dtype=np.int64)
         if inside:

@@ -49,9 +49,9 @@ class Plan(msgspec.Struct, frozen=True, eq=False, dict=True):
     def kind(self, *names: bytes, of: Integers | None = None) -> Flags:
         """Which entities, or which of those whose kinds are `of`, are of these kinds."""
         kinds = self.kinds if of is None else of
+        if len(names) == 1:
+            return kinds == self.number(names[0])
         some = [self._numbers[name] for name in names if name in self._numbers]
-        if len(some) < 2:
-            return kinds == some[0] if some else np.zeros(len(kinds), dtype=bool)
         chosen = np.zeros(len(self.names), dtype=bool)
         chosen[some] = True
         return chosen[kinds]
