@@ -23,7 +23,7 @@ def _codes(*codes: int) -> Flags:
     return flags
 
 
-_MARKER = _codes(0, 100, 101, 102)
+_MARKER = _codes(100, 101, 102)
 # vertices of light polylines, points, knots and weights of splines are as many as they like: they are looked at apart from the form
 VERTEX_CODES, SPLINE_CODES = _codes(10, 20, 40, 41, 42, 91), _codes(10, 20, 30, 11, 21, 31, 40, 41)
 # entities that are told apart sooner one by one

@@ -17,9 +17,10 @@ _LONGEST_HANDLE = 15
 _HEX = np.full(256, 255)
 for _letters, _first in ((b"0123456789", 0), (b"ABCDEF", 10), (b"abcdef", 10)):
     _HEX[list(_letters)] = np.arange(_first, _first + len(_letters))
-# eight letters as one number: for each length what keeps the letters of the handle, and which letters handles mostly have
+# eight letters as one number: for each length what keeps the letters of the handle, nothing of longer ones; and which letters handles
+# mostly have
 _WORD = 8
-_KEPT = np.array([(1 << 8 * length) - 1 for length in range(_WORD + 1)], dtype=np.uint64)
+_KEPT = np.array([*((1 << 8 * length) - 1 for length in range(_WORD + 1)), 0], dtype=np.uint64)
 _PLAIN = np.zeros(256, dtype=bool)
 _PLAIN[list(b"\x000123456789ABCDEF")] = True
 
@@ -65,13 +66,11 @@ def _plainly_differ(tags: Tags, at: Integers) -> bool:
     """Whether handles are short, written as handles mostly are, and all different."""
     starts = tags.starts.take(at)
     lengths = tags.ends.take(at) - starts
-    if lengths.max() > _WORD:
-        return False
     words = np.ndarray((len(tags.buffer) - _WORD + 1,), dtype="<u8", buffer=tags.buffer, strides=(1,))[starts]
-    words &= _KEPT.take(lengths)
+    words &= _KEPT.take(lengths, mode="clip")
     letters = words.view(np.uint8)
     # a zero in front, or nothing at all, may be another way to write one of the others
-    if letters[::_WORD].min() <= ord("0") or not _PLAIN.take(letters).all():
+    if letters[::_WORD].min() <= ord("0") or np.count_nonzero(_PLAIN.take(letters)) < len(letters):
         return False
     words.sort()
     return not np.count_nonzero(words[1:] == words[:-1])
