@@ -120,7 +120,7 @@ def kind(data: bytes) -> tuple[str | None, str]:
         types = opened_fast(data).types
     except NotCovered as reason:
         return None, str(reason)
-    return types.most_common(1)[0][0] if types else "none", ""
+    return max(types, key=types.__getitem__) if types else "none", ""
 
 
 def readable(path: Path) -> bool:

@@ -6,11 +6,11 @@ All coordinates and lengths are millimetres in float64; arrays are finite.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,8 +77,7 @@ _SENTENCES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One kind of repair, loss or assumption, and how often it was needed."""
 
     code: FindingCode
@@ -101,8 +100,7 @@ class Origin(StrEnum):
     ASSUMED = "assumed"
 
 
-@dataclass(frozen=True, slots=True)
-class Units:
+class Units(msgspec.Struct, frozen=True):
     """The unit of the file; the shape itself is already in millimetres. `confidence` is 0..1; `suspected` is the unit that the
     sizes would rather suggest, if any.
     """
@@ -127,8 +125,7 @@ class Units:
 MILLIMETRES_ASSUMED = Units("mm", 1.0, Origin.ASSUMED, 0.5)
 
 
-@dataclass(frozen=True, eq=False)
-class Arcs:
+class Arcs(msgspec.Struct, frozen=True, eq=False, dict=True):
     """a circular arcs in the XY plane, counter-clockwise; angles in radians."""
 
     centres: Floats  # (a, 2)
@@ -141,7 +138,7 @@ class Arcs:
         return self.radii * self.sweeps
 
     def scaled(self, factor: float) -> Arcs:
-        return replace(self, centres=self.centres * factor, radii=self.radii * factor)
+        return Arcs(self.centres * factor, self.radii * factor, self.starts, self.sweeps)
 
     def some(self, which: Integers) -> Arcs:
         return Arcs(self.centres[which], self.radii[which], self.starts[which], self.sweeps[which])
@@ -173,8 +170,7 @@ def pieces(sweeps: Floats, turn: int) -> Integers:
     return np.maximum(np.ceil(sweeps * (turn / (2 * np.pi)) - 1e-6), 1).astype(np.int64)
 
 
-@dataclass(frozen=True, eq=False)
-class Paths:
+class Paths(msgspec.Struct, frozen=True, eq=False, dict=True):
     """Outlines of a drawing in its XY plane, as s straight pieces and as circular arcs, and what is known about it beyond them."""
 
     tails: Floats  # (s, 2) where each piece begins
@@ -194,7 +190,8 @@ class Paths:
     def scaled(self, factor: float) -> Paths:
         """The same outlines, `factor` times as long."""
         names = ("tails", "heads", "lengths", "box")
-        return replace(self, arcs=self.arcs.scaled(factor), **{name: getattr(self, name) * factor for name in names})
+        scaled = {name: getattr(self, name) * factor for name in names}
+        return msgspec.structs.replace(self, arcs=self.arcs.scaled(factor), **scaled)
 
     def chords(self) -> Floats:
         """All outlines as straight pieces (n, 2, 2), for those who only want to see them."""
@@ -204,8 +201,7 @@ class Paths:
         return np.concatenate([straight, np.stack([np.delete(points, last, axis=0), np.delete(points, last - counts, axis=0)], axis=1)])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Mesh:
+class Mesh(msgspec.Struct, frozen=True, eq=False):
     """Triangles over welded vertices."""
 
     vertices: Floats  # (n, 3)
@@ -213,7 +209,7 @@ class Mesh:
 
     def scaled(self, factor: float) -> Mesh:
         """The same mesh, `factor` times as large."""
-        return replace(self, vertices=self.vertices * factor)
+        return Mesh(self.vertices * factor, self.triangles)
 
 
 def area_vectors(corners: Floats) -> Floats:
@@ -269,8 +265,7 @@ def components(count: int, one: Integers, two: Integers, linked: Flags) -> Integ
     return label
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Shape:
+class Shape(msgspec.Struct, frozen=True, eq=False):
     """One file as the feature code sees it."""
 
     format: Format
@@ -279,7 +274,7 @@ class Shape:
     units: Units
     findings: tuple[Finding, ...]
     types: Mapping[str, int]  # entities or faces by type; empty for bare meshes, whose regions are found later
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = {}
     box: Floats | None = None  # (2, 3) lowest and highest corner, where the file knows them better than its mesh
 
     @property
@@ -295,7 +290,7 @@ class Shape:
         """The same shape, `factor` times as large. What is told of it in millimetres grows with it."""
         facts = {name: value * factor ** _POWERS[name] if name in _POWERS else value for name, value in self.facts.items()}
         box = None if self.box is None else self.box * factor
-        return replace(self, geometry=self.geometry.scaled(factor), facts=facts, box=box)
+        return msgspec.structs.replace(self, geometry=self.geometry.scaled(factor), facts=facts, box=box)
 
 
 # facts that are measures: lengths, areas and volumes

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,11 +26,11 @@ def plain_points(points: Points) -> Floats:
 
 def squared(points: Points) -> Floats:
     """Squared distances from the origin."""
-    return points.real**2 + points.imag**2
+    x, y = points.real, points.imag
+    return x * x + y * y
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ArcMoments:
+class ArcMoments(msgspec.Struct, frozen=True, eq=False):
     """a circular arcs seen from their tops, the points half way along: so even a slight bow of a huge radius keeps its digits.
 
     At the angle t from its top an arc is at `tops - normals * (drop - i shift)`, drop = r (1 - cos t), shift = r sin t. The means
@@ -47,9 +46,9 @@ class ArcMoments:
 
     @classmethod
     def of(cls, arcs: Arcs) -> ArcMoments:
+        if not len(arcs.radii):
+            return _NO_ARCS
         halves, radii = arcs.sweeps / 2, arcs.radii
-        if not len(radii):
-            return cls(complex_points(arcs.centres), complex_points(arcs.centres), halves, radii, radii, radii)
         normals = np.exp(1j * (arcs.starts + halves))
         # 1 - cos t without cancellation
         versed = 2 * np.sin(halves[:, None] * (_NODES / 2)) ** 2
@@ -118,3 +117,7 @@ class ArcMoments:
     @property
     def _away(self) -> Floats:
         return self.radii - (self.tops * self.normals.conj()).real
+
+
+_NO_POINTS, _NO_NUMBERS = np.zeros(0, dtype=np.complex128), np.zeros(0)
+_NO_ARCS = ArcMoments(_NO_POINTS, _NO_POINTS, _NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS)

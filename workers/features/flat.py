@@ -28,10 +28,14 @@ _SAME_RADIUS = 1e-4
 Moments = Floats | Points
 _NONE: Floats = np.zeros(0)
 _BORDER = np.ones(1, dtype=bool)
+_NO_TURNINGS: Integers = np.zeros(len(TURNING) - 1, dtype=np.int64)
 
-_LINES = frozenset({"LINE", "3DLINE"})
-_POLYLINES = frozenset({"LWPOLYLINE", "POLYLINE"})
-_TEXTS = frozenset({"TEXT", "MTEXT", "ATTRIB", "ATTDEF"})
+# lines, polylines, texts
+_SHARES = {
+    **dict.fromkeys(("LINE", "3DLINE"), 0),
+    **dict.fromkeys(("LWPOLYLINE", "POLYLINE"), 1),
+    **dict.fromkeys(("TEXT", "MTEXT", "ATTRIB", "ATTDEF"), 2),
+}
 
 
 class FlatStudy:
@@ -42,30 +46,35 @@ class FlatStudy:
         self.length = paths.length  # mm
         self.weights: Floats = paths.lengths / self.length
         self.arc_weights: Floats = paths.arcs.lengths / self.length
-        tails, heads, arcs = complex_points(paths.tails), complex_points(paths.heads), ArcMoments.of(paths.arcs)
-        middle = complex(self._mean((tails + heads) / 2, lambda: arcs.centroids))
-        tails, heads, arcs = tails - middle, heads - middle, arcs.moved(middle, 1.0)
+        self._complex_weights = self.weights.astype(np.complex128)
+        # all tails, then all heads
+        ends, arcs = complex_points(np.concatenate([paths.tails, paths.heads])), ArcMoments.of(paths.arcs)
+        count = len(self.weights)
+        middle = complex(self._mean(self._complex_weights, (ends[:count] + ends[count:]) / 2, lambda: arcs.centroids))
+        ends, arcs = ends - middle, arcs.moved(middle, 1.0)
+        tails, heads = ends[:count], ends[count:]
         # means of |z|^2 and z^2 on a straight piece from a to b: (|a|^2 + |b|^2 + Re ab*) / 3 and (a^2 + ab + b^2) / 3
         bent = arcs.squares if len(self.arc_weights) else (_NONE, _NONE)
-        square = self._mean((squared(tails) + squared(heads) + (tails * heads.conj()).real) / 3, lambda: bent[0])
-        product = self._mean((tails * (tails + heads) + heads * heads) / 3, lambda: bent[1])
+        square = self._mean(self.weights, (squared(tails) + squared(heads) + (tails * heads.conj()).real) / 3, lambda: bent[0])
+        product = self._mean(self._complex_weights, (tails * (tails + heads) + heads * heads) / 3, lambda: bent[1])
         self.rms = math.sqrt(square)  # mm
         # the eigenvalues of the second moment
         self.spread = max((square + abs(product)) / 2, 0.0), max((square - abs(product)) / 2, 0.0)
-        self.tails: Points = tails / self.rms
-        self.heads: Points = heads / self.rms
+        self.ends: Points = ends / self.rms
+        self.tails, self.heads = self.ends[:count], self.ends[count:]
         self.arcs = arcs.moved(0.0, 1 / self.rms)
 
-    def _mean(self, straight: Moments, bent: Callable[[], Moments]) -> Any:
-        """The mean along all outlines of what is told for each straight piece and for each arc."""
-        mean = (self.weights @ straight).item()
+    def _mean(self, weights: Moments, straight: Moments, bent: Callable[[], Moments]) -> Any:
+        """The mean along all outlines of what is told for each straight piece and for each arc; weights are of the kind of numbers
+        they meet, or all would be converted anew.
+        """
+        mean = weights.dot(straight).item()
         return mean + (self.arc_weights @ bent()).item() if len(self.arc_weights) else mean
 
     @cached_property
     def reach(self) -> float:
         """Largest distance from the centroid, in rms radii."""
-        ends = np.abs(np.concatenate([self.tails, self.heads]))
-        return max(self.arcs.reach, float(ends.max(initial=0.0)))
+        return max(self.arcs.reach, float(np.abs(self.ends).max(initial=0.0)))
 
     @cached_property
     def fourth_moment(self) -> float:
@@ -74,12 +83,11 @@ class FlatStudy:
         a, b, c = squared(self.tails), (self.tails * step.conj()).real, squared(step)
         # integral over t = 0..1 of (a + 2 b t + c t^2)^2
         fourths = a * (a + 2 * b) + (4 * b * b + 2 * a * c) / 3 + c * (b + c / 5)
-        return math.sqrt(math.sqrt(max(self._mean(fourths, lambda: self.arcs.fourths), 0.0)))
+        return math.sqrt(math.sqrt(max(self._mean(self.weights, fourths, lambda: self.arcs.fourths), 0.0)))
 
     @cached_property
     def hull(self) -> Floats:
-        ends = plain_points(np.concatenate([self.tails, self.heads]))
-        return hull_2d(ends, self.arcs.plain() if len(self.arc_weights) else None)
+        return hull_2d(plain_points(self.ends), self.arcs.plain() if len(self.arc_weights) else None)
 
     @cached_property
     def hull_area(self) -> float:
@@ -96,7 +104,7 @@ class FlatStudy:
         power = self._directions
         for _ in range(order.bit_length() - 1):
             power = power * power
-        return float(abs(self._mean(power, lambda: self.arcs.harmonics(order))))
+        return float(abs(self._mean(self._complex_weights, power, lambda: self.arcs.harmonics(order))))
 
     @cached_property
     def _directions(self) -> Points:
@@ -106,10 +114,10 @@ class FlatStudy:
     @cached_property
     def turnings(self) -> Integers:
         """Histogram (6,) of the angles between pieces that meet in pairs, whatever entities they belong to."""
-        points, outward = [self.tails, self.heads], [self._directions, -self._directions]
+        points, outward = [self.ends], [self._directions, -self._directions]
         if np.count_nonzero(self.paths.inner):
             corner = [~inner for inner in self.paths.inner.T]
-            points = [some[which] for some, which in zip(points, corner, strict=True)]
+            points = [self.ends[np.concatenate(corner)]]
             outward = [some[which] for some, which in zip(outward, corner, strict=True)]
         if len(self.arc_weights):
             # a full circle has no ends
@@ -123,6 +131,8 @@ class FlatStudy:
         ranked = place[order]
         first = np.concatenate([_BORDER, ranked[1:] != ranked[:-1], _BORDER]).nonzero()[0]
         pairs = first[:-1][first[1:] - first[:-1] == 2]
+        if not len(pairs):
+            return _NO_TURNINGS
         directions = np.concatenate(outward)
         turns = directions[order[pairs]] * directions[order[pairs + 1]].conj()
         angles = np.pi - np.abs(np.arctan2(turns.imag, turns.real))
@@ -133,7 +143,9 @@ class FlatStudy:
     @cached_property
     def arc_share(self) -> float:
         """Length of arcs, ellipses and splines by total length, 0..1."""
-        return min(float(self.weights @ self.paths.curved + self.arc_weights.sum()), 1.0)
+        curved = self.paths.curved
+        straight = float(self.weights @ curved) if np.count_nonzero(curved) else 0.0
+        return min(straight + float(self.arc_weights.sum()), 1.0)
 
     @cached_property
     def distinct_radii(self) -> int:
@@ -150,12 +162,13 @@ class FlatStudy:
         total = float(self.arc_weights.sum())
         return min(float(self.arcs.radii @ self.arc_weights) / total, 100.0) if total > 0 else 0.0
 
-    def share(self, kinds: frozenset[str]) -> float:
-        """Entities of these types by all entities, references expanded, 0..1."""
-        total = sum(self.paths.expanded.values())
-        return sum(self.paths.expanded.get(kind, 0) for kind in kinds) / total if total else 0.0
-
     @property
-    def shares(self) -> tuple[float, float, float]:
-        """Lines, polylines, texts."""
-        return self.share(_LINES), self.share(_POLYLINES), self.share(_TEXTS)
+    def shares(self) -> list[float]:
+        """Lines, polylines, texts by all entities, references expanded, 0..1."""
+        expanded = self.paths.expanded
+        total, found = sum(expanded.values()), [0, 0, 0]
+        for kind, count in expanded.items():
+            at = _SHARES.get(kind)
+            if at is not None:
+                found[at] += count
+        return [count / total for count in found] if total else [0.0, 0.0, 0.0]

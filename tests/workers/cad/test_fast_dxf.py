@@ -149,6 +149,30 @@ def test_a_header_that_ends_within_its_last_variable_is_left_to_the_reference(la
         opened_fast(f"  0\nSECTION\n  2\nHEADER\n  9\n$EXTMIN\n{last}  0\nENDSEC\n  0\nEOF\n".encode())
 
 
+def handles_of(*handles: str) -> bytes:
+    """A drawing of dictionaries with these handles."""
+    header = "  0\nSECTION\n  2\nHEADER\n  9\n$ACADVER\n  1\nAC1015\n  0\nENDSEC\n"
+    objects = "".join(f"  0\nDICTIONARY\n  5\n{handle}\n330\n0\n100\nAcDbDictionary\n" for handle in handles)
+    return f"{header}  0\nSECTION\n  2\nOBJECTS\n{objects}  0\nENDSEC\n  0\nEOF\n".encode()
+
+
+@pytest.mark.parametrize("again", ["A1F", "a1f", "0A1F", "000000A1F", "00000000000A1F"])
+def test_a_handle_is_known_again_however_it_is_written(again: str) -> None:
+    with pytest.raises(NotCovered, match="a handle twice"):
+        opened_fast(handles_of("A1F", "A20", again))
+
+
+@pytest.mark.parametrize("other", ["A1", "1A1F", "A1F0", "0A2F", "a1e", "A1F00000", "1A1F00000A1F"])
+def test_different_handles_are_told_apart_however_they_are_written(other: str) -> None:
+    assert opened_fast(handles_of("A1F", "A20", other)).version == "AC1015"
+
+
+@pytest.mark.parametrize("wrong", ["A1G", "A-1", "", "0"])
+def test_what_is_no_handle_is_left_to_the_reference(wrong: str) -> None:
+    with pytest.raises(NotCovered, match="a handle that is none"):
+        opened_fast(handles_of("A1F", "A20", wrong))
+
+
 @given(
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20),
     st.sampled_from(["%r", "%.6f", "%.16g", " %.3f ", "%d"]),

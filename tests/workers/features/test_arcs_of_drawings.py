@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from tasks.vocabulary import FLAT_SLOTS, FeatureVersion
 from workers.cad.dxf.strokes import Strokes, flattened

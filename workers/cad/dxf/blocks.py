@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
@@ -22,32 +23,29 @@ _COUNTED = 10**18
 TOP = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class References:
+class References(msgspec.Struct, frozen=True, eq=False):
     """All references from one place to one block: how many copies, and where; the places are asked for once they are allowed."""
 
     times: int
     places: Callable[[], tuple[Floats, Floats]]  # matrices (k, 3, 3), offsets (k, 3)
 
 
-@dataclass(slots=True, eq=False)
-class Node:
+class Node(msgspec.Struct, eq=False):
     """The modelspace or one block: its own entities, the blocks it refers to, and, once counted, all below it."""
 
     drawn: Callable[[], tuple[Strokes, Counter[FindingCode]]]  # its own outlines; asked for once they are allowed
-    types: Counter[str] = field(default_factory=Counter)
-    inserts: dict[str, References] = field(default_factory=dict)
-    findings: Counter[FindingCode] = field(default_factory=Counter)
+    types: dict[str, int]
+    inserts: dict[str, References] = {}
+    findings: Counter[FindingCode] = msgspec.field(default_factory=Counter)
     entities: int = 0
     depth: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Expansion:
+class Expansion(msgspec.Struct, frozen=True, eq=False):
     """What the modelspace holds once all references are resolved."""
 
     strokes: Strokes
-    types: Counter[str]
+    types: dict[str, int]
     findings: Counter[FindingCode]
     depth: int
 
@@ -69,7 +67,9 @@ def expanded(node_of: Callable[[str], Node], limits: CadSettings) -> Expansion:
             findings.update(told)
         if dropped:
             findings[FindingCode.NUMBERS_DROPPED] += dropped
-        pieces[key] = own.pieces + sum(pieces[child] * some.times for child, some in node.inserts.items())
+        pieces[key] = own.pieces
+        for child, some in node.inserts.items():
+            pieces[key] += pieces[child] * some.times
         _within_pieces(pieces[key], limits)
         parts = [own]
         for child, some in node.inserts.items():
@@ -80,7 +80,7 @@ def expanded(node_of: Callable[[str], Node], limits: CadSettings) -> Expansion:
     if top.inserts:  # copies may be larger than what they are of
         strokes, dropped = strokes.sound()
         findings[FindingCode.NUMBERS_DROPPED] += dropped
-    return Expansion(strokes, top.types, +findings, top.depth)
+    return Expansion(strokes, top.types, findings, top.depth)
 
 
 def _counted(node_of: Callable[[str], Node], limits: CadSettings) -> dict[str, Node]:
@@ -120,7 +120,7 @@ def _sum_up(node: Node, done: dict[str, Node], limits: CadSettings) -> None:
         node.entities += times * (1 + below.entities)
         node.depth = max(node.depth, below.depth + 1)
         for kind, count in below.types.items():
-            node.types[kind] += count * times
+            node.types[kind] = node.types.get(kind, 0) + count * times
     if node.entities > limits.max_entities:
         raise Failure(
             "CAD_EXPANSION_LIMIT" if node.inserts else "CAD_LIMIT",

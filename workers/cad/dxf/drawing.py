@@ -22,7 +22,7 @@ class Drawing(msgspec.Struct, frozen=True, eq=False):
     version: str
     units_code: object  # $INSUNITS, 0 where the file itself has none
     measurement: object  # $MEASUREMENT: 0 for English, 1 for metric, None where the file itself has none
-    types: Counter[str]  # in the order of their first entities
+    types: dict[str, int]  # in the order of their first entities
     layers: Set[str]
     blocks: list[str]
     texts: list[str]  # the first TEXTS of them

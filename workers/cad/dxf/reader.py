@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from foundation.engine_settings import CadSettings
@@ -53,7 +53,9 @@ _UNITS: dict[int, tuple[str, float]] = {
 _FILE_CONFIDENCE, _AT_ODDS_CONFIDENCE = 0.9, 0.6
 # that bare numbers are millimetres, by $MEASUREMENT: English, metric
 _SYSTEMS: dict[object, str] = {0: "english", 1: "metric"}
-_MEASUREMENT_CONFIDENCE: dict[object, float] = {0: 0.3, 1: 0.6}
+_ASSUMED: dict[object, Units] = {
+    system: msgspec.structs.replace(MILLIMETRES_ASSUMED, confidence=confidence) for system, confidence in ((0, 0.3), (1, 0.6))
+}
 
 
 def read_dxf(path: Path, limits: CadSettings) -> Shape:
@@ -72,7 +74,7 @@ def read_dxf(path: Path, limits: CadSettings) -> Shape:
 
 def measured(drawing: Drawing, limits: CadSettings) -> Shape:
     """The shape of a drawing. Raises `Failure` as `read_dxf` does."""
-    findings, types = drawing.findings.copy(), drawing.types
+    findings, types = Counter(drawing.findings), drawing.types
     if not types:
         # an empty drawing is sound; an empty drawing out of a broken file means that the reader lost everything
         if findings[FindingCode.FILE_REPAIRED]:
@@ -107,12 +109,12 @@ def _units(code: object, measurement: object) -> Units:
         at_odds = (known[0], measurement) in (("in", 1), ("mm", 0))
         return Units(*known, Origin.FILE, _AT_ODDS_CONFIDENCE if at_odds else _FILE_CONFIDENCE)
     # who draws with English line types and hatches seldom means millimetres; they convert nothing, though
-    return replace(MILLIMETRES_ASSUMED, confidence=_MEASUREMENT_CONFIDENCE.get(measurement, MILLIMETRES_ASSUMED.confidence))
+    return _ASSUMED.get(measurement, MILLIMETRES_ASSUMED)
 
 
 def _leaves_plane(expansion: Expansion) -> bool:
     strokes = expansion.strokes
-    if not (np.count_nonzero(strokes.lines[:, :, 2]) or np.count_nonzero(strokes.arcs[:, :, 2])):
+    if not (np.count_nonzero(strokes.lines[:, :, 2]) or (len(strokes.arcs) and np.count_nonzero(strokes.arcs[:, :, 2]))):
         return False
     points, axes = np.concatenate([strokes.lines.reshape(-1, 3), strokes.arcs[:, 0]]), np.abs(strokes.arcs[:, 1:])
     spread = np.ptp(points, axis=0)
@@ -151,7 +153,7 @@ def _facts(drawing: Drawing, expansion: Expansion, findings: Counter[FindingCode
     return facts
 
 
-def _bounded(types: Counter[str]) -> dict[str, int]:
+def _bounded(types: dict[str, int]) -> dict[str, int]:
     """The most frequent types; their names come from the file, so they may be anything, and their length and number are bounded."""
     told: dict[str, int] = {}
     for kind, count in sorted(types.items(), key=itemgetter(1), reverse=True)[:NAMES]:

@@ -127,12 +127,13 @@ def _header(document: Any) -> Mapping[str, Any]:
 def _node(document: Any, layout: Any) -> Node:
     plain: list[Any] = []
     inserts: dict[str, list[Any]] = {}
-    node = Node(lambda: _drawn(plain))
+    types: Counter[str] = Counter()
+    node = Node(lambda: _drawn(plain), types)
     for entity in layout:
         kind = entity.dxftype()
         if kind != "INSERT":
             plain.append(entity)
-            node.types[kind] += 1
+            types[kind] += 1
             continue
         name = entity.dxf.get("name", "")
         block = document.blocks.get(name) if name else None
@@ -145,7 +146,7 @@ def _node(document: Any, layout: Any) -> Node:
             node.findings[FindingCode.ENTITIES_INVALID] += 1
         else:
             inserts.setdefault(document.blocks.key(name), []).append(entity)
-            node.types["ATTRIB"] += len(entity.attribs)
+            types["ATTRIB"] += len(entity.attribs)
     node.inserts = {key: _references(some) for key, some in inserts.items()}
     return node
 

@@ -7,19 +7,18 @@ true length and radius however often it is copied.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from workers.cad.shape import LARGEST, TURN_PIECES, Arcs, Flags, Floats, Integers, Paths, pieces, steps
 
 # mm; shorter pieces would lose their squares to underflow
 _NO_LENGTH = 1e-90
-_ORIGIN: Floats = np.zeros(1)
+_NO_ARCS = Arcs(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Strokes:
+class Strokes(msgspec.Struct, frozen=True, eq=False):
     """n straight pieces and m arcs `centre + u cos t + v sin t`, t from `start` over `sweep` > 0 (radians)."""
 
     lines: Floats  # (n, 2, 3)
@@ -52,8 +51,10 @@ class Strokes:
     def sound(self) -> tuple[Strokes, int]:
         """Without pieces that have numbers which are not finite or too large; also how many those were."""
         # comparisons are false for NaN as well
-        limits = ((self.lines, LARGEST), (self.arcs, LARGEST), (self.spans, 1e6))
-        if all(bool(np.abs(some).max() <= most) for some, most in limits if len(some)):
+        for some, most in ((self.lines, LARGEST), (self.arcs, LARGEST), (self.spans, 1e6)):
+            if len(some) and not np.abs(some).max() <= most:
+                break
+        else:
             return self, 0
         lines = (np.abs(self.lines) <= LARGEST).all(axis=(1, 2))
         arcs = (np.abs(self.arcs) <= LARGEST).all(axis=(1, 2)) & (np.abs(self.spans) <= 1e6).all(axis=1)
@@ -108,34 +109,38 @@ def joined(parts: Sequence[Strokes]) -> Strokes:
 
 def flattened(strokes: Strokes, scale: float, expanded: Mapping[str, int]) -> Paths:
     """Seen from above, in millimetres (`scale` per unit). What has no length is left out; arcs that look like circles stay arcs."""
-    arcs = strokes.arcs[:, :, :2] * scale
-    radius, circular = _radii(arcs[:, 1], arcs[:, 2])
-    straight = strokes.lines[:, :, :2] * scale
-    lines, curved, inner, path = straight, strokes.curved, strokes.inner, strokes.line_path
-    round_ = circular.nonzero()[0]
-    if len(round_) < len(arcs):
-        bent = (~circular).nonzero()[0]
-        chords, ends = _chords(arcs[bent], strokes.spans[bent])
-        owner = np.repeat(bent, pieces(strokes.spans[bent, 1], TURN_PIECES))
-        lines, inner = np.concatenate([lines, chords]), np.concatenate([inner, ~ends])
-        curved, path = np.concatenate([curved, np.ones(len(owner), bool)]), np.concatenate([path, strokes.arc_path[owner]])
+    lines = strokes.lines[:, :, :2] * scale
+    curved, inner, path, round_ = strokes.curved, strokes.inner, strokes.line_path, _NO_ARCS
+    known = np.zeros(strokes.paths, dtype=bool)
+    ends = [lines] if len(lines) else []
+    if len(strokes.arcs):
+        arcs, spans = strokes.arcs[:, :, :2] * scale, strokes.spans
+        ends.append(_turns(arcs, spans))
+        radius, circular = _radii(arcs[:, 1], arcs[:, 2])
+        if np.count_nonzero(circular) < len(circular):
+            bent = (~circular).nonzero()[0]
+            chords, corners = _chords(arcs[bent], spans[bent])
+            owner = np.repeat(bent, pieces(spans[bent, 1], TURN_PIECES))
+            lines, inner = np.concatenate([lines, chords]), np.concatenate([inner, ~corners])
+            curved, path = np.concatenate([curved, np.ones(len(owner), bool)]), np.concatenate([path, strokes.arc_path[owner]])
+        some = (circular & (radius * spans[:, 1] > _NO_LENGTH)).nonzero()[0]
+        known[strokes.arc_path[some]] = True
+        round_ = _circular(arcs[some], radius[some], spans[some])
     along = lines[:, 1] - lines[:, 0]
     lengths = np.hypot(along[:, 0], along[:, 1])
     long = lengths > _NO_LENGTH
     # nothing to copy where all are long enough
     kept = slice(None) if np.count_nonzero(long) == len(long) else long
-    round_ = round_[radius[round_] * strokes.spans[round_, 1] > _NO_LENGTH]
-    known = np.zeros(strokes.paths, dtype=bool)
-    known[path[kept]] = known[strokes.arc_path[round_]] = True
+    known[path[kept]] = True
     return Paths(
         np.ascontiguousarray(lines[kept, 0]),
         np.ascontiguousarray(lines[kept, 1]),
         lengths[kept],
         curved[kept],
         inner[kept],
-        _circular(arcs[round_], radius[round_], strokes.spans[round_]),
+        round_,
         int(np.count_nonzero(known)),
-        _box(straight, arcs, strokes.spans),
+        _box(ends),
         dict(expanded),
     )
 
@@ -156,8 +161,6 @@ def _at(arcs: Floats, t: Floats) -> Floats:
 
 def _circular(arcs: Floats, radii: Floats, spans: Floats) -> Arcs:
     """Arcs that are circular, which run clockwise where they were mirrored."""
-    if not len(arcs):
-        return Arcs(arcs[:, 0], radii, radii, radii)
     u, v = arcs[:, 1], arcs[:, 2]
     turned = u[:, 0] * v[:, 1] < u[:, 1] * v[:, 0]
     begin = np.where(turned, -spans.sum(axis=1), spans[:, 0])
@@ -166,26 +169,28 @@ def _circular(arcs: Floats, radii: Floats, spans: Floats) -> Arcs:
 
 def _radii(u: Floats, v: Floats) -> tuple[Floats, Flags]:
     """Longer half axis, and whether the projected arc is circular."""
-    if not len(u):
-        return u[:, 0], np.zeros(0, dtype=bool)
     uu, vv, uv = (u * u).sum(axis=1), (v * v).sum(axis=1), (u * v).sum(axis=1)
     size = np.maximum(uu, vv)
     return np.sqrt(size), (np.abs(uu - vv) <= 1e-9 * size) & (np.abs(uv) <= 1e-9 * size)
 
 
-def _box(lines: Floats, arcs: Floats, spans: Floats) -> Floats:
-    """Exact box (2, 2): an arc is extreme at its ends and where its derivative along an axis vanishes."""
-    points = [lines] if len(lines) else []
-    if len(arcs):
-        start, sweep = spans.T[:, :, None]
-        # the ends, and for each axis where the arc turns back
-        t = np.empty((4, len(arcs), 2))
-        t[0], t[1] = start, start + sweep
-        t[2] = np.arctan2(arcs[:, 2], arcs[:, 1])
-        t[3] = t[2] + np.pi
-        # an angle outside the arc is moved to its start, which counts anyway
-        np.copyto(t[2:], start, where=np.mod(t[2:] - start, 2 * np.pi) > sweep)
-        points.append(arcs[:, 0] + arcs[:, 1] * np.cos(t) + arcs[:, 2] * np.sin(t))
+def _turns(arcs: Floats, spans: Floats) -> Floats:
+    """Where arcs (m, 3, 2) are extreme (4, m, 2): at their ends, and for each axis where its derivative along it vanishes."""
+    start, sweep = spans.T[:, :, None]
+    t = np.empty((4, len(arcs), 2))
+    t[0], t[1] = start, start + sweep
+    t[2] = np.arctan2(arcs[:, 2], arcs[:, 1])
+    t[3] = t[2] + np.pi
+    # an angle outside the arc is moved to its start, which counts anyway
+    np.copyto(t[2:], start, where=np.mod(t[2:] - start, 2 * np.pi) > sweep)
+    return np.asarray(arcs[:, 0] + arcs[:, 1] * np.cos(t) + arcs[:, 2] * np.sin(t))
+
+
+def _box(parts: list[Floats]) -> Floats:
+    """Box (2, 2) of points (.., 2); that of the origin without any."""
+    if not parts:
+        return np.zeros((2, 2))
     # column by column, for numpy is slow along short axes
-    axes = [np.concatenate([part[..., axis].ravel() for part in points]) if points else _ORIGIN for axis in (0, 1)]
-    return np.array([[axis.min() for axis in axes], [axis.max() for axis in axes]])
+    columns = [[part[..., axis] for part in parts] for axis in (0, 1)]
+    low = [min([np.minimum.reduce(part, axis=None) for part in column]) for column in columns]
+    return np.array([low, [max([np.maximum.reduce(part, axis=None) for part in column]) for column in columns]])

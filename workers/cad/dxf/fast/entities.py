@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
+import msgspec
 import numpy as np
 
 from workers.cad.dxf.fast.forms import Forms
@@ -50,8 +50,7 @@ def _refused(name: str) -> bool:
     return not _REFUSED.isdisjoint(name.replace(r"\U+", "").replace(r"\M+", ""))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
+class Block(msgspec.Struct, frozen=True, eq=False):
     """`entity` is its BLOCK, as place among the entities of the drawn sections."""
 
     name: str
@@ -285,7 +284,7 @@ class Entities:
     def _linked(self) -> tuple[Flags, dict[int, tuple[int, int]]]:
         """Which entities are part of another one, and the parts of each that has any: from where to where."""
         if self.present.isdisjoint(_LINKED):
-            self.starts = self.sizes = np.zeros(0, dtype=np.int64)
+            self.starts = self.sizes = _NONE
             self.polylines = np.zeros(0, dtype=bool)
             return np.zeros(self.count, dtype=bool), {}
         ends, inserts, polylines = self.which(b"SEQEND"), self.which(b"INSERT"), self.which(b"POLYLINE")

@@ -204,16 +204,18 @@ class Forms:
 
         Raises `NotCovered` where one is outside of the last subclass.
         """
-        heads, entity = self.plan.heads, self.entities[of]
-        # where data of applications begins
-        last, tail = np.array([(form.last_class, form.tail) for form in self.forms], dtype=np.int64).reshape(-1, 2)[self._form[of]].T
-        begin, tails = self._tag(of, last), self._tag(of, tail)
-        end = np.where(tails >= 0, tails, heads[entity + 1])
-        owner, index = steps(heads[entity + 1] - heads[entity])
-        at = index + heads[entity][owner]
-        kept = codes[self.plan.tags.codes[at]]
-        owner, at = owner[kept], at[kept]
-        if ((at < begin[owner]) | (at >= end[owner])).any():
+        form, entity = self._form.take(of), self.entities.take(of)
+        head, end = self.plan.heads.take(entity), self.plan.heads.take(entity + 1)
+        owner, at = steps(end - head)
+        at += head.take(owner)
+        kept = codes.take(self.plan.tags.codes.take(at)).nonzero()[0]
+        owner, at = owner.take(kept), at.take(kept)
+        begin = self._tag(of, np.array([form.last_class for form in self.forms], dtype=np.int64).take(form), 0)
+        tails = [form.tail for form in self.forms]
+        if max(tails, default=_NONE) >= 0:  # data of applications, which ends what is the entity's own
+            tail = self._tag(of, np.array(tails).take(form))
+            end = np.where(tail >= 0, tail, end)
+        if np.count_nonzero(at < begin.take(owner)) or np.count_nonzero(at >= end.take(owner)):
             raise NotCovered("a vertex outside of its polyline")
         return owner, at
 

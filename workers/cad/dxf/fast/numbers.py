@@ -26,14 +26,11 @@ def decimals(buffer: Bytes, starts: Integers, feeds: Integers) -> Floats:
 
     Raises ValueError where there is none.
     """
-    numbers = np.empty(len(starts))
-    for begin in range(0, len(starts), _BLOCK):
-        some = slice(begin, begin + _BLOCK)
-        numbers[some] = _decimals(buffer, starts[some], feeds[some])
-    return numbers
-
-
-def _decimals(buffer: Bytes, starts: Integers, feeds: Integers) -> Floats:
+    if len(starts) > _BLOCK:
+        blocks = [slice(begin, begin + _BLOCK) for begin in range(0, len(starts), _BLOCK)]
+        return np.concatenate([decimals(buffer, starts[some], feeds[some]) for some in blocks])
+    if not len(starts):
+        return np.zeros(0)
     sizes = feeds - starts
     sizes += 1
     stops = sizes.cumsum()

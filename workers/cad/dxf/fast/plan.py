@@ -50,7 +50,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False, dict=True):
         """Which entities, or which of those whose kinds are `of`, are of these kinds."""
         kinds = self.kinds if of is None else of
         if len(names) == 1:
-            return kinds == self.number(names[0])
+            return np.asarray(kinds == self.number(names[0]))
         some = [self._numbers[name] for name in names if name in self._numbers]
         chosen = np.zeros(len(self.names), dtype=bool)
         chosen[some] = True
@@ -120,6 +120,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False, dict=True):
         owner = self.heads.searchsorted(at, side="right") - 1 - entities.start
         if np.count_nonzero(owner[1:] == owner[:-1]):
             raise NotCovered(f"group code {code} twice")
-        found = np.full(len(entities), -1, dtype=np.int64)
+        found: Integers = np.empty(len(entities), dtype=np.int64)
+        found.fill(-1)
         found[owner] = at
         return found

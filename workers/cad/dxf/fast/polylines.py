@@ -18,11 +18,11 @@ def light_polylines(forms: Forms, of: Integers, to: Outlines) -> None:
         if form.subclasses[1:] != [b"AcDbEntity", b"AcDbPolyline"] or form.embedded:
             raise NotCovered("an odd light polyline")
     owner, at = forms.many(of, VERTEX_CODES)
-    codes = tags.codes[at]
+    codes = tags.codes.take(at)
     first = codes == 10
     which, begin = owner[first], at[first]
     points = np.zeros((len(which), 3))
-    points[:, 0], points[:, 1] = tags.numbers[begin], tags.numbers[begin + 1]
+    points[:, 0], points[:, 1] = tags.numbers.take(begin), tags.numbers.take(begin + 1)
     if not forms.unknown(38):
         points[:, 2] = forms.number(of, 38, subclass=2)[which]
     bulges = np.zeros(len(points))
@@ -42,35 +42,35 @@ def bulged(
 ) -> None:
     """Polylines in their planes: point i belongs to polyline `of[which[i]]`; an arc of angle 4 atan(bulge) where that is not 0."""
     counts = np.bincount(which, minlength=len(of))
-    starts = np.cumsum(counts) - counts
-    ring = closed & (counts > 1)
+    stops = counts.cumsum()
     short = counts < 2
     if np.count_nonzero(short):
         to.invalid.append(of[short])
-    follow = np.arange(1, len(points) + 1)
-    last = np.zeros(len(points), dtype=bool)
-    last[(starts + counts - 1)[counts > 0]] = True
-    follow[last] = starts[which[last]]
-    kept = ~last | ring[which]
-    which, tails, heads, bulge = which[kept], points[kept], points[follow[kept]], bulges[kept]
+    # from each point to the next one, from the last one to the first one of its polyline
+    pairs = np.empty((len(points), 2), dtype=np.int64)
+    pairs[:, 0] = np.arange(len(points))
+    pairs[:, 1] = pairs[:, 0] + 1
+    some = (counts > 0).nonzero()[0]
+    last = stops.take(some) - 1
+    pairs[last, 1] = (stops - counts).take(some)
+    kept = np.ones(len(points), dtype=bool)
+    kept[last] = (closed & ~short).take(some)
+    pieces, which, bulge = points.take(pairs[kept], axis=0), which[kept], bulges[kept]
     bent = bulge != 0
     if np.count_nonzero(bent):
         if np.count_nonzero(bent & (np.abs(bulge) < 1e-9)):
             raise NotCovered("an arc that is hardly bent")
-        bent &= (tails != heads).any(axis=1)
+        bent &= (pieces[:, 0] != pieces[:, 1]).any(axis=1)
     axes, turned = framed
     some_bent = np.count_nonzero(bent) > 0
-    plain = ~bent if some_bent else slice(None)
-    owner = which[plain]
-    straight = np.empty((len(owner), 2, 3))
-    straight[:, 0], straight[:, 1] = tails[plain], heads[plain]
+    straight, owner = (pieces[~bent], which[~bent]) if some_bent else (pieces, which)
     lean = turned[owner]
     if np.count_nonzero(lean):
         straight[lean] = straight[lean] @ axes[owner][lean]
     to.lines.append((straight, of[owner]))
     if not some_bent:
         return
-    which, tails, heads, bulge = which[bent], tails[bent], heads[bent], bulge[bent]
+    which, tails, heads, bulge = which[bent], pieces[bent, 0], pieces[bent, 1], bulge[bent]
     # centre: from the middle of the chord, across it, by (1 - b^2) / 4b chords
     across = (1 - bulge * bulge) / (4 * bulge)
     dx, dy = heads[:, 0] - tails[:, 0], heads[:, 1] - tails[:, 1]

@@ -73,12 +73,10 @@ def opened_fast(data: bytes) -> Drawing:
     )
 
 
-def _types(entities: Entities, of: Integers) -> Counter[str]:
-    names, plan = entities.plan.names, entities.plan
-    types: Counter[str] = Counter()
-    for kind, count in Counter(entities.kinds[of].tolist()).items():
-        types[plan.decode(names[kind])] = count
-    return types
+def _types(entities: Entities, of: Integers) -> dict[str, int]:
+    kinds, plan = entities.kinds.take(of), entities.plan
+    counts = np.bincount(kinds).tolist()
+    return {plan.decode(plan.names[kind]): counts[kind] for kind in dict.fromkeys(kinds.tolist())}
 
 
 def _words(entities: Entities, entity: int) -> str:
@@ -98,7 +96,7 @@ def _words(entities: Entities, entity: int) -> str:
 class _Places:
     """The modelspace and the blocks, drawn all at once, then given out one by one."""
 
-    def __init__(self, entities: Entities, model: Integers, types: Counter[str]) -> None:
+    def __init__(self, entities: Entities, model: Integers, types: dict[str, int]) -> None:
         """`model` are the entities of the modelspace, `types` how many of each kind these are."""
         self._entities, self._model, self._types = entities, model, types
         self._inserts = Inserts(entities)
@@ -117,7 +115,7 @@ class _Places:
         entities = self._entities
         number = MODEL if key == TOP else entities.keys[key] + 1
         if key != TOP and number == MODEL:  # a block that only its record knows
-            return Node(lambda: (Strokes.none(), Counter()))
+            return Node(lambda: (Strokes.none(), Counter()), {})
         if number == MODEL:
             of, types = self._model, self._types.copy()
         else:
@@ -129,7 +127,7 @@ class _Places:
         if b"INSERT" in entities.present:
             node.inserts, attributes, node.findings = self._inserts.of(of[entities.of(b"INSERT")[of]])
             if attributes is not None:
-                types["ATTRIB"] += attributes
+                types["ATTRIB"] = types.get("ATTRIB", 0) + attributes
         return node
 
     def _outlines(self, number: int, of: Integers) -> tuple[Strokes, Counter[FindingCode]]:

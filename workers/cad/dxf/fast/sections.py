@@ -90,11 +90,10 @@ def _sections(tags: Tags, heads: Integers, kinds: Integers, names: list[bytes]) 
     if not ends or places[::2] != [0, *(end + 1 for end in ends)] or places[-1] != len(heads) - 1:
         raise NotCovered("something outside of all sections")
     sections: dict[bytes, tuple[int, int]] = {}
-    for begin, end, at, last, after in zip(
-        begins, ends, heads.take(begins).tolist(), heads.take(ends).tolist(), heads.take(places[2::2]).tolist(), strict=True
-    ):
-        name = tags.value(at + 1)
-        if tags.codes[at + 1] != 2 or name not in _SECTIONS or name in sections or after - last != 1:
+    at = heads.take(marks).tolist()
+    for begin, end, first, last, after in zip(begins, ends, at[:-1:2], at[1::2], at[2::2], strict=True):
+        name = tags.value(first + 1)
+        if tags.codes[first + 1] != 2 or name not in _SECTIONS or name in sections or after - last != 1:
             raise NotCovered("an odd section")
         sections[name] = begin, end
     if b"HEADER" in sections and (sections[b"HEADER"] != (0, 1)):
