@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -47,6 +48,17 @@ _REFUSED = set('<>/\\":;?*=`')
 
 def _refused(name: str) -> bool:
     return not _REFUSED.isdisjoint(name.replace(r"\U+", "").replace(r"\M+", ""))
+
+
+def mixed(plan: Plan) -> bool:
+    """Whether there are entities of R2000 that the reference finds among all handles, so that it repairs a drawing of R12."""
+    if not plan.has(*_MODERN):
+        return False
+    handles = Counter[bytes | None](plan.tags.values(plan.tags.coded(5)))
+    drawn = [*plan.content(b"BLOCKS"), *plan.content(b"ENTITIES")]
+    modern = [entity for entity in drawn if plan.names[plan.kinds[entity]] in _MODERN]
+    # of two entities of one handle the reference knows the second one
+    return bool(modern) if not handles else any(handles[plan.base(entity, 5)] == 1 for entity in modern)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -240,9 +252,9 @@ class Entities:
         if not len(owned):
             return paper
         handles = [plan.records[space][1] if space in plan.records else None for space in _SPACES]
-        if None in handles:
-            raise NotCovered("owners without layouts")
         numbers, values = plan.tags.interned(tags[owned])
+        if None in handles and any(map(plan.may_be_given, values)):
+            raise NotCovered("owners without layouts")
         if len(owned) == len(paper) and values == handles[:1]:  # all in the modelspace, as mostly
             return np.zeros(len(of), dtype=bool)
         space = np.array([handles.index(value) if value in handles else -1 for value in values])[numbers]

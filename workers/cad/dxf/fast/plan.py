@@ -13,6 +13,8 @@ from workers.cad.dxf.fast.tags import NotCovered, Tags
 from workers.cad.shape import Flags, Integers
 
 R12 = "AC1009"
+# tables that the reference may add to a file, and the records of modelspace and paperspace
+_TABLES = 9 + 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +32,7 @@ class Plan:
     measurement: int | None  # $MEASUREMENT
     records: dict[str, tuple[str, bytes]]  # block records: key to name and handle
     arrows: dict[str, str]  # blocks that the reference adds, where the file does not have them: key to name
+    seed: str | None  # $HANDSEED
 
     @property
     def binary(self) -> bool:
@@ -105,6 +108,17 @@ class Plan:
             elif here == code and not braced:
                 return self.tags.value(at)
         return None
+
+    def may_be_given(self, handle: bytes, more: int = _TABLES) -> bool:
+        """Whether the reference may give this handle to what has none, once it has added up to `more` things to a file.
+
+        It counts on from the seed, past what is taken: once an entity, and once more where it adds the end mark of a polyline.
+        """
+        seed = max(int(self.seed or ("1" if b"HEADER" in self.sections else "100"), 16), 1)
+        try:
+            return seed <= int(handle, 16) <= seed + 2 * len(self.heads) + more
+        except ValueError:
+            return False
 
     def definitions(self) -> set[bytes]:
         """Handles of the definitions of images."""

@@ -16,14 +16,17 @@ from tasks.recognition import BINARY_DXF
 from workers.cad.dxf.blocks import TOP, Node
 from workers.cad.dxf.drawing import TEXTS, Drawing
 from workers.cad.dxf.fast import outlines as draw
-from workers.cad.dxf.fast.entities import MODEL, Entities
+from workers.cad.dxf.fast.entities import MODEL, Entities, mixed
 from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.inserts import Inserts
 from workers.cad.dxf.fast.lent import collected, lent
+from workers.cad.dxf.fast.plan import R12, Plan
 from workers.cad.dxf.fast.polylines import light_polylines, polylines
 from workers.cad.dxf.fast.scan import scanned
 from workers.cad.dxf.fast.sections import planned
 from workers.cad.dxf.fast.splines import splines
+from workers.cad.dxf.fast.tags import NotCovered
+from workers.cad.dxf.repair import modernised
 from workers.cad.dxf.strokes import Strokes, joined
 from workers.cad.shape import FindingCode, Integers
 
@@ -49,6 +52,9 @@ _DRAW: tuple[tuple[tuple[bytes, ...], Callable[[Forms, Integers, draw.Outlines],
 def opened_fast(data: bytes) -> Drawing:
     """The drawing in `data`. Raises `NotCovered`, now or when its nodes are asked for what they hold."""
     plan = planned(scanned(data))
+    repaired = plan.version == R12 and mixed(plan)
+    if repaired:
+        plan = _modern(plan)
     entities = Entities(plan)
     model = (entities.place == MODEL).nonzero()[0]
     words = [] if entities.present.isdisjoint(_WORDS) else model[entities.of(*_WORDS)[model]].tolist()
@@ -70,7 +76,16 @@ def opened_fast(data: bytes) -> Drawing:
         texts=[_words(entities, word) for word in words[:TEXTS]],
         texts_total=len(words),
         node=places.node,
+        findings=Counter({FindingCode.FILE_REPAIRED: 1} if repaired else {}),
     )
+
+
+def _modern(plan: Plan) -> Plan:
+    """The same drawing as R2000, as the repair writes it."""
+    text = modernised(plan.decode(plan.tags.data))
+    if plan.binary or text is None:
+        raise NotCovered("a repair beyond markers")
+    return planned(scanned(text.encode(plan.encoding, "surrogateescape")))
 
 
 def _types(entities: Entities, of: Integers) -> Counter[str]:
