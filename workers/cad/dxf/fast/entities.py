@@ -211,9 +211,14 @@ class Entities:
         names = self.forms.take(self.form(begin), 2)
         blocks, keys = [], set()
         for entity, name, size in zip(begin.tolist(), names.tolist(), sizes.tolist(), strict=True):
-            text = self.plan.text(name) if name >= 0 else ""
+            text = (self.plan.text(name) if name >= 0 else "") or self._recovered(entity)
+            if not text:  # the reference leaves out what it has no name for
+                after = entity + size + 2
+                place[entity:after] = NOWHERE
+                place[after:inside] -= 1
+                continue
             key = text.lower()
-            if not text or key in keys or (key[0] == "$" and self.plan.version != R12 and key in ("$model_space", "$paper_space")):
+            if key in keys or (key[0] == "$" and self.plan.version != R12 and key in ("$model_space", "$paper_space")):
                 raise NotCovered("an odd block")
             keys.add(key)
             if key in ("$model_space", "$paper_space"):
@@ -223,7 +228,7 @@ class Entities:
                 keys.add(key)
             if key == _SPACES[0] and size:
                 raise NotCovered("a modelspace in two sections")
-            blocks.append(Block(self.plan.records.get(key, (text, b""))[0], entity))
+            blocks.append(Block(self.plan.records.get(key, (text, None))[0], entity))
         # a block or a record without its counterpart gets one
         for name in [block.name for block in blocks if block.name.lower() not in self.plan.records] + [
             name for key, (name, _) in self.plan.records.items() if key not in keys
@@ -233,6 +238,15 @@ class Entities:
         place[begin] = place[end] = NOWHERE
         place[inside:][self._paper()] = NOWHERE
         return blocks, place
+
+    def _recovered(self, block: int) -> str:
+        """The name of a block without a name: that of the record that owns it, if any."""
+        at = int(self.forms.owners(self.form(np.array([block])))[0])
+        owner = self.plan.tags.value(at) if at >= 0 else b""
+        name = next((name for name, handle in self.plan.records.values() if handle == owner), "")
+        if name.startswith("$") or (not name and self.plan.may_be_given(owner)):
+            raise NotCovered("an odd block")
+        return name
 
     def _paper(self) -> Flags:
         """Which entities of the section ENTITIES lie in paperspace."""
@@ -251,7 +265,7 @@ class Entities:
         owned = (tags >= 0).nonzero()[0]
         if not len(owned):
             return paper
-        handles = [plan.records[space][1] if space in plan.records else None for space in _SPACES]
+        handles = [plan.records.get(space, ("", None))[1] for space in _SPACES]
         numbers, values = plan.tags.interned(tags[owned])
         if None in handles and any(map(plan.may_be_given, values)):
             raise NotCovered("owners without layouts")

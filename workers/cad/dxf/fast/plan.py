@@ -30,7 +30,7 @@ class Plan:
     encoding: str
     units_code: int  # $INSUNITS
     measurement: int | None  # $MEASUREMENT
-    records: dict[str, tuple[str, bytes]]  # block records: key to name and handle
+    records: dict[str, tuple[str, bytes | None]]  # block records: key to name and handle
     arrows: dict[str, str]  # blocks that the reference adds, where the file does not have them: key to name
     seed: str | None  # $HANDSEED
 

@@ -89,19 +89,19 @@ def check_handles(plan: Plan) -> None:
         raise NotCovered("a handle twice")
 
 
-def block_records(plan: Plan) -> dict[str, tuple[str, bytes]]:
+def block_records(plan: Plan) -> dict[str, tuple[str, bytes | None]]:
     """The block records by their keys: name and handle; all tables are checked on the way."""
     content = plan.content(b"TABLES")
     if not len(content):
         return {}
     tags, named = plan.tags, plan.only(content, 2)
     _check_tables(plan, content, named)
-    records: dict[str, tuple[str, bytes]] = {}
+    records: dict[str, tuple[str, bytes | None]] = {}
     for at in plan.within(content, b"BLOCK_RECORD").nonzero()[0].tolist():
         text, handles = plan.text(named[at]), [tag for tag, code in plan.coded(content[at]) if code == 5]
-        if text.lower() in records or len(handles) != 1 or not text:
+        if text.lower() in records or len(handles) > 1 or not text:
             raise NotCovered("an odd block record")
-        records[text.lower()] = text, tags.value(handles[0])
+        records[text.lower()] = text, tags.value(handles[0]) if handles else None
     return records
 
 
