@@ -83,6 +83,7 @@ class Entities:
             raise NotCovered(f"entities of the kind {sorted(self.present - _COVERED)[0]!r}")
         if plan.version == R12 and (plan.has(*_MODERN) or not self.present.isdisjoint(_MORE_THAN_R12)):
             raise NotCovered("entities of R2000 in a drawing of R12")
+        self.told = False  # whether there are texts with data of the application that writes their columns and frames
         self.lent: Flags = self.of(*LENT)
         if b"SPLINE" in self.present:
             # splines without control points are curves through points, which takes more than evaluating them
@@ -184,9 +185,8 @@ class Entities:
         told = ((tags.codes == 1001) | (tags.codes == 101)).nonzero()[0]
         own = self.plan.kind(b"MTEXT")[self.plan.heads.searchsorted(told, side="right") - 1]
         _, tellers = tags.interned(told[own])
-        # columns of text live in data of applications; the reference joins them to one entity
-        if b"ACAD" in tellers:
-            raise NotCovered("text in columns")
+        # columns and frames of texts live in data of an application
+        self.told = b"ACAD" in tellers
         # since R2018 they live in an embedded object and the text is whole, but the reference checks the type of the columns
         begin = told[own & (tags.codes[told] == 101)]
         owner, index = steps(self.plan.heads[np.searchsorted(self.plan.heads, begin, side="right")] - begin)

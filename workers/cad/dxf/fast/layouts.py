@@ -99,7 +99,7 @@ def _found(plan: Plan, layout: int, handle: bytes, links: dict[str, bytes]) -> s
     the layout, else the first one that links to nothing. `links` are those that the reference has set right.
     """
     tags = plan.tags
-    if [plan.text(at) for at, code in tags.with_codes(plan.subclasses(layout)[1]) if code == 1][-1:] == ["Model"]:
+    if _title(plan, layout) == "Model":
         return _SPACES[0]
     told = dict[str, bytes]()
     for key, record in zip(plan.records, plan.which(b"BLOCK_RECORD"), strict=True):
@@ -166,6 +166,19 @@ def _entries(plan: Plan, entity: int) -> dict[bytes, bytes]:
             entries[name] = handle
             name = handle = b""
     return entries
+
+
+def model_is_titled(plan: Plan) -> bool:
+    """Whether the layout of the modelspace bears its name as well, by which the reference looks it up, or there are no layouts."""
+    layouts, model = plan.which(b"LAYOUT"), plan.records.get(_SPACES[0], ("", None))[1]
+    titles = [_title(plan, layout).upper() for layout in layouts if _record(plan, layout) == model]
+    return set(titles) == {"MODEL"} if layouts else True
+
+
+def _title(plan: Plan, layout: int) -> str:
+    """The name that a layout bears itself, besides that in the dictionary."""
+    titles = [at for at, code in plan.tags.with_codes(plan.subclasses(layout)[1]) if code == 1]
+    return plan.text(titles[-1]) if titles else ""
 
 
 def _record(plan: Plan, entity: int) -> bytes:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from workers.cad.dxf.curves import Collector
-from workers.cad.dxf.fast.entities import Entities
+from workers.cad.dxf.fast.entities import MODEL, NOWHERE, Entities
+from workers.cad.dxf.fast.layouts import model_is_titled
 from workers.cad.dxf.fast.plan import Plan
 from workers.cad.dxf.fast.tags import HEX, INTEGER, KIND, NotCovered
 from workers.cad.dxf.reference import DAMAGE
@@ -49,6 +50,50 @@ def lent(entities: Entities) -> dict[int, Any]:
     except (DXFError, *DAMAGE) as error:
         raise NotCovered("an entity the reference refuses") from error
     return found
+
+
+def join_texts(entities: Entities) -> None:
+    """Take away what the reference joins to texts: their further columns, which are texts, and the polylines of their frames."""
+    from ezdxf.entities import factory
+    from ezdxf.entities.mtext import extract_mtext_text_frame_handles, load_columns_from_xdata
+    from ezdxf.lldxf.const import DXFError
+    from ezdxf.lldxf.extendedtags import ExtendedTags
+
+    plan, tags = entities.plan, entities.plan.tags
+    known = Counter([*tags.values(tags.coded(5)), *tags.values(tags.coded(105))])
+    places = {plan.base(int(entities.own[place]), 5): place for place in entities.which(b"MTEXT", b"LWPOLYLINE").tolist()}
+
+    def found(handle: str | None, kind: bytes) -> int:
+        key = (handle or "").encode("ascii", "replace")
+        place: int = places.get(key, -1)
+        if known[key] != 1 or place < 0 or plan.names[entities.kinds[place]] != kind:
+            raise NotCovered("a part of a text that is none")
+        return place
+
+    mains, columns, frames = list[int](), list[int](), list[int]()
+    for entity in entities.own[entities.which(b"MTEXT")].tolist():
+        if b"ACAD" not in [tags.value(at) for at, code in plan.coded(entity) if code == 1001]:
+            continue
+        try:
+            text = factory.load(ExtendedTags.from_text(_text(plan, entity)))
+            linked = load_columns_from_xdata(text.dxf, text.xdata)
+            framed = extract_mtext_text_frame_handles(text.xdata)
+        except (DXFError, *DAMAGE) as error:
+            raise NotCovered("an entity the reference refuses") from error
+        frames += [found(handle, b"LWPOLYLINE") for handle in framed]
+        # since R2018 columns are no entities
+        more = linked.linked_handles if linked and plan.version < "AC1032" else ()
+        columns += [found(handle, b"MTEXT") for handle in more]
+        if framed or more:
+            mains.append(found(text.dxf.handle, b"MTEXT"))
+    if not mains:
+        return
+    taken = columns + frames
+    if len({*mains, *taken}) < len(mains) + len(taken) or plan.has(b"GROUP"):
+        raise NotCovered("parts of two texts")
+    if columns and ((entities.place[mains + columns] != MODEL).any() or not model_is_titled(plan)):
+        raise NotCovered("columns of a text out of reach")
+    entities.place[taken] = NOWHERE
 
 
 def _plain_style(plan: Plan, entity: int) -> bool:

@@ -19,7 +19,7 @@ from workers.cad.dxf.fast import outlines as draw
 from workers.cad.dxf.fast.entities import MODEL, Entities, mixed
 from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.inserts import Inserts
-from workers.cad.dxf.fast.lent import collected, lent
+from workers.cad.dxf.fast.lent import collected, join_texts, lent
 from workers.cad.dxf.fast.plan import R12, Plan
 from workers.cad.dxf.fast.polylines import light_polylines, polylines
 from workers.cad.dxf.fast.scan import scanned
@@ -56,6 +56,8 @@ def opened_fast(data: bytes) -> Drawing:
     if repaired:
         plan = _modern(plan)
     entities = Entities(plan)
+    if entities.told:
+        join_texts(entities)
     model = (entities.place == MODEL).nonzero()[0]
     words = [] if entities.present.isdisjoint(_WORDS) else model[entities.of(*_WORDS)[model]].tolist()
     types = _types(entities, model)
