@@ -276,8 +276,8 @@ class Entities:
         return paper
 
     def _lent_tag(self, entity: int, code: int) -> int:
-        """The first such tag before the data of the kind itself, which begins with the second subclass."""
-        marks, braced = 0, False
+        """The first such tag before the data of the kind itself, which begins with the second subclass; R12 knows no subclasses."""
+        marks, braced = int(self.plan.version == R12), False
         for at, here in self.plan.coded(int(self.own[entity])):
             marks += here == 100
             if marks > 1:
@@ -302,7 +302,9 @@ class Entities:
         if np.count_nonzero(nameless):
             names, at = {"0"}, at[~nameless]
         if -1 in lent:
-            raise NotCovered("an entity without a layer")
+            if self.plan.version != R12:
+                raise NotCovered("an entity without a layer")
+            names, lent = names | {"0"}, [tag for tag in lent if tag >= 0]
         if lent:
             at = np.concatenate([at, np.array(lent, dtype=np.int64)])
         return names | {self.plan.decode(value) for value in self.plan.tags.different(at)}
