@@ -75,14 +75,14 @@ def join_texts(entities: Entities) -> None:
         if b"ACAD" not in [tags.value(at) for at, code in plan.coded(entity) if code == 1001]:
             continue
         try:
-            text = factory.load(ExtendedTags.from_text(_text(plan, entity)))
+            text: Any = factory.load(ExtendedTags.from_text(_text(plan, entity)))
             linked = load_columns_from_xdata(text.dxf, text.xdata)
             framed = extract_mtext_text_frame_handles(text.xdata)
         except (DXFError, *DAMAGE) as error:
             raise NotCovered("an entity the reference refuses") from error
         frames += [found(handle, b"LWPOLYLINE") for handle in framed]
         # since R2018 columns are no entities
-        more = linked.linked_handles if linked and plan.version < "AC1032" else ()
+        more = (linked.linked_handles or []) if linked and plan.version < "AC1032" else []
         columns += [found(handle, b"MTEXT") for handle in more]
         if framed or more:
             mains.append(found(text.dxf.handle, b"MTEXT"))
