@@ -51,14 +51,16 @@ def _refused(name: str) -> bool:
 
 
 def mixed(plan: Plan) -> bool:
-    """Whether there are entities of R2000 that the reference finds among all handles, so that it repairs a drawing of R12."""
+    """Whether a drawing of R12 holds entities of R2000, so that the reference repairs it. Raises `NotCovered` where it may miss them."""
     if not plan.has(*_MODERN):
         return False
     handles = Counter[bytes | None](plan.tags.values(plan.tags.coded(5)))
     drawn = [*plan.content(b"BLOCKS"), *plan.content(b"ENTITIES")]
     modern = [entity for entity in drawn if plan.names[plan.kinds[entity]] in _MODERN]
     # of two entities of one handle the reference knows the second one
-    return bool(modern) if not handles else any(handles[plan.base(entity, 5)] == 1 for entity in modern)
+    if not modern or (handles and not any(handles[plan.base(entity, 5)] == 1 for entity in modern)):
+        raise NotCovered("entities of R2000 in a drawing of R12")
+    return True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +83,7 @@ class Entities:
         self.present = {plan.names[kind] for kind in np.bincount(self.kinds).nonzero()[0].tolist()}
         if not self.present <= _COVERED:
             raise NotCovered(f"entities of the kind {sorted(self.present - _COVERED)[0]!r}")
-        if plan.version == R12 and (plan.has(*_MODERN) or not self.present.isdisjoint(_MORE_THAN_R12)):
+        if plan.version == R12 and not self.present.isdisjoint(_MORE_THAN_R12):
             raise NotCovered("entities of R2000 in a drawing of R12")
         self.told = False  # whether there are texts with data of the application that writes their columns and frames
         self.lent: Flags = self.of(*LENT)
@@ -188,7 +190,7 @@ class Entities:
         # columns and frames of texts live in data of an application
         self.told = b"ACAD" in tellers
         # since R2018 they live in an embedded object and the text is whole, but the reference checks the type of the columns
-        begin = told[own & (tags.codes[told] == 101)]
+        begin = told[own]
         owner, index = steps(self.plan.heads[np.searchsorted(self.plan.heads, begin, side="right")] - begin)
         at = begin[owner] + index
         odd = (tags.codes[at] == 71) & ~np.isin(tags.numbers[at], (0, 1, 2))

@@ -189,4 +189,6 @@ def _record(plan: Plan, entity: int) -> bytes:
     found = [at for at, code in plan.tags.with_codes(parts[1]) if code == 330]
     if len(found) > 1:
         raise NotCovered("a layout of two blocks")
+    if found and plan.tags.frequencies[1001] and plan.tags.foreign[found[0]] != plan.tags.foreign[plan.heads[entity]]:
+        raise NotCovered("a layout whose block stands in data of an application")
     return plan.tags.value(found[0]) if found else b""

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from workers.cad.dxf.curves import Collector
 from workers.cad.dxf.fast.entities import MODEL, NOWHERE, Entities
 from workers.cad.dxf.fast.layouts import model_is_titled
@@ -91,6 +93,11 @@ def join_texts(entities: Entities) -> None:
     taken = columns + frames
     if len({*mains, *taken}) < len(mains) + len(taken) or plan.has(b"GROUP"):
         raise NotCovered("parts of two texts")
+    if any(
+        form.subclasses[1:] != [b"AcDbEntity", b"AcDbPolyline"]
+        for form in entities.forms.each(entities.form(np.array(frames, dtype=np.int64)))
+    ):
+        raise NotCovered("an odd light polyline")
     if columns and ((entities.place[mains + columns] != MODEL).any() or not model_is_titled(plan)):
         raise NotCovered("columns of a text out of reach")
     entities.place[taken] = NOWHERE

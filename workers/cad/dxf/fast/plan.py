@@ -86,7 +86,7 @@ class Plan:
         marks = self.tags.marks
         first, stop = int(self.heads[entity]), int(self.heads[entity + 1])
         begins = self.tags.markers[marks[first] : marks[stop]].tolist()
-        return [range(begin, end) for begin, end in zip(begins, [*begins[1:], stop], strict=True)]
+        return [range(begin, end) for begin, end in zip(begins, [*begins, stop][1:], strict=True)]
 
     def text(self, at: int) -> str:
         return self.decode(self.tags.value(at))

@@ -101,15 +101,16 @@ def _types(entities: Entities, of: Integers) -> Counter[str]:
 def _words(entities: Entities, entity: int) -> str:
     """The text of a TEXT or of an MTEXT, whose long texts are written in parts."""
     plan = entities.plan
-    span = plan.span(int(entities.own[entity]))
-    codes = plan.tags.codes[span.start : span.stop]
-    last = (codes == 1).nonzero()[0]
-    tail = plan.text(span.start + int(last[-1])) if len(last) else ""
     if plan.names[entities.kinds[entity]] == b"TEXT":
-        entities.forms.take(entities.form(np.array([entity])), 1)  # refuses two of them
-        return tail
-    parts = [plan.text(span.start + int(at)) for at in (codes == 3).nonzero()[0]]
-    return "".join([*parts, tail]).replace("\r", "").replace("\n", "\\P")
+        only = int(entities.forms.take(entities.form(np.array([entity])), 1)[0])
+        return plan.text(only) if only >= 0 else ""
+    span = plan.span(int(entities.own[entity]))
+    codes = plan.tags.codes[span.start : span.stop].tolist()
+    # the subclasses before the last one hold no words, nor does what belongs to applications
+    end = next((at for at, code in enumerate(codes) if code in (101, 1001)), len(codes))
+    own = range(end - codes[end - 1 :: -1].index(100), end)
+    parts = [at for at in own if codes[at] == 3] + [at for at in own if codes[at] == 1][-1:]
+    return "".join([plan.text(span.start + at) for at in parts]).replace("\r", "").replace("\n", "\\P")
 
 
 class _Places:
