@@ -10,6 +10,7 @@ import numpy as np
 
 from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.hatches import Hatches
+from workers.cad.dxf.fast.layouts import model_is_titled
 from workers.cad.dxf.fast.plan import R12, Plan
 from workers.cad.dxf.fast.tags import NotCovered
 from workers.cad.dxf.repair import SUBCLASS
@@ -196,6 +197,9 @@ class Entities:
         odd = (tags.codes[at] == 71) & ~np.isin(tags.numbers[at], (0, 1, 2))
         if (odd | (tags.codes[at] == 1) | (tags.codes[at] == 3)).any():
             raise NotCovered("an odd text")
+        # of a text in columns the reference looks up the layout
+        if (self.told or (tags.codes[begin] == 101).any()) and not model_is_titled(self.plan):
+            raise NotCovered("a layout of another name")
 
     def _places(self) -> tuple[list[Block], Integers]:
         """All blocks, and to which of them each entity belongs: 0 is the modelspace, i + 1 is block i."""

@@ -10,7 +10,6 @@ import numpy as np
 
 from workers.cad.dxf.curves import Collector
 from workers.cad.dxf.fast.entities import MODEL, NOWHERE, Entities
-from workers.cad.dxf.fast.layouts import model_is_titled
 from workers.cad.dxf.fast.plan import Plan
 from workers.cad.dxf.fast.tags import HEX, INTEGER, KIND, NotCovered
 from workers.cad.dxf.reference import DAMAGE
@@ -74,7 +73,8 @@ def join_texts(entities: Entities) -> None:
 
     mains, columns, frames = list[int](), list[int](), list[int]()
     for entity in entities.own[entities.which(b"MTEXT")].tolist():
-        if b"ACAD" not in [tags.value(at) for at, code in plan.coded(entity) if code == 1001]:
+        owners = [tags.value(at) for at, code in plan.coded(entity) if code in (101, 1001)]
+        if b"ACAD" not in owners:
             continue
         try:
             text: Any = factory.load(ExtendedTags.from_text(_text(plan, entity)))
@@ -83,13 +83,13 @@ def join_texts(entities: Entities) -> None:
         except (DXFError, *DAMAGE) as error:
             raise NotCovered("an entity the reference refuses") from error
         frames += [found(handle, b"LWPOLYLINE") for handle in framed]
+        place = found(text.dxf.handle, b"MTEXT")
         # since R2018 columns are no entities
-        more = (linked.linked_handles or []) if linked and plan.version < "AC1032" else []
-        columns += [found(handle, b"MTEXT") for handle in more]
-        if framed or more:
-            mains.append(found(text.dxf.handle, b"MTEXT"))
-    if not mains:
-        return
+        if linked and plan.version < "AC1032":
+            if b"Embedded Object" in owners:
+                raise NotCovered("columns of two versions")
+            mains.append(place)
+            columns += [found(handle, b"MTEXT") for handle in linked.linked_handles or ()]
     taken = columns + frames
     if len({*mains, *taken}) < len(mains) + len(taken) or plan.has(b"GROUP"):
         raise NotCovered("parts of two texts")
@@ -98,7 +98,7 @@ def join_texts(entities: Entities) -> None:
         for form in entities.forms.each(entities.form(np.array(frames, dtype=np.int64)))
     ):
         raise NotCovered("an odd light polyline")
-    if columns and ((entities.place[mains + columns] != MODEL).any() or not model_is_titled(plan)):
+    if (entities.place[mains + columns] != MODEL).any():
         raise NotCovered("columns of a text out of reach")
     entities.place[taken] = NOWHERE
 

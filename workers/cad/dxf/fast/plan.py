@@ -109,14 +109,18 @@ class Plan:
                 return self.tags.value(at)
         return None
 
+    @property
+    def first_given(self) -> int:
+        """The first handle, as a number, that the reference gives to what has none."""
+        return max(int(self.seed or ("1" if b"HEADER" in self.sections else "100"), 16), 1)
+
     def may_be_given(self, handle: bytes, more: int = _TABLES) -> bool:
         """Whether the reference may give this handle to what has none, once it has added up to `more` things to a file.
 
-        It counts on from the seed, past what is taken: once an entity, and once more where it adds the end mark of a polyline.
+        It counts on past what is taken: once an entity, and once more where it adds the end mark of a polyline.
         """
-        seed = max(int(self.seed or ("1" if b"HEADER" in self.sections else "100"), 16), 1)
         try:
-            return seed <= int(handle, 16) <= seed + 2 * len(self.heads) + more
+            return 0 <= int(handle, 16) - self.first_given <= 2 * len(self.heads) + more
         except ValueError:
             return False
 

@@ -104,7 +104,20 @@ def block_records(plan: Plan) -> dict[str, tuple[str, bytes | None]]:
         if text.lower() in records or len(handles) > 1 or not text:
             raise NotCovered("an odd block record")
         records[text.lower()] = text, tags.value(handles[0]) if handles else None
+    if any(handle is None for _, handle in records.values()) and not _room_for_handles(plan, content):
+        raise NotCovered("an odd block record")
     return records
+
+
+def _room_for_handles(plan: Plan, tables: range) -> bool:
+    """Whether the handles that the reference gives to entries of tables are free: what it loads later would take them away."""
+    tags = plan.tags
+    at = ((tags.codes == 5) | (tags.codes == 105)).nonzero()[0]
+    at = at[at >= plan.heads[1]]  # the seed is no handle yet
+    inside = (at >= plan.heads[tables.start]) & (at < plan.heads[tables.stop])
+    given = np.count_nonzero(inside) + np.count_nonzero(~plan.within(tables, b"TABLE", b"ENDTAB"))
+    taken = _handles(tags, at) - plan.first_given if len(at) else at
+    return not ((taken >= 0) & (taken < given)).any()
 
 
 def _check_tables(plan: Plan, content: range, named: Integers) -> None:
