@@ -232,3 +232,154 @@ def test_blocks_without_names_are_those_of_their_records_both_ways(
         [*header("AC1015", (9, "$HANDSEED"), (5, "8")), *tables, *section("BLOCKS", *blocks, *named), *section("ENTITIES", *INSERTS)],
     )
     assert agrees(path) is sure
+
+
+@pytest.mark.parametrize(
+    ("handle", "seed", "sure"),
+    [("80", "40", True), ("41", "40", False), ("42", "40", False), ("43", "40", True), ("3F", "40", True), ("2", "", False)],
+)
+def test_records_without_handles_are_covered_where_nothing_takes_the_handles_they_get(
+    tmp_path: Path, handle: str, seed: str, sure: bool
+) -> None:
+    records = [*record("A", ""), *record("*Model_Space", ""), *record("*Paper_Space", "")]
+    tables = section("TABLES", (0, "TABLE"), (2, "APPID"), (0, "ENDTAB"), (0, "TABLE"), (2, "BLOCK_RECORD"), *records, (0, "ENDTAB"))
+    objects: Tags = [(0, "DICTIONARY"), (5, handle), (100, "AcDbDictionary"), (0, "PLACEHOLDER"), (5, "90")]
+    objects += [(0, "PLACEHOLDER"), (5, "91"), (0, "PLACEHOLDER"), (5, "92")]
+    head = header("AC1015", *([(9, "$HANDSEED"), (5, seed)] if seed else []))
+    blocks = section("BLOCKS", *nameless("", *CIRCLE, name=((2, "A"),)))
+    own = outline((330, "1F0"), (100, "AcDbEntity"))
+    drawn = section("ENTITIES", *INSERTS[:5], *own)
+    assert agrees(written(tmp_path / "a.dxf", [*head, *tables, *blocks, *drawn, *section("OBJECTS", *objects)])) is sure
+
+
+def layouts() -> ezdxf.document.Drawing:
+    """The records of modelspace and two paperspaces are 17, 1B and 2F, their layouts 1A, 1E and 32."""
+    document = ezdxf.new("R2010")
+    document.layouts.new("Layout2")
+    for number, space in enumerate((document.modelspace(), document.layout("Layout1"), document.layout("Layout2"))):
+        for at in range(number + 1):
+            space.add_line((0, at), (10 + number, at))
+    return document
+
+
+def lost(*records: str) -> list[Edit]:
+    """Layouts refer to records that are nowhere."""
+    return [replaced(f"330\n{record}\n  0\n", f"330\nFFF{record}\n  0\n") for record in records]
+
+
+def unlinked(*links: str) -> list[Edit]:
+    return [replaced(f"340\n{link}\n", "") for link in links]
+
+
+def linked(old: str, new: str) -> Edit:
+    return replaced(f"340\n{old}\n", f"340\n{new}\n")
+
+
+def titled(old: str, new: str) -> Edit:
+    return replaced(f"AcDbLayout\n  1\n{old}\n", f"AcDbLayout\n  1\n{new}\n")
+
+
+@pytest.mark.parametrize(
+    ("edits", "sure"),
+    [
+        ([], True),
+        (lost("17"), True),
+        (lost("17", "1B", "2F"), True),
+        ([*lost("17", "1B", "2F"), *unlinked("1A", "1E", "32")], True),
+        ([*lost("2F"), *unlinked("32")], True),
+        # the first paperspace links to nothing and is taken by the wrong layout: there is one left over
+        ([*lost("1B", "2F"), *unlinked("1E")], True),
+        ([*lost("1B", "2F"), linked("1E", "-"), linked("32", "1E"), linked("-", "32")], True),
+        # both link to one layout, so nothing is left for the other
+        ([*lost("1B", "2F"), linked("32", "1E")], False),
+        ([*lost("2F"), linked("32", "1E")], False),
+        ([*lost("2F"), linked("32", "2D")], False),
+        ([*lost("2F"), linked("32", "7")], False),
+        ([*lost("2F"), linked("32", "ABCDE")], True),
+        # only the name in the layout itself counts
+        ([*lost("17"), titled("Model", "MODEL")], False),
+        ([*lost("17"), titled("Model", "Layout3")], False),
+        ([*lost("2F"), titled("Layout2", "Model")], False),
+        ([titled("Model", "Layout3")], True),
+        # records that are something else, or may become something
+        ([replaced("330\n17\n  0\n", "330\n7\n  0\n")], False),
+        ([replaced("330\n17\n  0\n", "330\n40\n  0\n")], False),
+        ([replaced("330\n2F\n  0\n", "330\n1B\n  0\n")], True),
+        ([replaced("330\n17\n  0\n", "1001\nACAD\n330\n17\n  0\n")], False),
+        ([replaced("330\n1B\n  0\n", "  0\n")], True),
+    ],
+)
+def test_layouts_whose_records_are_lost_are_those_of_the_same_blocks_both_ways(tmp_path: Path, edits: list[Edit], sure: bool) -> None:
+    assert agrees(saved(layouts(), tmp_path / "a.dxf", *edits)) is sure
+
+
+def without_record(text: str) -> str:
+    """The record of the second paperspace is gone, its block gets one."""
+    begin = text.index("  0\nBLOCK_RECORD\n  5\n2F\n")
+    return text[:begin] + text[text.index("  0\nENDTAB\n", begin) :]
+
+
+@pytest.mark.parametrize(
+    ("edit", "sure"),
+    [(same, True), (linked("1E", "ABCDE"), True), (replaced("*Paper_Space0", "A"), False), (titled("Layout2", "Model"), False)],
+)
+def test_layouts_find_blocks_that_have_no_records(tmp_path: Path, edit: Edit, sure: bool) -> None:
+    assert agrees(saved(layouts(), tmp_path / "a.dxf", without_record, edit)) is sure
+
+
+@pytest.mark.parametrize(
+    ("objects", "sure"),
+    [
+        ([(0, "DICTIONARY"), (5, "C"), (100, "AcDbDictionary"), (3, "ACAD_LAYOUT"), (350, "7F")], True),
+        ([(0, "DICTIONARY"), (5, "C"), (330, "0"), (100, "AcDbDictionary"), (0, "LAYOUT"), (5, "D"), (100, "AcDbPlotSettings")], True),
+        ([(0, "DICTIONARY"), (5, "C"), (3, "ACAD_LAYOUT"), (350, "D"), (0, "DICTIONARY"), (5, "D")], False),
+        ([(0, "DICTIONARY"), (5, "C"), (3, "ACAD_LAYOUT"), (350, "D"), (0, "ACDBPLACEHOLDER"), (5, "D")], False),
+        ([(0, "DICTIONARY"), (5, "C"), (100, "AcDbDictionary"), (0, "VISUALSTYLE"), (5, "D")], False),
+        ([(0, "ACDBPLACEHOLDER"), (5, "C")], False),
+    ],
+)
+@pytest.mark.parametrize("version", ["AC1009", "AC1015"])
+def test_objects_without_subclasses_are_empty_both_ways(tmp_path: Path, objects: Tags, sure: bool, version: str) -> None:
+    own = outline(*([(100, "AcDbEntity")] if version == "AC1015" else []))
+    covered = agrees(written(tmp_path / "a.dxf", [*header(version), *section("ENTITIES", *own), *section("OBJECTS", *objects)]))
+    assert covered is sure or version == "AC1015"
+
+
+def test_a_handle_twice_is_covered_where_nobody_looks_it_up(tmp_path: Path) -> None:
+    document = layouts()
+    document.dimstyles.new("arrows", {"dimblk": "DOT"}).set_arrows("DOT")
+    document.blocks.new("A").add_circle((0, 0), 3)
+    line = document.modelspace()[0].dxf.handle
+    own = replaced(f"LINE\n  5\n{line}\n", "LINE\n  5\n%s\n")
+    text = saved(document, tmp_path / "a.dxf", own).read_text()
+    kinds: dict[str, set[bool]] = {}
+    for handle, entity in document.entitydb.items():
+        (tmp_path / "a.dxf").write_text(text % handle)
+        kinds.setdefault(entity.dxftype(), set()).add(agrees(tmp_path / "a.dxf"))
+    assert {kind for kind, covered in kinds.items() if covered == {True}} >= {"LAYER", "LTYPE", "APPID", "BLOCK", "ENDBLK", "LINE"}
+    assert all(kinds[kind] == {False} for kind in ("BLOCK_RECORD", "DICTIONARY", "LAYOUT"))
+
+
+@pytest.mark.parametrize("version", ["AC1009", "AC1015"])
+def test_a_leader_has_the_layer_that_stands_where_its_version_has_it(tmp_path: Path, version: str) -> None:
+    leader: Tags = [
+        (0, "MULTILEADER"),
+        (100, "AcDbEntity"),
+        (8, "leaders"),
+        (100, "AcDbMLeader"),
+        (270, 2),
+        (300, "CONTEXT_DATA{"),
+        (40, 1),
+    ]
+    leader += [(10, 0), (20, 0), (30, 0), (301, "}"), (340, "AB")]
+    own = outline(*([(100, "AcDbEntity")] if version == "AC1015" else []))
+    assert agrees(written(tmp_path / "a.dxf", [*header(version), *section("ENTITIES", *own, *leader)]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_made_drawings_of_the_oldest_version_are_the_same_both_ways(tmp_path: Path, seed: int) -> None:
+    chance, path, covered = random.Random(seed), tmp_path / "a.dxf", 0
+    for _ in range(40):
+        path.write_bytes(drawing(chance).replace(b"AC1021", b"AC2.10"))
+        covered += b"AC2.10" in path.read_bytes() and agrees(path)
+    assert covered > 2
