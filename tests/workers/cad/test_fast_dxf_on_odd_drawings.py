@@ -95,6 +95,8 @@ def test_columns_of_texts_are_joined_both_ways(tmp_path: Path, version: str) -> 
         replaced("AcDbLayout\n  1\nModel\n", "AcDbLayout\n  1\nLayout1\n"),
         replaced("AcDbLayout\n  1\nModel\n", "AcDbLayout\n  1\nother\n"),
         replaced("1001\nACAD\n", "1001\nOTHER\n"),
+        replaced("1001\nACAD\n", "101\nEmbedded Object\n 70\n1\n1001\nACAD\n"),
+        replaced("AC1015", "AC1032"),
         replaced("1005\n32\n", "  3\nno word\n1005\n32\n"),
         replaced("100\nAcDbMText\n", "  3\nno word\n100\nAcDbMText\n"),
     ],
@@ -120,6 +122,7 @@ FRAME = "1001\nACAD\n1000\nACAD_MTEXT_TEXT_BORDERS_BEGIN\n1070\n80\n1070\n16\n10
         (replaced("TEXT_BORDERS_BEGIN", "TEXT_BORDERS"), False),
         (replaced("1005\n30\n", ""), True),
         (replaced("1005\n30\n", "1005\n2F\n"), False),
+        (replaced("1005\n30\n", "1005\n32\n"), False),
         (replaced("1005\n30\n", "1005\n30\n1005\n30\n"), False),
         (replaced("1001\nACAD\n", "1001\nACADX\n"), True),
         (replaced("AcDbPolyline", "AcDbSpline"), False),
@@ -132,6 +135,7 @@ def test_frames_of_texts_go_with_them_both_ways(tmp_path: Path, edit: Edit, sure
     space.add_mtext("framed")
     space.add_lwpolyline([(0, 0), (50, 0), (50, 9), (0, 9)], close=True, dxfattribs={"layer": "frames"})
     space.add_circle((3, 4), 5)
+    space.add_mtext("other")
     framed = replaced("  1\nframed\n", f"  1\nframed\n{FRAME}")
     assert agrees(saved(document, tmp_path / "a.dxf", framed, edit)) is sure
 
@@ -217,8 +221,9 @@ INSERTS: Tags = [tag for name in ("A", "B", "C") for tag in ((0, "INSERT"), (8, 
     [("A1", True), ("A2", True), ("A9", True), ("", True), ("a1", True), ("A3", True), ("A4", False), ("10", False), ("FFFF", True)],
 )
 @pytest.mark.parametrize("name", [(), ((2, ""),)])
+@pytest.mark.parametrize("version", ["AC1009", "AC1015"])
 def test_blocks_without_names_are_those_of_their_records_both_ways(
-    tmp_path: Path, owner: str, sure: bool, name: tuple[tuple[int, object], ...]
+    tmp_path: Path, owner: str, sure: bool, name: tuple[tuple[int, object], ...], version: str
 ) -> None:
     table = [*record("A", "A1"), *record("*Model_Space", "A2"), *record("*Paper_Space", "A3"), *record("$Model_Space", "A4")]
     tables = section("TABLES", (0, "TABLE"), (2, "BLOCK_RECORD"), *table, (0, "ENDTAB"))
@@ -229,7 +234,7 @@ def test_blocks_without_names_are_those_of_their_records_both_ways(
     named = [*nameless("", *CIRCLE, *CIRCLE, name=((2, "B"),)), *odd, *nameless("A9", *CIRCLE, name=((2, "C"),))]
     path = written(
         tmp_path / "a.dxf",
-        [*header("AC1015", (9, "$HANDSEED"), (5, "8")), *tables, *section("BLOCKS", *blocks, *named), *section("ENTITIES", *INSERTS)],
+        [*header(version, (9, "$HANDSEED"), (5, "8")), *tables, *section("BLOCKS", *blocks, *named), *section("ENTITIES", *INSERTS)],
     )
     assert agrees(path) is sure
 
@@ -293,6 +298,8 @@ def titled(old: str, new: str) -> Edit:
         # both link to one layout, so nothing is left for the other
         ([*lost("1B", "2F"), linked("32", "1E")], False),
         ([*lost("2F"), linked("32", "1E")], False),
+        ([*lost("2F"), *unlinked("1E"), linked("32", "1E")], False),
+        ([*lost("2F"), replaced("340\n32\n", "1001\nACAD\n340\n32\n")], False),
         ([*lost("2F"), linked("32", "2D")], False),
         ([*lost("2F"), linked("32", "7")], False),
         ([*lost("2F"), linked("32", "ABCDE")], True),
@@ -335,6 +342,7 @@ def test_layouts_find_blocks_that_have_no_records(tmp_path: Path, edit: Edit, su
         ([(0, "DICTIONARY"), (5, "C"), (3, "ACAD_LAYOUT"), (350, "D"), (0, "DICTIONARY"), (5, "D")], False),
         ([(0, "DICTIONARY"), (5, "C"), (3, "ACAD_LAYOUT"), (350, "D"), (0, "ACDBPLACEHOLDER"), (5, "D")], False),
         ([(0, "DICTIONARY"), (5, "C"), (100, "AcDbDictionary"), (0, "VISUALSTYLE"), (5, "D")], False),
+        ([(0, "DICTIONARY"), (5, "C"), (100, "AcDbDictionary"), (0, "XRECORD"), (5, "D"), (100, "AcDbXrecord"), (280, 1)], False),
         ([(0, "ACDBPLACEHOLDER"), (5, "C")], False),
     ],
 )
@@ -358,6 +366,15 @@ def test_a_handle_twice_is_covered_where_nobody_looks_it_up(tmp_path: Path) -> N
         kinds.setdefault(entity.dxftype(), set()).add(agrees(tmp_path / "a.dxf"))
     assert {kind for kind, covered in kinds.items() if covered == {True}} >= {"LAYER", "LTYPE", "APPID", "BLOCK", "ENDBLK", "LINE"}
     assert all(kinds[kind] == {False} for kind in ("BLOCK_RECORD", "DICTIONARY", "LAYOUT"))
+
+
+@pytest.mark.parametrize(("arrow", "sure"), [("24", False), ("25", True)])
+def test_a_handle_twice_is_left_to_the_reference_where_it_is_that_of_an_arrow(tmp_path: Path, arrow: str, sure: bool) -> None:
+    document = layouts()
+    line, linetype = document.modelspace()[0].dxf.handle, "24"
+    assert document.entitydb[linetype].dxftype() == "LTYPE"
+    style = replaced("AcDbDimStyleTableRecord\n", f"AcDbDimStyleTableRecord\n342\n{arrow}\n", 1)
+    assert agrees(saved(document, tmp_path / "a.dxf", replaced(f"LINE\n  5\n{line}\n", f"LINE\n  5\n{linetype}\n"), style)) is sure
 
 
 @pytest.mark.parametrize("version", ["AC1009", "AC1015"])

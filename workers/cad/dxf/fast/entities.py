@@ -191,14 +191,14 @@ class Entities:
         # columns and frames of texts live in data of an application
         self.told = b"ACAD" in tellers
         # since R2018 they live in an embedded object and the text is whole, but the reference checks the type of the columns
-        begin = told[own]
+        begin = told[own & (tags.codes[told] == 101)]
         owner, index = steps(self.plan.heads[np.searchsorted(self.plan.heads, begin, side="right")] - begin)
         at = begin[owner] + index
         odd = (tags.codes[at] == 71) & ~np.isin(tags.numbers[at], (0, 1, 2))
         if (odd | (tags.codes[at] == 1) | (tags.codes[at] == 3)).any():
             raise NotCovered("an odd text")
         # of a text in columns the reference looks up the layout
-        if (self.told or (tags.codes[begin] == 101).any()) and not model_is_titled(self.plan):
+        if (self.told or len(begin)) and not model_is_titled(self.plan):
             raise NotCovered("a layout of another name")
 
     def _places(self) -> tuple[list[Block], Integers]:

@@ -91,7 +91,7 @@ def join_texts(entities: Entities) -> None:
             mains.append(place)
             columns += [found(handle, b"MTEXT") for handle in linked.linked_handles or ()]
     taken = columns + frames
-    if len({*mains, *taken}) < len(mains) + len(taken) or plan.has(b"GROUP"):
+    if len({*mains, *taken}) < len(mains) + len(taken):
         raise NotCovered("parts of two texts")
     if any(
         form.subclasses[1:] != [b"AcDbEntity", b"AcDbPolyline"]
@@ -107,7 +107,7 @@ def _plain_style(plan: Plan, entity: int) -> bool:
     """Whether a style of multiple lines has nothing but its own subclass, in which each line begins with its offset."""
     span = plan.span(entity)
     codes = plan.tags.codes[span.start : span.stop].tolist()
-    if codes.count(100) != 1:
+    if codes.count(100) != 1 or 1001 in codes[: codes.index(100)]:
         return False
     own = codes[codes.index(100) :]
     if not _NOT_IN_STYLES.isdisjoint(own) or 71 not in own:
