@@ -225,7 +225,7 @@ INSERTS: Tags = [tag for name in ("A", "B", "C") for tag in ((0, "INSERT"), (8, 
 def test_blocks_without_names_are_those_of_their_records_both_ways(
     tmp_path: Path, owner: str, sure: bool, name: tuple[tuple[int, object], ...], version: str
 ) -> None:
-    table = [*record("A", "A1"), *record("*Model_Space", "A2"), *record("*Paper_Space", "A3"), *record("$Model_Space", "A4")]
+    table = [*record("A", "A1"), *record("*Model_Space", "A2"), *record("*Paper_Space", "A3"), *record("$Paper_Space", "A4")]
     tables = section("TABLES", (0, "TABLE"), (2, "BLOCK_RECORD"), *table, (0, "ENDTAB"))
     empty = owner == "A2"
     blocks: Tags = [] if empty else [*nameless("", *CIRCLE, name=name)]

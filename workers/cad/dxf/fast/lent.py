@@ -64,10 +64,10 @@ def join_texts(entities: Entities) -> None:
     known = Counter([*tags.values(tags.coded(5)), *tags.values(tags.coded(105))])
     places = {plan.base(int(entities.own[place]), 5): place for place in entities.which(b"MTEXT", b"LWPOLYLINE").tolist()}
 
-    def found(handle: str | None, kind: bytes) -> int:
+    def found(handle: str | None) -> int:
         key = (handle or "").encode("ascii", "replace")
         place: int = places.get(key, -1)
-        if known[key] != 1 or place < 0 or plan.names[entities.kinds[place]] != kind:
+        if known[key] != 1 or place < 0:
             raise NotCovered("a part of a text that is none")
         return place
 
@@ -82,14 +82,14 @@ def join_texts(entities: Entities) -> None:
             framed = extract_mtext_text_frame_handles(text.xdata)
         except (DXFError, *DAMAGE) as error:
             raise NotCovered("an entity the reference refuses") from error
-        frames += [found(handle, b"LWPOLYLINE") for handle in framed]
-        place = found(text.dxf.handle, b"MTEXT")
+        frames += [found(handle) for handle in framed]
+        place = found(text.dxf.handle)
         # since R2018 columns are no entities
         if linked and plan.version < "AC1032":
             if b"Embedded Object" in owners:
                 raise NotCovered("columns of two versions")
             mains.append(place)
-            columns += [found(handle, b"MTEXT") for handle in linked.linked_handles or ()]
+            columns += [found(handle) for handle in linked.linked_handles or ()]
     taken = columns + frames
     if len({*mains, *taken}) < len(mains) + len(taken):
         raise NotCovered("parts of two texts")
