@@ -377,6 +377,12 @@ def test_a_handle_twice_is_left_to_the_reference_where_it_is_that_of_an_arrow(tm
     assert agrees(saved(document, tmp_path / "a.dxf", replaced(f"LINE\n  5\n{line}\n", f"LINE\n  5\n{linetype}\n"), style)) is sure
 
 
+@pytest.mark.parametrize(("data", "sure"), [("0AfF", True), ("", True), (" 0AFF", False), ("0A FF", False), ("0AF", False), ("0G", False)])
+def test_binary_data_is_hexadecimal_and_nothing_else(tmp_path: Path, data: str, sure: bool) -> None:
+    own = outline((100, "AcDbEntity"), (310, data))
+    assert agrees(written(tmp_path / "a.dxf", [*header("AC1015"), *section("ENTITIES", *own)])) is sure
+
+
 @pytest.mark.parametrize("version", ["AC1009", "AC1015"])
 def test_a_leader_has_the_layer_that_stands_where_its_version_has_it(tmp_path: Path, version: str) -> None:
     leader: Tags = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from binascii import unhexlify
+
 import numpy as np
 
 from tasks.recognition import BINARY_DXF
@@ -38,7 +40,7 @@ def _text(data: bytes) -> Tags:
         numbers[numeric] = decimals(_marked(buffer, lines, numeric), int(np.count_nonzero(numeric)))
         if np.count_nonzero(frequencies[_HEX_CODES]):
             for at in (KIND[codes] == HEX).nonzero()[0].tolist():
-                bytes.fromhex(data[starts[at] : ends[at]].decode("ascii"))
+                unhexlify(data[starts[at] : ends[at]])
     except ValueError as error:
         raise NotCovered("a number that is none") from error
     if frequencies[_COMMENT]:
