@@ -74,7 +74,7 @@ def check_layouts(plan: Plan) -> None:
         if found is None or plan.names[plan.kinds[found]] != b"LAYOUT":
             raise NotCovered("a layout that is none")
         record = _record(plan, found)
-        space = spaces.get(record) or (None if _known(plan, record) else _found(plan, found, handle, links))
+        space = spaces.get(record) or (None if _known(plan, record) else _block_of_lost(plan, found, handle, links))
         if space is None or (space == _SPACES[0]) != (name.upper() == b"MODEL"):
             raise NotCovered("a layout of another block")
         seen.append(name.upper())
@@ -94,7 +94,7 @@ def _known(plan: Plan, handle: bytes) -> bool:
     return False
 
 
-def _found(plan: Plan, layout: int, handle: bytes, links: dict[str, bytes]) -> str | None:
+def _block_of_lost(plan: Plan, layout: int, handle: bytes, links: dict[str, bytes]) -> str | None:
     """The block of a layout whose record is lost: the modelspace by the name of the layout, else the first paperspace that links to
     the layout, else the first one that links to nothing. `links` are those that the reference has set right.
     """

@@ -84,8 +84,8 @@ def opened_fast(data: bytes) -> Drawing:
 
 def _modern(plan: Plan) -> Plan:
     """The same drawing as R2000, as the repair writes it."""
-    text = modernised(plan.decode(plan.tags.data))
-    if plan.binary or text is None:
+    text = None if plan.binary else modernised(plan.decode(plan.tags.data))
+    if text is None:
         raise NotCovered("a repair beyond markers")
     return planned(scanned(text.encode(plan.encoding, "surrogateescape")))
 

@@ -101,11 +101,9 @@ def block_records(plan: Plan) -> dict[str, tuple[str, bytes | None]]:
     records: dict[str, tuple[str, bytes | None]] = {}
     for at in plan.within(content, b"BLOCK_RECORD").nonzero()[0].tolist():
         text, handles = plan.text(named[at]), [tag for tag, code in plan.coded(content[at]) if code == 5]
-        if text.lower() in records or len(handles) > 1 or not text:
+        if text.lower() in records or len(handles) > 1 or not text or not (handles or _room_for_handles(plan, content)):
             raise NotCovered("an odd block record")
         records[text.lower()] = text, tags.value(handles[0]) if handles else None
-    if any(handle is None for _, handle in records.values()) and not _room_for_handles(plan, content):
-        raise NotCovered("an odd block record")
     return records
 
 
