@@ -93,7 +93,7 @@ def test_every_known_drawing_is_the_same_both_ways_and_most_real_ones_are_covere
     for path in drawings(DATA / "bad"):
         agrees(path)
     real = [agrees(path) for path in drawings(DATA / "real" / "dxf")]
-    assert sum(real) >= 0.9 * len(real)
+    assert sum(real) >= 0.95 * len(real)
 
 
 def test_the_result_tells_which_way_was_taken(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cached_property
 
 import msgspec
@@ -9,6 +10,7 @@ import numpy as np
 
 from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.hatches import Hatches
+from workers.cad.dxf.fast.layouts import model_is_titled
 from workers.cad.dxf.fast.plan import R12, Plan
 from workers.cad.dxf.fast.tags import NotCovered
 from workers.cad.dxf.repair import SUBCLASS
@@ -50,6 +52,19 @@ def _refused(name: str) -> bool:
     return not _REFUSED.isdisjoint(name.replace(r"\U+", "").replace(r"\M+", ""))
 
 
+def mixed(plan: Plan) -> bool:
+    """Whether a drawing of R12 holds entities of R2000, so that the reference repairs it. Raises `NotCovered` where it may miss them."""
+    if not plan.has(*_MODERN):
+        return False
+    handles = Counter[bytes | None](plan.tags.values(plan.tags.coded(5)))
+    drawn = [*plan.content(b"BLOCKS"), *plan.content(b"ENTITIES")]
+    modern = [entity for entity in drawn if plan.names[plan.kinds[entity]] in _MODERN]
+    # of two entities of one handle the reference knows the second one
+    if not modern or (handles and not any(handles[plan.base(entity, 5)] == 1 for entity in modern)):
+        raise NotCovered("entities of R2000 in a drawing of R12")
+    return True
+
+
 class Block(msgspec.Struct, frozen=True, eq=False):
     """`entity` is its BLOCK, as place among the entities of the drawn sections."""
 
@@ -69,8 +84,9 @@ class Entities:
         self.present = {plan.names[kind] for kind in np.bincount(self.kinds).nonzero()[0].tolist()}
         if not self.present <= _COVERED:
             raise NotCovered(f"entities of the kind {sorted(self.present - _COVERED)[0]!r}")
-        if plan.version == R12 and (plan.has(*_MODERN) or not self.present.isdisjoint(_MORE_THAN_R12)):
+        if plan.version == R12 and not self.present.isdisjoint(_MORE_THAN_R12):
             raise NotCovered("entities of R2000 in a drawing of R12")
+        self.told = False  # whether there are texts with data of the application that writes their columns and frames
         self.lent: Flags = self.of(*LENT)
         if b"SPLINE" in self.present:
             # splines without control points are curves through points, which takes more than evaluating them
@@ -172,9 +188,8 @@ class Entities:
         told = ((tags.codes == 1001) | (tags.codes == 101)).nonzero()[0]
         own = self.plan.kind(b"MTEXT")[self.plan.heads.searchsorted(told, side="right") - 1]
         _, tellers = tags.interned(told[own])
-        # columns of text live in data of applications; the reference joins them to one entity
-        if b"ACAD" in tellers:
-            raise NotCovered("text in columns")
+        # columns and frames of texts live in data of an application
+        self.told = b"ACAD" in tellers
         # since R2018 they live in an embedded object and the text is whole, but the reference checks the type of the columns
         begin = told[own & (tags.codes[told] == 101)]
         owner, index = steps(self.plan.heads[np.searchsorted(self.plan.heads, begin, side="right")] - begin)
@@ -182,6 +197,9 @@ class Entities:
         odd = (tags.codes[at] == 71) & ~np.isin(tags.numbers[at], (0, 1, 2))
         if (odd | (tags.codes[at] == 1) | (tags.codes[at] == 3)).any():
             raise NotCovered("an odd text")
+        # of a text in columns the reference looks up the layout
+        if (self.told or len(begin)) and not model_is_titled(self.plan):
+            raise NotCovered("a layout of another name")
 
     def _places(self) -> tuple[list[Block], Integers]:
         """All blocks, and to which of them each entity belongs: 0 is the modelspace, i + 1 is block i."""
@@ -199,9 +217,14 @@ class Entities:
         names = self.forms.take(self.form(begin), 2)
         blocks, keys = [], set()
         for entity, name, size in zip(begin.tolist(), names.tolist(), sizes.tolist(), strict=True):
-            text = self.plan.text(name) if name >= 0 else ""
+            text = (self.plan.text(name) if name >= 0 else "") or self._recovered(entity)
+            if not text:  # the reference leaves out what it has no name for
+                after = entity + size + 2
+                place[entity:after] = NOWHERE
+                place[after:inside] -= 1
+                continue
             key = text.lower()
-            if not text or key in keys or (key[0] == "$" and self.plan.version != R12 and key in ("$model_space", "$paper_space")):
+            if key in keys or (key[0] == "$" and self.plan.version != R12 and key in ("$model_space", "$paper_space")):
                 raise NotCovered("an odd block")
             keys.add(key)
             if key in ("$model_space", "$paper_space"):
@@ -211,7 +234,7 @@ class Entities:
                 keys.add(key)
             if key == _SPACES[0] and size:
                 raise NotCovered("a modelspace in two sections")
-            blocks.append(Block(self.plan.records.get(key, (text, b""))[0], entity))
+            blocks.append(Block(self.plan.records.get(key, (text, None))[0], entity))
         # a block or a record without its counterpart gets one
         for name in [block.name for block in blocks if block.name.lower() not in self.plan.records] + [
             name for key, (name, _) in self.plan.records.items() if key not in keys
@@ -221,6 +244,15 @@ class Entities:
         place[begin] = place[end] = NOWHERE
         place[inside:][self._paper()] = NOWHERE
         return blocks, place
+
+    def _recovered(self, block: int) -> str:
+        """The name of a block without a name: that of the record that owns it, if any."""
+        at = int(self.forms.owners(self.form(np.array([block])))[0])
+        owner = self.plan.tags.value(at) if at >= 0 else b""
+        name = next((name for name, handle in self.plan.records.values() if handle == owner), "")
+        if name.startswith("$") or (not name and self.plan.may_be_given(owner)):
+            raise NotCovered("an odd block")
+        return name
 
     def _paper(self) -> Flags:
         """Which entities of the section ENTITIES lie in paperspace."""
@@ -239,10 +271,10 @@ class Entities:
         owned = (tags >= 0).nonzero()[0]
         if not len(owned):
             return paper
-        handles = [plan.records[space][1] if space in plan.records else None for space in _SPACES]
-        if None in handles:
-            raise NotCovered("owners without layouts")
+        handles = [plan.records.get(space, ("", None))[1] for space in _SPACES]
         numbers, values = plan.tags.interned(tags[owned])
+        if None in handles and any(map(plan.may_be_given, values)):
+            raise NotCovered("owners without layouts")
         if len(owned) == len(paper) and values == handles[:1]:  # all in the modelspace, as mostly
             return np.zeros(len(of), dtype=bool)
         space = np.array([handles.index(value) if value in handles else -1 for value in values])[numbers]
@@ -250,8 +282,8 @@ class Entities:
         return paper
 
     def _lent_tag(self, entity: int, code: int) -> int:
-        """The first such tag before the data of the kind itself, which begins with the second subclass."""
-        marks, braced = 0, False
+        """The first such tag before the data of the kind itself, which begins with the second subclass; R12 knows no subclasses."""
+        marks, braced = int(self.plan.version == R12), False
         for at, here in self.plan.coded(int(self.own[entity])):
             marks += here == 100
             if marks > 1:
@@ -276,7 +308,9 @@ class Entities:
         if np.count_nonzero(nameless):
             names, at = {"0"}, at[~nameless]
         if -1 in lent:
-            raise NotCovered("an entity without a layer")
+            if self.plan.version != R12:
+                raise NotCovered("an entity without a layer")
+            names, lent = names | {"0"}, [tag for tag in lent if tag >= 0]
         if lent:
             at = np.concatenate([at, np.array(lent, dtype=np.int64)])
         return names | {self.plan.decode(value) for value in self.plan.tags.different(at)}

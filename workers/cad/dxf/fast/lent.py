@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from workers.cad.dxf.curves import Collector
-from workers.cad.dxf.fast.entities import Entities
+from workers.cad.dxf.fast.entities import MODEL, NOWHERE, Entities
 from workers.cad.dxf.fast.plan import Plan
 from workers.cad.dxf.fast.tags import HEX, INTEGER, KIND, NotCovered
 from workers.cad.dxf.reference import DAMAGE
@@ -51,11 +53,61 @@ def lent(entities: Entities) -> dict[int, Any]:
     return found
 
 
+def join_texts(entities: Entities) -> None:
+    """Take away what the reference joins to texts: their further columns, which are texts, and the polylines of their frames."""
+    from ezdxf.entities import factory
+    from ezdxf.entities.mtext import extract_mtext_text_frame_handles, load_columns_from_xdata
+    from ezdxf.lldxf.const import DXFError
+    from ezdxf.lldxf.extendedtags import ExtendedTags
+
+    plan, tags = entities.plan, entities.plan.tags
+    known = Counter([*tags.values(tags.coded(5)), *tags.values(tags.coded(105))])
+    places = {plan.base(int(entities.own[place]), 5): place for place in entities.which(b"MTEXT", b"LWPOLYLINE").tolist()}
+
+    def found(handle: str | None) -> int:
+        key = (handle or "").encode("ascii", "replace")
+        place: int = places.get(key, -1)
+        if known[key] != 1 or place < 0:
+            raise NotCovered("a part of a text that is none")
+        return place
+
+    mains, columns, frames = list[int](), list[int](), list[int]()
+    for entity in entities.own[entities.which(b"MTEXT")].tolist():
+        owners = [tags.value(at) for at, code in plan.coded(entity) if code in (101, 1001)]
+        if b"ACAD" not in owners:
+            continue
+        try:
+            text: Any = factory.load(ExtendedTags.from_text(_text(plan, entity)))
+            linked = load_columns_from_xdata(text.dxf, text.xdata)
+            framed = extract_mtext_text_frame_handles(text.xdata)
+        except (DXFError, *DAMAGE) as error:
+            raise NotCovered("an entity the reference refuses") from error
+        frames += [found(handle) for handle in framed]
+        place = found(text.dxf.handle)
+        # since R2018 columns are no entities
+        if linked and plan.version < "AC1032":
+            if b"Embedded Object" in owners:
+                raise NotCovered("columns of two versions")
+            mains.append(place)
+            columns += [found(handle) for handle in linked.linked_handles or ()]
+    taken = columns + frames
+    if len({*mains, *taken}) < len(mains) + len(taken):
+        raise NotCovered("parts of two texts")
+    if any(
+        form.subclasses[1:] != [b"AcDbEntity", b"AcDbPolyline"]
+        for form in entities.forms.each(entities.form(np.array(frames, dtype=np.int64)))
+    ):
+        raise NotCovered("an odd light polyline")
+    if (entities.place[mains + columns] != MODEL).any():
+        raise NotCovered("columns of a text out of reach")
+    entities.place[taken] = NOWHERE
+
+
 def _plain_style(plan: Plan, entity: int) -> bool:
     """Whether a style of multiple lines has nothing but its own subclass, in which each line begins with its offset."""
     span = plan.span(entity)
     codes = plan.tags.codes[span.start : span.stop].tolist()
-    if codes.count(100) != 1:
+    if codes.count(100) != 1 or 1001 in codes[: codes.index(100)]:
         return False
     own = codes[codes.index(100) :]
     if not _NOT_IN_STYLES.isdisjoint(own) or 71 not in own:

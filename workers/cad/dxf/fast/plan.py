@@ -13,6 +13,8 @@ from workers.cad.dxf.fast.tags import NotCovered, Tags
 from workers.cad.shape import Flags, Integers
 
 R12 = "AC1009"
+# tables that the reference may add to a file, and the records of modelspace and paperspace
+_TABLES = 9 + 2
 
 
 class Plan(msgspec.Struct, frozen=True, eq=False, dict=True):
@@ -27,8 +29,9 @@ class Plan(msgspec.Struct, frozen=True, eq=False, dict=True):
     encoding: str
     units_code: int  # $INSUNITS
     measurement: int | None  # $MEASUREMENT
-    records: dict[str, tuple[str, bytes]]  # block records: key to name and handle
+    records: dict[str, tuple[str, bytes | None]]  # block records: key to name and handle
     arrows: dict[str, str]  # blocks that the reference adds, where the file does not have them: key to name
+    seed: str | None  # $HANDSEED
 
     @property
     def binary(self) -> bool:
@@ -82,7 +85,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False, dict=True):
         marks = self.tags.marks
         first, stop = int(self.heads[entity]), int(self.heads[entity + 1])
         begins = self.tags.markers[marks[first] : marks[stop]].tolist()
-        return [range(begin, end) for begin, end in zip(begins, [*begins[1:], stop], strict=True)]
+        return [range(begin, end) for begin, end in zip(begins, [*begins, stop][1:], strict=True)]
 
     def text(self, at: int) -> str:
         return self.decode(self.tags.value(at))
@@ -105,6 +108,21 @@ class Plan(msgspec.Struct, frozen=True, eq=False, dict=True):
             elif here == code and not braced:
                 return self.tags.value(at)
         return None
+
+    @property
+    def first_given(self) -> int:
+        """The first handle, as a number, that the reference gives to what has none."""
+        return max(int(self.seed or ("1" if b"HEADER" in self.sections else "100"), 16), 1)
+
+    def may_be_given(self, handle: bytes, more: int = _TABLES) -> bool:
+        """Whether the reference may give this handle to what has none, once it has added up to `more` things to a file.
+
+        It counts on past what is taken: once an entity, and once more where it adds the end mark of a polyline.
+        """
+        try:
+            return 0 <= int(handle, 16) - self.first_given <= 2 * len(self.heads) + more
+        except ValueError:
+            return False
 
     def definitions(self) -> set[bytes]:
         """Handles of the definitions of images."""

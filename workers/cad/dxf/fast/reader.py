@@ -16,14 +16,17 @@ from tasks.recognition import BINARY_DXF
 from workers.cad.dxf.blocks import TOP, Node
 from workers.cad.dxf.drawing import TEXTS, Drawing
 from workers.cad.dxf.fast import outlines as draw
-from workers.cad.dxf.fast.entities import MODEL, Entities
+from workers.cad.dxf.fast.entities import MODEL, Entities, mixed
 from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.inserts import Inserts
-from workers.cad.dxf.fast.lent import collected, lent
+from workers.cad.dxf.fast.lent import collected, join_texts, lent
+from workers.cad.dxf.fast.plan import R12, Plan
 from workers.cad.dxf.fast.polylines import light_polylines, polylines
 from workers.cad.dxf.fast.scan import scanned
 from workers.cad.dxf.fast.sections import planned
 from workers.cad.dxf.fast.splines import splines
+from workers.cad.dxf.fast.tags import NotCovered
+from workers.cad.dxf.repair import modernised
 from workers.cad.dxf.strokes import Strokes, joined
 from workers.cad.shape import FindingCode, Integers
 
@@ -49,7 +52,12 @@ _DRAW: tuple[tuple[tuple[bytes, ...], Callable[[Forms, Integers, draw.Outlines],
 def opened_fast(data: bytes) -> Drawing:
     """The drawing in `data`. Raises `NotCovered`, now or when its nodes are asked for what they hold."""
     plan = planned(scanned(data))
+    repaired = plan.version == R12 and mixed(plan)
+    if repaired:
+        plan = _modern(plan)
     entities = Entities(plan)
+    if entities.told:
+        join_texts(entities)
     model = (entities.place == MODEL).nonzero()[0]
     words = [] if entities.present.isdisjoint(_WORDS) else model[entities.of(*_WORDS)[model]].tolist()
     types = _types(entities, model)
@@ -70,7 +78,16 @@ def opened_fast(data: bytes) -> Drawing:
         texts=[_words(entities, word) for word in words[:TEXTS]],
         texts_total=len(words),
         node=places.node,
+        findings=Counter({FindingCode.FILE_REPAIRED: 1} if repaired else {}),
     )
+
+
+def _modern(plan: Plan) -> Plan:
+    """The same drawing as R2000, as the repair writes it."""
+    text = None if plan.binary else modernised(plan.decode(plan.tags.data))
+    if text is None:
+        raise NotCovered("a repair beyond markers")
+    return planned(scanned(text.encode(plan.encoding, "surrogateescape")))
 
 
 def _types(entities: Entities, of: Integers) -> dict[str, int]:
@@ -82,15 +99,16 @@ def _types(entities: Entities, of: Integers) -> dict[str, int]:
 def _words(entities: Entities, entity: int) -> str:
     """The text of a TEXT or of an MTEXT, whose long texts are written in parts."""
     plan = entities.plan
-    span = plan.span(int(entities.own[entity]))
-    codes = plan.tags.codes[span.start : span.stop]
-    last = (codes == 1).nonzero()[0]
-    tail = plan.text(span.start + int(last[-1])) if len(last) else ""
     if plan.names[entities.kinds[entity]] == b"TEXT":
-        entities.forms.take(entities.form(np.array([entity])), 1)  # refuses two of them
-        return tail
-    parts = [plan.text(span.start + int(at)) for at in (codes == 3).nonzero()[0]]
-    return "".join([*parts, tail]).replace("\r", "").replace("\n", "\\P")
+        only = int(entities.forms.take(entities.form(np.array([entity])), 1)[0])
+        return plan.text(only) if only >= 0 else ""
+    span = plan.span(int(entities.own[entity]))
+    codes = plan.tags.codes[span.start : span.stop].tolist()
+    # the subclasses before the last one hold no words, nor does what belongs to applications
+    end = next((at for at, code in enumerate(codes) if code in (101, 1001)), len(codes))
+    own = range(end - codes[end - 1 :: -1].index(100), end)
+    parts = [at for at in own if codes[at] == 3] + [at for at in own if codes[at] == 1][-1:]
+    return "".join([plan.text(span.start + at) for at in parts]).replace("\r", "").replace("\n", "\\P")
 
 
 class _Places:

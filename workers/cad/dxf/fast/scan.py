@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from binascii import unhexlify
+
 import numpy as np
 
 from tasks.recognition import BINARY_DXF
@@ -39,7 +41,7 @@ def _text(data: bytes) -> Tags:
         numbers[numeric] = decimals(buffer, starts.take(numeric), lines.take(2 * numeric + 1))
         if np.count_nonzero(frequencies[_HEX_CODES]):
             for at in (KIND[codes] == HEX).nonzero()[0].tolist():
-                bytes.fromhex(data[starts[at] : ends[at]].decode("ascii"))
+                unhexlify(data[starts[at] : ends[at]])
     except ValueError as error:
         raise NotCovered("a number that is none") from error
     if comments := int(frequencies[_COMMENT]):

@@ -23,6 +23,8 @@ _VERSIONS = {
     **dict.fromkeys(("AC1003", "AC1004", "AC1006", "AC1009"), "AC1009"),
     **dict.fromkeys(("AC1012", "AC1014"), "AC1015"),
     **{version: version for version in ("AC1015", "AC1018", "AC1021", "AC1024", "AC1027", "AC1032")},
+    # R2.10 is compared by its letters, so it is taken for the newest of all
+    "AC2.10": "AC2.10",
 }
 _VARIABLES = (b"$ACADVER", b"$DWGCODEPAGE", b"$HANDSEED", b"$INSUNITS", b"$MEASUREMENT")
 _WANTED = np.zeros(256 * 16, dtype=bool)  # none of them is so long
@@ -64,7 +66,7 @@ def planned(tags: Tags) -> Plan:
         raise NotCovered("a handle that is none")
     units, measurement = _whole(tags, variables, b"$INSUNITS"), _whole(tags, variables, b"$MEASUREMENT")
     arrows = {f"_{name.lower()}": f"_{name.upper()}" for name in _ARROWS.split()} if said in ("AC1012", "AC1014") else {}
-    plan = Plan(tags, heads, kinds, names, sections, version, encoding, units or 0, measurement, {}, arrows)
+    plan = Plan(tags, heads, kinds, names, sections, version, encoding, units or 0, measurement, {}, arrows, seed)
     if plan.binary and not (code_page_is_near(tags.data) and version_of(tags.data) == said.encode()):
         raise NotCovered("a header out of reach")
     check_groups(plan)

@@ -98,29 +98,42 @@ def check_handles(plan: Plan) -> None:
     again = (ranked[1:] == ranked[:-1]).nonzero()[0]
     if not len(again):
         return
-    # nobody looks up drawn entities
-    drawn = np.zeros(len(plan.kinds), dtype=bool)
-    for section in (b"BLOCKS", b"ENTITIES"):
-        drawn[plan.content(section).start : plan.content(section).stop] = True
-    drawn &= ~plan.kind(b"BLOCK", b"ENDBLK")
-    if not (drawn[entity[order[again]]] & drawn[entity[order[again + 1]]]).all():
+    # nobody looks up drawn entities, nor what stands in tables but records of blocks and what styles of dimensions take for arrows
+    safe = np.zeros(len(plan.kinds), dtype=bool)
+    for section in (b"TABLES", b"BLOCKS", b"ENTITIES"):
+        safe[plan.content(section).start : plan.content(section).stop] = True
+    safe &= ~plan.kind(b"BLOCK_RECORD")
+    arrows = ((tags.codes >= 341) & (tags.codes <= 344)).nonzero()[0]
+    looked_up = np.isin(ranked[again], _handles(tags, arrows)) if len(arrows) else False
+    if (looked_up | ~safe[entity[order[again]]] | ~safe[entity[order[again + 1]]]).any():
         raise NotCovered("a handle twice")
 
 
-def block_records(plan: Plan) -> dict[str, tuple[str, bytes]]:
+def block_records(plan: Plan) -> dict[str, tuple[str, bytes | None]]:
     """The block records by their keys: name and handle; all tables are checked on the way."""
     content = plan.content(b"TABLES")
     if not len(content):
         return {}
     tags, named = plan.tags, plan.only(content, 2)
     _check_tables(plan, content, named)
-    records: dict[str, tuple[str, bytes]] = {}
+    records: dict[str, tuple[str, bytes | None]] = {}
     for at in plan.within(content, b"BLOCK_RECORD").nonzero()[0].tolist():
         text, handles = plan.text(named[at]), [tag for tag, code in plan.coded(content[at]) if code == 5]
-        if text.lower() in records or len(handles) != 1 or not text:
+        if text.lower() in records or len(handles) > 1 or not text or not (handles or _room_for_handles(plan, content)):
             raise NotCovered("an odd block record")
-        records[text.lower()] = text, tags.value(handles[0])
+        records[text.lower()] = text, tags.value(handles[0]) if handles else None
     return records
+
+
+def _room_for_handles(plan: Plan, tables: range) -> bool:
+    """Whether the handles that the reference gives to entries of tables are free: what it loads later would take them away."""
+    tags = plan.tags
+    at = ((tags.codes == 5) | (tags.codes == 105)).nonzero()[0]
+    at = at[at >= plan.heads[1]]  # the seed is no handle yet
+    inside = (at >= plan.heads[tables.start]) & (at < plan.heads[tables.stop])
+    given = np.count_nonzero(inside) + np.count_nonzero(~plan.within(tables, b"TABLE", b"ENDTAB"))
+    taken = _handles(tags, at) - plan.first_given if len(at) else at
+    return not ((taken >= 0) & (taken < given)).any()
 
 
 def _check_tables(plan: Plan, content: range, named: Integers) -> None:
