@@ -159,6 +159,9 @@ class Arcs:
         return points
 
 
+NO_ARCS = Arcs(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0))
+
+
 def steps(counts: Integers) -> tuple[Integers, Integers]:
     """For rows of `counts` elements, one after the other: the row of each element, and its place in the row."""
     owner = np.arange(len(counts)).repeat(counts)
@@ -177,8 +180,7 @@ def pieces(sweeps: Floats, turn: int) -> Integers:
 class Paths:
     """Outlines of a drawing in its XY plane, as s straight pieces and as circular arcs, and what is known about it beyond them."""
 
-    tails: Floats  # (s, 2) where each piece begins
-    heads: Floats  # (s, 2) where it ends
+    ends: Floats  # (2, s, 2) where each piece begins, and where it ends
     lengths: Floats  # (s,) > 0
     curved: Flags  # (s,) the piece belongs to an ellipse or a spline
     inner: Flags  # (s, 2) tail or head is an inner point of a curve, so no corner
@@ -193,15 +195,15 @@ class Paths:
 
     def scaled(self, factor: float) -> Paths:
         """The same outlines, `factor` times as long."""
-        names = ("tails", "heads", "lengths", "box")
+        names = ("ends", "lengths", "box")
         return replace(self, arcs=self.arcs.scaled(factor), **{name: getattr(self, name) * factor for name in names})
 
     def chords(self) -> Floats:
         """All outlines as straight pieces (n, 2, 2), for those who only want to see them."""
         points, counts = self.arcs.points(TURN_PIECES), pieces(self.arcs.sweeps, TURN_PIECES)
         last = np.cumsum(counts + 1) - 1
-        straight = np.stack([self.tails, self.heads], axis=1)
-        return np.concatenate([straight, np.stack([np.delete(points, last, axis=0), np.delete(points, last - counts, axis=0)], axis=1)])
+        bent = np.stack([np.delete(points, last, axis=0), np.delete(points, last - counts, axis=0)])
+        return np.concatenate([self.ends, bent], axis=1).swapaxes(0, 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

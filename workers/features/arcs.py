@@ -16,12 +16,12 @@ _NODES, _SHARES = (np.polynomial.legendre.leggauss(10) + np.array([[1.0], [0.0]]
 
 
 def complex_points(points: Floats) -> Points:
-    """Points (n, 2) as n complex numbers."""
-    return np.ascontiguousarray(points).view(np.complex128)[:, 0]
+    """Points (..., 2) as complex numbers (...)."""
+    return np.ascontiguousarray(points).view(np.complex128)[..., 0]
 
 
 def plain_points(points: Points) -> Floats:
-    """Complex numbers as points (n, 2)."""
+    """Complex numbers, n in all, as points (n, 2)."""
     return points.view(np.float64).reshape(-1, 2)
 
 
@@ -48,8 +48,6 @@ class ArcMoments:
     @classmethod
     def of(cls, arcs: Arcs) -> ArcMoments:
         halves, radii = arcs.sweeps / 2, arcs.radii
-        if not len(radii):
-            return cls(complex_points(arcs.centres), complex_points(arcs.centres), halves, radii, radii, radii)
         normals = np.exp(1j * (arcs.starts + halves))
         # 1 - cos t without cancellation
         versed = 2 * np.sin(halves[:, None] * (_NODES / 2)) ** 2
@@ -58,8 +56,6 @@ class ArcMoments:
 
     def moved(self, origin: complex, scale: float) -> ArcMoments:
         """Relative to an origin, then scaled."""
-        if not len(self.radii):
-            return self
         tops, radii = (self.tops - origin) * scale, self.radii * scale
         return ArcMoments(tops, self.normals, self.halves, radii, self.drop * scale, self.drop2 * scale**2)
 
@@ -85,18 +81,18 @@ class ArcMoments:
         angles = np.pi * (order * self.halves / np.pi)
         return (1j * self.normals) ** order * (np.sin(angles) / angles)
 
-    @property
     def centroids(self) -> Points:
         return self.tops - self.normals * self.drop
 
-    @property
-    def squares(self) -> tuple[Floats, Points]:
-        """Means of |z|^2 and of z^2 along each arc."""
-        shift2 = 2 * self.radii * self.drop - self.drop2
-        product = self.tops * (self.tops - 2 * self.normals * self.drop) + self.normals**2 * (self.drop2 - shift2)
-        return squared(self.tops) + 2 * self.drop * self._away, product
+    def squares(self) -> Floats:
+        """Mean of |z|^2 along each arc."""
+        return squared(self.tops) + 2 * self.drop * self._away
 
-    @property
+    def products(self) -> Points:
+        """Mean of z^2 along each arc."""
+        shift2 = 2 * self.radii * self.drop - self.drop2
+        return self.tops * (self.tops - 2 * self.normals * self.drop) + self.normals**2 * (self.drop2 - shift2)
+
     def fourths(self) -> Floats:
         """Mean of |z|^4 along each arc."""
         distance, away, aside = squared(self.tops), self._away, (self.tops * self.normals.conj()).imag
@@ -106,9 +102,7 @@ class ArcMoments:
 
     @property
     def reach(self) -> float:
-        """Largest distance from the origin, 0 without arcs."""
-        if not len(self.radii):
-            return 0.0
+        """Largest distance from the origin."""
         centres = self.tops - self.radii * self.normals
         # a circle is farthest beyond its centre, if the arc goes so far
         beyond = np.abs(np.angle(centres * self.normals.conj())) <= self.halves

@@ -29,9 +29,8 @@ Moments = Floats | Points
 _NONE: Floats = np.zeros(0)
 _BORDER = np.ones(1, dtype=bool)
 
-_LINES = frozenset({"LINE", "3DLINE"})
-_POLYLINES = frozenset({"LWPOLYLINE", "POLYLINE"})
-_TEXTS = frozenset({"TEXT", "MTEXT", "ATTRIB", "ATTDEF"})
+# lines, polylines, texts
+_SHARES = (("LINE", "3DLINE"), ("LWPOLYLINE", "POLYLINE"), ("TEXT", "MTEXT", "ATTRIB", "ATTDEF"))
 
 
 class FlatStudy:
@@ -41,52 +40,54 @@ class FlatStudy:
         self.paths, self.types = paths, types
         self.length = paths.length  # mm
         self.weights: Floats = paths.lengths / self.length
-        self.arc_weights: Floats = paths.arcs.lengths / self.length
-        tails, heads, arcs = complex_points(paths.tails), complex_points(paths.heads), ArcMoments.of(paths.arcs)
-        middle = complex(self._mean((tails + heads) / 2, lambda: arcs.centroids))
-        tails, heads, arcs = tails - middle, heads - middle, arcs.moved(middle, 1.0)
+        self.arc_weights: Floats = paths.arcs.lengths / self.length if len(paths.arcs.radii) else _NONE
+        self.arcs = ArcMoments.of(paths.arcs) if len(paths.arcs.radii) else None
+        ends = complex_points(paths.ends)
+        middle = complex(self._mean((ends[0] + ends[1]) / 2, ArcMoments.centroids))
+        ends = ends - middle
+        self.arcs = self.arcs and self.arcs.moved(middle, 1.0)
         # means of |z|^2 and z^2 on a straight piece from a to b: (|a|^2 + |b|^2 + Re ab*) / 3 and (a^2 + ab + b^2) / 3
-        bent = arcs.squares if len(self.arc_weights) else (_NONE, _NONE)
-        square = self._mean((squared(tails) + squared(heads) + (tails * heads.conj()).real) / 3, lambda: bent[0])
-        product = self._mean((tails * (tails + heads) + heads * heads) / 3, lambda: bent[1])
+        tails, heads = ends
+        squares, between = squared(ends), (tails * heads.conj()).real
+        square = self._mean((squares[0] + squares[1] + between) / 3, ArcMoments.squares)
+        product = self._mean((tails * (tails + heads) + heads * heads) / 3, ArcMoments.products)
         self.rms = math.sqrt(square)  # mm
         # the eigenvalues of the second moment
         self.spread = max((square + abs(product)) / 2, 0.0), max((square - abs(product)) / 2, 0.0)
-        self.tails: Points = tails / self.rms
-        self.heads: Points = heads / self.rms
-        self.arcs = arcs.moved(0.0, 1 / self.rms)
+        self.ends: Points = ends / self.rms  # (2, s): tails, heads
+        self._squares, self._between = squares / square, between / square  # |a|^2 and |b|^2, Re ab*
+        self.arcs = self.arcs and self.arcs.moved(0.0, 1 / self.rms)
 
-    def _mean(self, straight: Moments, bent: Callable[[], Moments]) -> Any:
+    def _mean(self, straight: Moments, bent: Callable[[ArcMoments], Moments]) -> Any:
         """The mean along all outlines of what is told for each straight piece and for each arc."""
-        mean = (self.weights @ straight).item()
-        return mean + (self.arc_weights @ bent()).item() if len(self.arc_weights) else mean
+        mean = self.weights.dot(straight).item()
+        return mean + self.arc_weights.dot(bent(self.arcs)).item() if self.arcs else mean
 
-    @cached_property
+    @property
     def reach(self) -> float:
         """Largest distance from the centroid, in rms radii."""
-        ends = np.abs(np.concatenate([self.tails, self.heads]))
-        return max(self.arcs.reach, float(ends.max(initial=0.0)))
+        farthest = math.sqrt(self._squares.max(initial=0.0))
+        return max(self.arcs.reach, farthest) if self.arcs else farthest
 
-    @cached_property
+    @property
     def fourth_moment(self) -> float:
         """Fourth root of the mean fourth power of the distance from the centroid, in rms radii."""
-        step = self.heads - self.tails
-        a, b, c = squared(self.tails), (self.tails * step.conj()).real, squared(step)
-        # integral over t = 0..1 of (a + 2 b t + c t^2)^2
-        fourths = a * (a + 2 * b) + (4 * b * b + 2 * a * c) / 3 + c * (b + c / 5)
-        return math.sqrt(math.sqrt(max(self._mean(fourths, lambda: self.arcs.fourths), 0.0)))
+        # on a straight piece: the integral over t = 0..1 of ((1 - t)^2 a + 2 t (1 - t) e + t^2 b)^2
+        (a, b), e = self._squares, self._between
+        both = a + b
+        fourths = (3 * both * (both + e) - 5 * a * b + 2 * e * e) / 15
+        return math.sqrt(math.sqrt(max(self._mean(fourths, ArcMoments.fourths), 0.0)))
 
     @cached_property
     def hull(self) -> Floats:
-        ends = plain_points(np.concatenate([self.tails, self.heads]))
-        return hull_2d(ends, self.arcs.plain() if len(self.arc_weights) else None)
+        return hull_2d(plain_points(self.ends), self.arcs.plain() if self.arcs else None)
 
-    @cached_property
+    @property
     def hull_area(self) -> float:
         """In squared rms radii."""
         return polygon_area(self.hull)
 
-    @cached_property
+    @property
     def hull_perimeter(self) -> float:
         """In rms radii."""
         return polygon_perimeter(self.hull)
@@ -96,46 +97,47 @@ class FlatStudy:
         power = self._directions
         for _ in range(order.bit_length() - 1):
             power = power * power
-        return float(abs(self._mean(power, lambda: self.arcs.harmonics(order))))
+        return float(abs(self._mean(power, lambda arcs: arcs.harmonics(order))))
 
     @cached_property
     def _directions(self) -> Points:
         # of the coordinates as they were given: far from the origin of these the centroid has fewer digits
-        return complex_points(self.paths.heads - self.paths.tails) / self.paths.lengths
+        tails, heads = self.paths.ends
+        return complex_points(heads - tails) / self.paths.lengths
 
-    @cached_property
+    @property
     def turnings(self) -> Integers:
         """Histogram (6,) of the angles between pieces that meet in pairs, whatever entities they belong to."""
-        points, outward = [self.tails, self.heads], [self._directions, -self._directions]
+        points, outward = self.ends.ravel(), np.concatenate([self._directions, -self._directions])
         if np.count_nonzero(self.paths.inner):
-            corner = [~inner for inner in self.paths.inner.T]
-            points = [some[which] for some, which in zip(points, corner, strict=True)]
-            outward = [some[which] for some, which in zip(outward, corner, strict=True)]
-        if len(self.arc_weights):
+            corner = ~self.paths.inner.T.ravel()
+            points, outward = points[corner], outward[corner]
+        if self.arcs:
             # a full circle has no ends
             open_ = self.arcs.halves < np.pi - _MEETING
-            points += [ends[open_] for ends in self.arcs.ends]
-            outward += [directions[open_] for directions in self.arcs.directions]
-        grid = np.rint(np.concatenate(points).view(np.float64) / _MEETING).astype(np.int64)
+            points = np.concatenate([points, *(ends[open_] for ends in self.arcs.ends)])
+            outward = np.concatenate([outward, *(directions[open_] for directions in self.arcs.directions)])
+        grid = np.rint(points.view(np.float64) / _MEETING).astype(np.int64)
         # one number for each place: two share one only where they lie thousands of rms radii apart
         place = (grid[::2] << 32) + grid[1::2]
         order = place.argsort()
         ranked = place[order]
-        first = np.concatenate([_BORDER, ranked[1:] != ranked[:-1], _BORDER]).nonzero()[0]
-        pairs = first[:-1][first[1:] - first[:-1] == 2]
-        directions = np.concatenate(outward)
-        turns = directions[order[pairs]] * directions[order[pairs + 1]].conj()
+        first = np.concatenate([_BORDER, ranked[1:] != ranked[:-1], _BORDER])
+        pairs = ((first[:-2] > first[1:-1]) & first[2:]).nonzero()[0]
+        turns = outward[order[pairs]] * outward[order[pairs + 1]].conj()
         angles = np.pi - np.abs(np.arctan2(turns.imag, turns.real))
         angles.sort()
         borders: Integers = angles.searchsorted(_TURNING)
         return borders[1:] - borders[:-1]
 
-    @cached_property
+    @property
     def arc_share(self) -> float:
         """Length of arcs, ellipses and splines by total length, 0..1."""
+        if not (self.arcs or np.count_nonzero(self.paths.curved)):
+            return 0.0
         return min(float(self.weights @ self.paths.curved + self.arc_weights.sum()), 1.0)
 
-    @cached_property
+    @property
     def distinct_radii(self) -> int:
         """Number of different radii of circular arcs, where one part in 10^4 makes no difference."""
         radii = self.paths.arcs.radii
@@ -144,18 +146,16 @@ class FlatStudy:
         logs = np.log(np.sort(radii))
         return int(np.count_nonzero(logs[1:] - logs[:-1] > _SAME_RADIUS)) + 1
 
-    @cached_property
+    @property
     def mean_radius(self) -> float:
         """Length-weighted mean radius of circular arcs, in rms radii; 0 without arcs, at most 100."""
-        total = float(self.arc_weights.sum())
-        return min(float(self.arcs.radii @ self.arc_weights) / total, 100.0) if total > 0 else 0.0
-
-    def share(self, kinds: frozenset[str]) -> float:
-        """Entities of these types by all entities, references expanded, 0..1."""
-        total = sum(self.paths.expanded.values())
-        return sum(self.paths.expanded.get(kind, 0) for kind in kinds) / total if total else 0.0
+        if not self.arcs:
+            return 0.0
+        return min(float(self.arcs.radii @ self.arc_weights) / float(self.arc_weights.sum()), 100.0)
 
     @property
-    def shares(self) -> tuple[float, float, float]:
-        """Lines, polylines, texts."""
-        return self.share(_LINES), self.share(_POLYLINES), self.share(_TEXTS)
+    def shares(self) -> list[float]:
+        """Lines, polylines and texts by all entities, references expanded, 0..1 each."""
+        expanded = self.paths.expanded
+        total = sum(expanded.values()) or 1
+        return [sum([expanded.get(kind, 0) for kind in kinds]) / total for kinds in _SHARES]

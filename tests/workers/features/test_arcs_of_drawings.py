@@ -83,10 +83,8 @@ def test_a_corner_between_a_line_and_an_arc_turns_by_the_angle_of_their_tangents
     arc = arcs_of([(0, 0, 5, 0.0, math.pi / 2)])
     for angle, slot in ((0.0, None), (0.5, 2), (0.8, 3), (1.5, 5)):
         # from the end of the arc at (0, 5), which runs to the left there
-        head = np.array([[-3 * math.cos(angle), 5 - 3 * math.sin(angle)]])
-        both = replace(
-            arc, tails=np.array([[0.0, 5.0]]), heads=head, lengths=np.array([3.0]), curved=np.zeros(1, bool), inner=np.zeros((1, 2), bool)
-        )
+        ends = np.array([[[0.0, 5.0]], [[-3 * math.cos(angle), 5 - 3 * math.sin(angle)]]])
+        both = replace(arc, ends=ends, lengths=np.array([3.0]), curved=np.zeros(1, bool), inner=np.zeros((1, 2), bool))
         counts = FlatStudy(both, {}).turnings.tolist()
         assert counts == [int(at == slot) for at in range(1, 7)]
 
