@@ -19,8 +19,9 @@ from workers.features.hull import hull_2d, polygon_area, polygon_perimeter
 
 # borders of the turning angles in radians, between the usual angles of drawings: 15, 30, 45, 60, 90 degrees and beyond;
 # what turns less than the first is a joint of a smooth curve
-TURNING = (0.15, 0.33, 0.66, 0.92, 1.30, 1.85, np.pi + 1e-9)
-_TURNING = np.array(TURNING)
+_TURNING = (0.15, 0.33, 0.66, 0.92, 1.30, 1.85)
+# where two pieces turn by t, the cosine between the directions in which they leave their meeting is -cos t
+_COSINES = np.array([-math.cos(angle) for angle in _TURNING] + [math.inf])
 # two ends meet when they agree to this part of the rms radius
 _MEETING = 1e-6
 _SAME_RADIUS = 1e-4
@@ -48,14 +49,14 @@ class FlatStudy:
         self.arcs = self.arcs and self.arcs.moved(middle, 1.0)
         # means of |z|^2 and z^2 on a straight piece from a to b: (|a|^2 + |b|^2 + Re ab*) / 3 and (a^2 + ab + b^2) / 3
         tails, heads = ends
-        squares, between = squared(ends), (tails * heads.conj()).real
-        square = self._mean((squares[0] + squares[1] + between) / 3, ArcMoments.squares)
+        squares = np.concatenate([squared(ends), [(tails * heads.conj()).real]])
+        square = self._mean((squares[0] + squares[1] + squares[2]) / 3, ArcMoments.squares)
         product = self._mean((tails * (tails + heads) + heads * heads) / 3, ArcMoments.products)
         self.rms = math.sqrt(square)  # mm
         # the eigenvalues of the second moment
         self.spread = max((square + abs(product)) / 2, 0.0), max((square - abs(product)) / 2, 0.0)
         self.ends: Points = ends / self.rms  # (2, s): tails, heads
-        self._squares, self._between = squares / square, between / square  # |a|^2 and |b|^2, Re ab*
+        self._squares = squares / square  # (3, s): |a|^2, |b|^2, Re ab*
         self.arcs = self.arcs and self.arcs.moved(0.0, 1 / self.rms)
 
     def _mean(self, straight: Moments, bent: Callable[[ArcMoments], Moments]) -> Any:
@@ -66,17 +67,18 @@ class FlatStudy:
     @property
     def reach(self) -> float:
         """Largest distance from the centroid, in rms radii."""
-        farthest = math.sqrt(self._squares.max(initial=0.0))
+        farthest = math.sqrt(self._squares[:2].max(initial=0.0))
         return max(self.arcs.reach, farthest) if self.arcs else farthest
 
     @property
     def fourth_moment(self) -> float:
         """Fourth root of the mean fourth power of the distance from the centroid, in rms radii."""
-        # on a straight piece: the integral over t = 0..1 of ((1 - t)^2 a + 2 t (1 - t) e + t^2 b)^2
-        (a, b), e = self._squares, self._between
-        both = a + b
-        fourths = (3 * both * (both + e) - 5 * a * b + 2 * e * e) / 15
-        return math.sqrt(math.sqrt(max(self._mean(fourths, ArcMoments.fourths), 0.0)))
+        # on a straight piece it is the integral over t = 0..1 of ((1 - t)^2 |a|^2 + 2 t (1 - t) Re ab* + t^2 |b|^2)^2
+        (aa, ab, ae), (_, bb, be), (_, _, ee) = (self._squares * self.weights).dot(self._squares.T).tolist()
+        fourth = (3 * (aa + bb + ae + be) + ab + 2 * ee) / 15
+        if self.arcs:
+            fourth += self.arc_weights.dot(self.arcs.fourths()).item()
+        return math.sqrt(math.sqrt(max(fourth, 0.0)))
 
     @cached_property
     def hull(self) -> Floats:
@@ -124,10 +126,9 @@ class FlatStudy:
         ranked = place[order]
         first = np.concatenate([_BORDER, ranked[1:] != ranked[:-1], _BORDER])
         pairs = ((first[:-2] > first[1:-1]) & first[2:]).nonzero()[0]
-        turns = outward[order[pairs]] * outward[order[pairs + 1]].conj()
-        angles = np.pi - np.abs(np.arctan2(turns.imag, turns.real))
-        angles.sort()
-        borders: Integers = angles.searchsorted(_TURNING)
+        cosines = (outward[order[pairs]] * outward[order[pairs + 1]].conj()).real
+        cosines.sort()
+        borders: Integers = cosines.searchsorted(_COSINES)
         return borders[1:] - borders[:-1]
 
     @property
