@@ -13,7 +13,7 @@ import numpy as np
 from foundation.errors import Failure
 from tasks.extraction import UnitsAsked
 from tasks.vocabulary import LengthUnit
-from workers.cad.shape import LARGEST, Finding, FindingCode, Flags, Floats, Origin, Shape, Units
+from workers.cad.shape import LARGEST, Finding, FindingCode, Origin, Shape, Units
 
 # parts of more than 100 inches are rare, drawings of 100 to 1000 mm are what most are
 _INCHES_AT_MOST = 100.0
@@ -50,19 +50,20 @@ def _suspected(shape: Shape) -> LengthUnit | None:
     assumed, inches = units.origin is Origin.ASSUMED, units.origin is Origin.FILE and units.name == LengthUnit.INCH
     if not (assumed or inches):
         return None
-    low, high = shape.extent
-    sides = (high - low) / units.millimetres_per_unit
+    low, high = shape.extent.tolist()
+    sides = [(end - begin) / units.millimetres_per_unit for begin, end in zip(low, high, strict=True)]
     if inches:
-        return LengthUnit.MILLIMETRE if sides.max() > _INCHES_AT_MOST else None
-    return LengthUnit.INCH if sides.max() <= _INCH_FRACTIONS_BELOW and _inch_fractions(sides) else None
+        return LengthUnit.MILLIMETRE if max(sides) > _INCHES_AT_MOST else None
+    return LengthUnit.INCH if max(sides) <= _INCH_FRACTIONS_BELOW and _inch_fractions(sides) else None
 
 
-def _inch_fractions(sides: Floats) -> bool:
+def _inch_fractions(sides: list[float]) -> bool:
     """Whether all sides are binary fractions or thousandths, and one of them is a fraction that is no hundredth."""
-    exact = _EXACT * (1 + sides.max())
+    exact = _EXACT * (1 + max(sides))
 
-    def multiple(step: float) -> Flags:
-        return np.asarray(np.abs(sides - np.rint(sides / step) * step) <= exact)
+    def multiple(side: float, step: float) -> bool:
+        return abs(side - round(side / step) * step) <= exact
 
-    binary, fine, coarse = multiple(1 / _FINEST), multiple(0.001), multiple(0.01)
-    return bool((binary | fine).all() and (binary & ~coarse & (sides > exact)).any())
+    if not all(multiple(side, 1 / _FINEST) or multiple(side, 0.001) for side in sides):
+        return False
+    return any(side > exact and multiple(side, 1 / _FINEST) and not multiple(side, 0.01) for side in sides)

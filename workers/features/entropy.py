@@ -15,14 +15,15 @@ def shape_entropy(frequencies: Mapping[str, int]) -> float:
 
     Source: C. E. Shannon, A Mathematical Theory of Communication (1948); smoothing after Laplace's rule of succession.
     """
-    if any(count < 0 for count in frequencies.values()):
+    # sorted, so that the order of the mapping cannot change the last bit
+    counts = sorted(filter(None, frequencies.values()))
+    if counts and counts[0] < 0:
         raise ValueError("a frequency is negative")
-    counts = [count for count in frequencies.values() if count > 0]
     kinds, total = len(counts), sum(counts)
     if kinds < 2:
         return 0.0
     entropy = 0.0
-    for count in sorted(counts):  # sorted, so that the order of the mapping cannot change the last bit
+    for count in counts:
         p = (count + 1) / (total + kinds)
         entropy -= p * math.log(p)
     return min(max(entropy / math.log(kinds), 0.0), 1.0)

@@ -69,7 +69,7 @@ def expanded(node_of: Callable[[str], Node], limits: CadSettings) -> Expansion:
             findings.update(told)
         if dropped:
             findings[FindingCode.NUMBERS_DROPPED] += dropped
-        pieces[key] = own.pieces + sum(pieces[child] * some.times for child, some in node.inserts.items())
+        pieces[key] = own.pieces + sum([pieces[child] * some.times for child, some in node.inserts.items()])
         _within_pieces(pieces[key], limits)
         parts = [own]
         for child, some in node.inserts.items():
@@ -80,7 +80,7 @@ def expanded(node_of: Callable[[str], Node], limits: CadSettings) -> Expansion:
     if top.inserts:  # copies may be larger than what they are of
         strokes, dropped = strokes.sound()
         findings[FindingCode.NUMBERS_DROPPED] += dropped
-    return Expansion(strokes, top.types, +findings, top.depth)
+    return Expansion(strokes, top.types, findings, top.depth)
 
 
 def _counted(node_of: Callable[[str], Node], limits: CadSettings) -> dict[str, Node]:

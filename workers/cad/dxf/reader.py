@@ -53,7 +53,7 @@ _UNITS: dict[int, tuple[str, float]] = {
 _FILE_CONFIDENCE, _AT_ODDS_CONFIDENCE = 0.9, 0.6
 # that bare numbers are millimetres, by $MEASUREMENT: English, metric
 _SYSTEMS: dict[object, str] = {0: "english", 1: "metric"}
-_MEASUREMENT_CONFIDENCE: dict[object, float] = {0: 0.3, 1: 0.6}
+_ASSUMED: dict[object, Units] = {system: replace(MILLIMETRES_ASSUMED, confidence=sure) for system, sure in ((0, 0.3), (1, 0.6))}
 
 
 def read_dxf(path: Path, limits: CadSettings) -> Shape:
@@ -72,18 +72,17 @@ def read_dxf(path: Path, limits: CadSettings) -> Shape:
 
 def measured(drawing: Drawing, limits: CadSettings) -> Shape:
     """The shape of a drawing. Raises `Failure` as `read_dxf` does."""
-    findings, types = drawing.findings.copy(), drawing.types
+    types = drawing.types
     if not types:
         # an empty drawing is sound; an empty drawing out of a broken file means that the reader lost everything
-        if findings[FindingCode.FILE_REPAIRED]:
+        if drawing.findings[FindingCode.FILE_REPAIRED]:
             raise Failure("FILE_CORRUPT", {"reason": "no entity could be recovered"})
         raise Failure("GEOMETRY_MISSING", {"entities": 0})
     if sum(types.values()) > limits.max_entities:
         raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_ENTITIES", "allowed": limits.max_entities, "found": sum(types.values())})
     units = _units(drawing.units_code, drawing.measurement)
     expansion = expanded(drawing.node, limits)
-    if expansion.findings:
-        findings.update(expansion.findings)
+    findings = drawing.findings + expansion.findings
     facts = _facts(drawing, expansion, findings)
     if _leaves_plane(expansion):
         findings[FindingCode.DEPTH_DROPPED] += 1
@@ -97,7 +96,7 @@ def measured(drawing: Drawing, limits: CadSettings) -> Shape:
     facts["total_length"] = length
     facts["paths"] = paths.paths
     told = tuple(Finding.of(code, count) for code, count in sorted(findings.items()) if count)
-    return Shape(Format.DXF, Family.FLAT, paths, units, told, dict(types), facts)
+    return Shape(Format.DXF, Family.FLAT, paths, units, told, types, facts)
 
 
 def _units(code: object, measurement: object) -> Units:
@@ -107,12 +106,12 @@ def _units(code: object, measurement: object) -> Units:
         at_odds = (known[0], measurement) in (("in", 1), ("mm", 0))
         return Units(*known, Origin.FILE, _AT_ODDS_CONFIDENCE if at_odds else _FILE_CONFIDENCE)
     # who draws with English line types and hatches seldom means millimetres; they convert nothing, though
-    return replace(MILLIMETRES_ASSUMED, confidence=_MEASUREMENT_CONFIDENCE.get(measurement, MILLIMETRES_ASSUMED.confidence))
+    return _ASSUMED.get(measurement, MILLIMETRES_ASSUMED)
 
 
 def _leaves_plane(expansion: Expansion) -> bool:
     strokes = expansion.strokes
-    if not (np.count_nonzero(strokes.lines[:, :, 2]) or np.count_nonzero(strokes.arcs[:, :, 2])):
+    if not (np.count_nonzero(strokes.lines[:, :, 2]) or (len(strokes.arcs) and np.count_nonzero(strokes.arcs[:, :, 2]))):
         return False
     points, axes = np.concatenate([strokes.lines.reshape(-1, 3), strokes.arcs[:, 0]]), np.abs(strokes.arcs[:, 1:])
     spread = np.ptp(points, axis=0)
