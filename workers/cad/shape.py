@@ -150,12 +150,11 @@ class Arcs:
         """Points on the arcs (p, 2), one arc after the other, both ends included: `turn` pieces for a full turn, `least` for any."""
         counts = np.maximum(pieces(self.sweeps, turn), least)
         owner, index = steps(counts + 1)
-        angles = self.starts[owner] + (self.sweeps / counts)[owner] * index
+        angles, radii = self.starts[owner] + (self.sweeps / counts)[owner] * index, self.radii[owner]
         points = np.empty((len(angles), 2))
-        np.cos(angles, out=points[:, 0])
-        np.sin(angles, out=points[:, 1])
-        points *= self.radii[owner, None]
-        points += self.centres[owner]
+        # column by column, for numpy is slow along short axes
+        for axis, ratio in enumerate((np.cos, np.sin)):
+            np.add(ratio(angles) * radii, self.centres[:, axis][owner], out=points[:, axis])
         return points
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ def squared(points: Points) -> Floats:
     return points.real**2 + points.imag**2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ArcMoments:
     """a circular arcs seen from their tops, the points half way along: so even a slight bow of a huge radius keeps its digits.
 
@@ -54,20 +55,21 @@ class ArcMoments:
         tops = complex_points(arcs.centres) + radii * normals
         return cls(tops, normals, halves, radii, radii * (versed @ _SHARES), radii**2 * (versed**2 @ _SHARES))
 
-    def moved(self, origin: complex, scale: float) -> ArcMoments:
-        """Relative to an origin, then scaled."""
-        tops, radii = (self.tops - origin) * scale, self.radii * scale
-        return ArcMoments(tops, self.normals, self.halves, radii, self.drop * scale, self.drop2 * scale**2)
+    def seen_from(self, origin: complex) -> ArcMoments:
+        return ArcMoments(self.tops - origin, self.normals, self.halves, self.radii, self.drop, self.drop2)
+
+    def scaled(self, factor: float) -> ArcMoments:
+        return ArcMoments(self.tops * factor, self.normals, self.halves, self.radii * factor, self.drop * factor, self.drop2 * factor**2)
 
     def plain(self) -> Arcs:
         centres = plain_points(self.tops - self.radii * self.normals)
         return Arcs(centres, self.radii, np.angle(self.normals) - self.halves, 2 * self.halves)
 
-    @property
+    @cached_property
     def ends(self) -> tuple[Points, Points]:
         """Where arcs begin and end, counter-clockwise."""
-        turn = np.exp(1j * self.halves) - 1
-        return self.tops + self.radii * self.normals * turn.conj(), self.tops + self.radii * self.normals * turn
+        turn, outwards = np.exp(1j * self.halves) - 1, self.radii * self.normals
+        return self.tops + outwards * turn.conj(), self.tops + outwards * turn
 
     @property
     def directions(self) -> tuple[Points, Points]:

@@ -46,7 +46,7 @@ class FlatStudy:
         ends = complex_points(paths.ends)
         middle = complex(self._mean((ends[0] + ends[1]) / 2, ArcMoments.centroids))
         ends = ends - middle
-        self.arcs = self.arcs and self.arcs.moved(middle, 1.0)
+        self.arcs = self.arcs and self.arcs.seen_from(middle)
         # means of |z|^2 and z^2 on a straight piece from a to b: (|a|^2 + |b|^2 + Re ab*) / 3 and (a^2 + ab + b^2) / 3
         tails, heads = ends
         squares = np.concatenate([squared(ends), [(tails * heads.conj()).real]])
@@ -57,7 +57,7 @@ class FlatStudy:
         self.spread = max((square + abs(product)) / 2, 0.0), max((square - abs(product)) / 2, 0.0)
         self.ends: Points = ends / self.rms  # (2, s): tails, heads
         self._squares = squares / square  # (3, s): |a|^2, |b|^2, Re ab*
-        self.arcs = self.arcs and self.arcs.moved(0.0, 1 / self.rms)
+        self.arcs = self.arcs and self.arcs.scaled(1 / self.rms)
 
     def _mean(self, straight: Moments, bent: Callable[[ArcMoments], Moments]) -> Any:
         """The mean along all outlines of what is told for each straight piece and for each arc."""

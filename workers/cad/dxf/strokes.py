@@ -156,15 +156,15 @@ def _at(arcs: Floats, t: Floats) -> Floats:
 
 def _circular(arcs: Floats, radii: Floats, spans: Floats) -> Arcs:
     """Arcs that are circular, which run clockwise where they were mirrored."""
-    u, v = arcs[:, 1], arcs[:, 2]
-    turned = u[:, 0] * v[:, 1] < u[:, 1] * v[:, 0]
-    begin = np.where(turned, -spans.sum(axis=1), spans[:, 0])
-    return Arcs(arcs[:, 0], radii, np.arctan2(u[:, 1], u[:, 0]) + begin, spans[:, 1])
+    (ux, vx), (uy, vy), (starts, sweeps) = arcs[:, 1:, 0].T, arcs[:, 1:, 1].T, spans.T
+    begin = np.where(ux * vy < uy * vx, -(starts + sweeps), starts)
+    return Arcs(arcs[:, 0], radii, np.arctan2(uy, ux) + begin, sweeps)
 
 
 def _radii(u: Floats, v: Floats) -> tuple[Floats, Flags]:
     """Longer half axis, and whether the projected arc is circular."""
-    uu, vv, uv = (u * u).sum(axis=1), (v * v).sum(axis=1), (u * v).sum(axis=1)
+    (ux, uy), (vx, vy) = u.T, v.T
+    uu, vv, uv = ux * ux + uy * uy, vx * vx + vy * vy, ux * vx + uy * vy
     size = np.maximum(uu, vv)
     return np.sqrt(size), (np.abs(uu - vv) <= 1e-9 * size) & (np.abs(uv) <= 1e-9 * size)
 
