@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from workers.cad.shape import Floats, Integers, Paths
-from workers.features.arcs import ArcMoments, Points, complex_points, plain_points, squared
+from workers.features.arcs import ArcMoments, Points, complex_points, squared
 from workers.features.hull import hull_2d, polygon_area, polygon_perimeter
 
 # borders of the turning angles in radians, between the usual angles of drawings: 15, 30, 45, 60, 90 degrees and beyond;
@@ -48,8 +48,8 @@ class FlatStudy:
         ends = ends - middle
         self.arcs = self.arcs and self.arcs.seen_from(middle)
         # means of |z|^2 and z^2 on a straight piece from a to b: (|a|^2 + |b|^2 + Re ab*) / 3 and (a^2 + ab + b^2) / 3
-        tails, heads = ends
-        squares = np.concatenate([squared(ends), [(tails * heads.conj()).real]])
+        tails, heads = ends[0], ends[1]
+        squares = np.concatenate([squared(ends), (tails * heads.conj()).real[None]])
         square = self._mean((squares[0] + squares[1] + squares[2]) / 3, ArcMoments.squares)
         product = self._mean((tails * (tails + heads) + heads * heads) / 3, ArcMoments.products)
         self.rms = math.sqrt(square)  # mm
@@ -81,8 +81,8 @@ class FlatStudy:
         return math.sqrt(math.sqrt(max(fourth, 0.0)))
 
     @cached_property
-    def hull(self) -> Floats:
-        return hull_2d(plain_points(self.ends), self.arcs.plain() if self.arcs else None)
+    def hull(self) -> Points:
+        return hull_2d(self.ends.ravel(), self.arcs.plain() if self.arcs else None)
 
     @property
     def hull_area(self) -> float:
@@ -104,8 +104,8 @@ class FlatStudy:
     @cached_property
     def _directions(self) -> Points:
         # of the coordinates as they were given: far from the origin of these the centroid has fewer digits
-        tails, heads = self.paths.ends
-        return complex_points(heads - tails) / self.paths.lengths
+        ends = self.paths.ends
+        return complex_points(ends[1] - ends[0]) / self.paths.lengths
 
     @property
     def turnings(self) -> Integers:

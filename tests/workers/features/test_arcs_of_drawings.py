@@ -12,6 +12,7 @@ import pytest
 from tasks.vocabulary import FLAT_SLOTS, FeatureVersion
 from workers.cad.dxf.strokes import Strokes, flattened
 from workers.cad.shape import Arcs, Paths
+from workers.features.arcs import complex_points
 from workers.features.flat import FlatStudy
 from workers.features.hull import hull_2d, polygon_area, polygon_perimeter
 from workers.features.vector import features
@@ -92,7 +93,7 @@ def test_a_corner_between_a_line_and_an_arc_turns_by_the_angle_of_their_tangents
 def test_arcs_left_out_of_the_hull_are_not_on_it() -> None:
     random = np.random.default_rng(3)
     arcs = Arcs(random.normal(size=(300, 2)), random.random(300), 7 * random.random(300), 0.1 + 6 * random.random(300))
-    points = random.normal(size=(50, 2))
-    found, every = hull_2d(points, arcs), hull_2d(np.concatenate([points, arcs.points(256, 64)]))
+    points = complex_points(random.normal(size=(50, 2)))
+    found, every = hull_2d(points, arcs), hull_2d(np.concatenate([points, complex_points(arcs.points(256, 64))]))
     assert polygon_area(found) == pytest.approx(polygon_area(every), rel=1e-12)
     assert polygon_perimeter(found) == pytest.approx(polygon_perimeter(every), rel=1e-12)
