@@ -21,7 +21,7 @@ from workers.features.hull import hull_2d, polygon_area, polygon_perimeter
 # what turns less than the first is a joint of a smooth curve
 _TURNING = (0.15, 0.33, 0.66, 0.92, 1.30, 1.85)
 # where two pieces turn by t, the cosine between the directions in which they leave their meeting is -cos t
-_COSINES = np.array([-math.cos(angle) for angle in _TURNING] + [math.inf])
+_COSINES = np.array([-math.cos(angle) for angle in _TURNING])
 # two ends meet when they agree to this part of the rms radius
 _MEETING = 1e-6
 _SAME_RADIUS = 1e-4
@@ -127,9 +127,7 @@ class FlatStudy:
         first = np.concatenate([_BORDER, ranked[1:] != ranked[:-1], _BORDER])
         pairs = ((first[:-2] > first[1:-1]) & first[2:]).nonzero()[0]
         cosines = (outward[order[pairs]] * outward[order[pairs + 1]].conj()).real
-        cosines.sort()
-        borders: Integers = cosines.searchsorted(_COSINES)
-        return borders[1:] - borders[:-1]
+        return np.bincount(_COSINES.searchsorted(cosines, side="right"), minlength=len(_TURNING) + 1)[1:]
 
     @property
     def arc_share(self) -> float:

@@ -29,19 +29,21 @@ _TURN_CORNERS, _LEAST_CORNERS = 256, 64
 
 
 def hull_2d(points: Points, arcs: Arcs | None = None) -> Points:
-    """Corners (h,) of the hull of points (n,) and circular arcs, counter-clockwise; two for points on a line, one for a
-    single place. An arc is taken for a polygon of 256 corners a turn, which falls short of its perimeter by 3 parts in 10^5.
+    """Corners (h,) of the hull of points (n,) and circular arcs, counter-clockwise; two for points on a line, even if
+    that has no length. An arc is taken for a polygon of 256 corners a turn, which falls short of its perimeter by 3 parts in 10^5.
     """
     if arcs is not None and len(arcs.radii):
         points = np.concatenate([points, complex_points(_outer_arcs(points, arcs).points(_TURN_CORNERS, _LEAST_CORNERS))])
     # complex numbers are sorted by their real parts first
     ranked = np.sort(_outer(points))
-    corners = ranked[_new(ranked[1:] != ranked[:-1])[: len(ranked)]]
-    if len(corners) < 3:
-        return corners
-    if len(corners) > _FEW:
-        return _around(corners)
-    few = plain_points(corners).tolist()
+    if len(ranked) > _FEW:
+        ranked = ranked[_new(ranked[1:] != ranked[:-1])]
+    if len(ranked) > _FEW:
+        return _around(ranked)
+    if len(ranked) < 2:
+        return ranked
+    # what is there twice is no corner on the way either
+    few = plain_points(ranked).tolist()
     return complex_points(np.array(_chain(few)[:-1] + _chain(few[::-1])[:-1]))
 
 
@@ -54,8 +56,8 @@ def polygon_area(corners: Points) -> float:
 
 
 def polygon_perimeter(corners: Points) -> float:
-    """Length around a polygon (h,); twice the distance for two corners, 0.0 for one."""
-    return float(np.abs(_next(corners) - corners).sum()) if len(corners) > 1 else 0.0
+    """Length around a polygon (h,); twice the distance for two corners."""
+    return float(np.abs(_next(corners) - corners).sum())
 
 
 def _next(ring: Points) -> Points:
