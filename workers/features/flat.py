@@ -44,6 +44,8 @@ class FlatStudy:
         self.arc_weights: Floats = paths.arcs.lengths / self.length if len(paths.arcs.radii) else _NONE
         self.arcs = ArcMoments.of(paths.arcs) if len(paths.arcs.radii) else None
         ends = complex_points(paths.ends)
+        # of the coordinates as they were given: far from the origin of these the centroid has fewer digits
+        self._directions: Points = (ends[1] - ends[0]) / paths.lengths
         middle = complex(self._mean((ends[0] + ends[1]) / 2, ArcMoments.centroids))
         ends = ends - middle
         self.arcs = self.arcs and self.arcs.seen_from(middle)
@@ -100,12 +102,6 @@ class FlatStudy:
         for _ in range(order.bit_length() - 1):
             power = power * power
         return float(abs(self._mean(power, lambda arcs: arcs.harmonics(order))))
-
-    @cached_property
-    def _directions(self) -> Points:
-        # of the coordinates as they were given: far from the origin of these the centroid has fewer digits
-        ends = self.paths.ends
-        return complex_points(ends[1] - ends[0]) / self.paths.lengths
 
     @property
     def turnings(self) -> Integers:
