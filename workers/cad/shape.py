@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from tasks.vocabulary import Family, Format
@@ -138,7 +139,7 @@ class Arcs(msgspec.Struct, frozen=True, eq=False, dict=True):
         return self.radii * self.sweeps
 
     def scaled(self, factor: float) -> Arcs:
-        return Arcs(self.centres * factor, self.radii * factor, self.starts, self.sweeps)
+        return replace(self, centres=self.centres * factor, radii=self.radii * factor)
 
     def some(self, which: Integers) -> Arcs:
         return Arcs(self.centres[which], self.radii[which], self.starts[which], self.sweeps[which])
@@ -147,13 +148,15 @@ class Arcs(msgspec.Struct, frozen=True, eq=False, dict=True):
         """Points on the arcs (p, 2), one arc after the other, both ends included: `turn` pieces for a full turn, `least` for any."""
         counts = np.maximum(pieces(self.sweeps, turn), least)
         owner, index = steps(counts + 1)
-        angles = self.starts[owner] + (self.sweeps / counts)[owner] * index
+        angles, radii = self.starts[owner] + (self.sweeps / counts)[owner] * index, self.radii[owner]
         points = np.empty((len(angles), 2))
-        np.cos(angles, out=points[:, 0])
-        np.sin(angles, out=points[:, 1])
-        points *= self.radii[owner, None]
-        points += self.centres[owner]
+        # column by column, for numpy is slow along short axes
+        for axis, ratio in enumerate((np.cos, np.sin)):
+            np.add(ratio(angles) * radii, self.centres[:, axis][owner], out=points[:, axis])
         return points
+
+
+NO_ARCS = Arcs(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0))
 
 
 def steps(counts: Integers) -> tuple[Integers, Integers]:
@@ -173,8 +176,7 @@ def pieces(sweeps: Floats, turn: int) -> Integers:
 class Paths(msgspec.Struct, frozen=True, eq=False, dict=True):
     """Outlines of a drawing in its XY plane, as s straight pieces and as circular arcs, and what is known about it beyond them."""
 
-    tails: Floats  # (s, 2) where each piece begins
-    heads: Floats  # (s, 2) where it ends
+    ends: Floats  # (2, s, 2) where each piece begins, and where it ends
     lengths: Floats  # (s,) > 0
     curved: Flags  # (s,) the piece belongs to an ellipse or a spline
     inner: Flags  # (s, 2) tail or head is an inner point of a curve, so no corner
@@ -189,16 +191,15 @@ class Paths(msgspec.Struct, frozen=True, eq=False, dict=True):
 
     def scaled(self, factor: float) -> Paths:
         """The same outlines, `factor` times as long."""
-        names = ("tails", "heads", "lengths", "box")
-        scaled = {name: getattr(self, name) * factor for name in names}
-        return msgspec.structs.replace(self, arcs=self.arcs.scaled(factor), **scaled)
+        names = ("ends", "lengths", "box")
+        return replace(self, arcs=self.arcs.scaled(factor), **{name: getattr(self, name) * factor for name in names})
 
     def chords(self) -> Floats:
         """All outlines as straight pieces (n, 2, 2), for those who only want to see them."""
         points, counts = self.arcs.points(TURN_PIECES), pieces(self.arcs.sweeps, TURN_PIECES)
         last = np.cumsum(counts + 1) - 1
-        straight = np.stack([self.tails, self.heads], axis=1)
-        return np.concatenate([straight, np.stack([np.delete(points, last, axis=0), np.delete(points, last - counts, axis=0)], axis=1)])
+        bent = np.stack([np.delete(points, last, axis=0), np.delete(points, last - counts, axis=0)])
+        return np.concatenate([self.ends, bent], axis=1).swapaxes(0, 1)
 
 
 class Mesh(msgspec.Struct, frozen=True, eq=False):
@@ -209,7 +210,7 @@ class Mesh(msgspec.Struct, frozen=True, eq=False):
 
     def scaled(self, factor: float) -> Mesh:
         """The same mesh, `factor` times as large."""
-        return Mesh(self.vertices * factor, self.triangles)
+        return replace(self, vertices=self.vertices * factor)
 
 
 def area_vectors(corners: Floats) -> Floats:
@@ -290,7 +291,7 @@ class Shape(msgspec.Struct, frozen=True, eq=False):
         """The same shape, `factor` times as large. What is told of it in millimetres grows with it."""
         facts = {name: value * factor ** _POWERS[name] if name in _POWERS else value for name, value in self.facts.items()}
         box = None if self.box is None else self.box * factor
-        return msgspec.structs.replace(self, geometry=self.geometry.scaled(factor), facts=facts, box=box)
+        return replace(self, geometry=self.geometry.scaled(factor), facts=facts, box=box)
 
 
 # facts that are measures: lengths, areas and volumes

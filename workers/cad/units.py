@@ -50,7 +50,7 @@ def _suspected(shape: Shape) -> LengthUnit | None:
     if not (assumed or inches):
         return None
     low, high = shape.extent.tolist()
-    sides = [(most - least) / units.millimetres_per_unit for least, most in zip(low, high, strict=True)]
+    sides = [(end - begin) / units.millimetres_per_unit for begin, end in zip(low, high, strict=True)]
     if inches:
         return LengthUnit.MILLIMETRE if max(sides) > _INCHES_AT_MOST else None
     return LengthUnit.INCH if max(sides) <= _INCH_FRACTIONS_BELOW and _inch_fractions(sides) else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +17,12 @@ _NODES, _SHARES = (np.polynomial.legendre.leggauss(10) + np.array([[1.0], [0.0]]
 
 
 def complex_points(points: Floats) -> Points:
-    """Points (n, 2) as n complex numbers."""
-    return np.ascontiguousarray(points).view(np.complex128)[:, 0]
+    """Points (..., 2) as complex numbers (...)."""
+    return np.ascontiguousarray(points).view(np.complex128)[..., 0]
 
 
 def plain_points(points: Points) -> Floats:
-    """Complex numbers as points (n, 2)."""
+    """Complex numbers, n in all, as points (n, 2)."""
     return points.view(np.float64).reshape(-1, 2)
 
 
@@ -30,7 +32,7 @@ def squared(points: Points) -> Floats:
     return x * x + y * y
 
 
-class ArcMoments(msgspec.Struct, frozen=True, eq=False):
+class ArcMoments(msgspec.Struct, frozen=True, eq=False, dict=True):
     """a circular arcs seen from their tops, the points half way along: so even a slight bow of a huge radius keeps its digits.
 
     At the angle t from its top an arc is at `tops - normals * (drop - i shift)`, drop = r (1 - cos t), shift = r sin t. The means
@@ -46,8 +48,6 @@ class ArcMoments(msgspec.Struct, frozen=True, eq=False):
 
     @classmethod
     def of(cls, arcs: Arcs) -> ArcMoments:
-        if not len(arcs.radii):
-            return _NO_ARCS
         halves, radii = arcs.sweeps / 2, arcs.radii
         normals = np.exp(1j * (arcs.starts + halves))
         # 1 - cos t without cancellation
@@ -55,22 +55,21 @@ class ArcMoments(msgspec.Struct, frozen=True, eq=False):
         tops = complex_points(arcs.centres) + radii * normals
         return cls(tops, normals, halves, radii, radii * (versed @ _SHARES), radii**2 * (versed**2 @ _SHARES))
 
-    def moved(self, origin: complex, scale: float) -> ArcMoments:
-        """Relative to an origin, then scaled."""
-        if not len(self.radii):
-            return self
-        tops, radii = (self.tops - origin) * scale, self.radii * scale
-        return ArcMoments(tops, self.normals, self.halves, radii, self.drop * scale, self.drop2 * scale**2)
+    def seen_from(self, origin: complex) -> ArcMoments:
+        return ArcMoments(self.tops - origin, self.normals, self.halves, self.radii, self.drop, self.drop2)
+
+    def scaled(self, factor: float) -> ArcMoments:
+        return ArcMoments(self.tops * factor, self.normals, self.halves, self.radii * factor, self.drop * factor, self.drop2 * factor**2)
 
     def plain(self) -> Arcs:
         centres = plain_points(self.tops - self.radii * self.normals)
         return Arcs(centres, self.radii, np.angle(self.normals) - self.halves, 2 * self.halves)
 
-    @property
+    @cached_property
     def ends(self) -> tuple[Points, Points]:
         """Where arcs begin and end, counter-clockwise."""
-        turn = np.exp(1j * self.halves) - 1
-        return self.tops + self.radii * self.normals * turn.conj(), self.tops + self.radii * self.normals * turn
+        turn, outwards = np.exp(1j * self.halves) - 1, self.radii * self.normals
+        return self.tops + outwards * turn.conj(), self.tops + outwards * turn
 
     @property
     def directions(self) -> tuple[Points, Points]:
@@ -84,18 +83,18 @@ class ArcMoments(msgspec.Struct, frozen=True, eq=False):
         angles = np.pi * (order * self.halves / np.pi)
         return (1j * self.normals) ** order * (np.sin(angles) / angles)
 
-    @property
     def centroids(self) -> Points:
         return self.tops - self.normals * self.drop
 
-    @property
-    def squares(self) -> tuple[Floats, Points]:
-        """Means of |z|^2 and of z^2 along each arc."""
-        shift2 = 2 * self.radii * self.drop - self.drop2
-        product = self.tops * (self.tops - 2 * self.normals * self.drop) + self.normals**2 * (self.drop2 - shift2)
-        return squared(self.tops) + 2 * self.drop * self._away, product
+    def squares(self) -> Floats:
+        """Mean of |z|^2 along each arc."""
+        return squared(self.tops) + 2 * self.drop * self._away
 
-    @property
+    def products(self) -> Points:
+        """Mean of z^2 along each arc."""
+        shift2 = 2 * self.radii * self.drop - self.drop2
+        return self.tops * (self.tops - 2 * self.normals * self.drop) + self.normals**2 * (self.drop2 - shift2)
+
     def fourths(self) -> Floats:
         """Mean of |z|^4 along each arc."""
         distance, away, aside = squared(self.tops), self._away, (self.tops * self.normals.conj()).imag
@@ -105,9 +104,7 @@ class ArcMoments(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def reach(self) -> float:
-        """Largest distance from the origin, 0 without arcs."""
-        if not len(self.radii):
-            return 0.0
+        """Largest distance from the origin."""
         centres = self.tops - self.radii * self.normals
         # a circle is farthest beyond its centre, if the arc goes so far
         beyond = np.abs(np.angle(centres * self.normals.conj())) <= self.halves
@@ -117,7 +114,3 @@ class ArcMoments(msgspec.Struct, frozen=True, eq=False):
     @property
     def _away(self) -> Floats:
         return self.radii - (self.tops * self.normals.conj()).real
-
-
-_NO_POINTS, _NO_NUMBERS = np.zeros(0, dtype=np.complex128), np.zeros(0)
-_NO_ARCS = ArcMoments(_NO_POINTS, _NO_POINTS, _NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS)

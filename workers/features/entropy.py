@@ -15,7 +15,8 @@ def shape_entropy(frequencies: Mapping[str, int]) -> float:
 
     Source: C. E. Shannon, A Mathematical Theory of Communication (1948); smoothing after Laplace's rule of succession.
     """
-    counts = sorted(filter(None, frequencies.values()))  # sorted, so that the order of the mapping cannot change the last bit
+    # sorted, so that the order of the mapping cannot change the last bit
+    counts = sorted(filter(None, frequencies.values()))
     if counts and counts[0] < 0:
         raise ValueError("a frequency is negative")
     kinds, total = len(counts), sum(counts)

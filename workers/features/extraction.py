@@ -68,7 +68,7 @@ def extract(
         "shape_entropy": None if counts is None else shape_entropy(counts),
         "bounding_box": {"min": box[0].tolist(), "max": box[1].tolist()},
         "units": shape.units.public(),
-        "units_asked": units.model_dump(mode="json"),
+        "units_asked": {"units": units.units, "default_units": units.default_units},
         "findings": [finding.public() for finding in (*shape.findings, *findings)],
         # what the file knows exactly beats what its mesh tells
         "facts": {**facts, **shape.facts},

@@ -28,35 +28,36 @@ _NOWHERE = [math.nan, math.nan]
 _TURN_CORNERS, _LEAST_CORNERS = 256, 64
 
 
-def hull_2d(points: Floats, arcs: Arcs | None = None) -> Floats:
-    """Corners (h, 2) of the hull of points (n, 2) and circular arcs, counter-clockwise; two for points on a line, one for a
-    single place. An arc is taken for a polygon of 256 corners a turn, which falls short of its perimeter by 3 parts in 10^5.
+def hull_2d(points: Points, arcs: Arcs | None = None) -> Points:
+    """Corners (h,) of the hull of points (n,) and circular arcs, counter-clockwise; two for points on a line, even if
+    that has no length. An arc is taken for a polygon of 256 corners a turn, which falls short of its perimeter by 3 parts in 10^5.
     """
     if arcs is not None and len(arcs.radii):
-        points = np.concatenate([points, _outer_arcs(points, arcs).points(_TURN_CORNERS, _LEAST_CORNERS)])
+        points = np.concatenate([points, complex_points(_outer_arcs(points, arcs).points(_TURN_CORNERS, _LEAST_CORNERS))])
     # complex numbers are sorted by their real parts first
-    ranked = np.sort(_outer(complex_points(points)))
-    corners = ranked[_new(ranked[1:] != ranked[:-1])[: len(ranked)]]
-    if len(corners) < 3:
-        return plain_points(corners)
-    if len(corners) > _FEW:
-        return _around(corners)
-    few = plain_points(corners).tolist()
-    return np.array(_chain(few)[:-1] + _chain(few[::-1])[:-1])
+    ranked = np.sort(_outer(points))
+    if len(ranked) > _FEW:
+        ranked = ranked[_new(ranked[1:] != ranked[:-1])]
+    if len(ranked) > _FEW:
+        return _around(ranked)
+    if len(ranked) < 2:
+        return ranked
+    # what is there twice is no corner on the way either
+    few = plain_points(ranked).tolist()
+    return complex_points(np.array(_chain(few)[:-1] + _chain(few[::-1])[:-1]))
 
 
-def polygon_area(corners: Floats) -> float:
-    """Enclosed area of a polygon (h, 2) in square units; 0.0 below three corners (shoelace formula)."""
+def polygon_area(corners: Points) -> float:
+    """Enclosed area of a polygon (h,) in square units; 0.0 below three corners (shoelace formula)."""
     if len(corners) < 3:
         return 0.0
-    ring = complex_points(corners - corners[0])
+    ring = corners - corners[0]
     return float(abs((ring.conj() * _next(ring)).imag.sum()) / 2)
 
 
-def polygon_perimeter(corners: Floats) -> float:
-    """Length around a polygon (h, 2); twice the distance for two corners, 0.0 for one."""
-    ring = complex_points(corners)
-    return float(np.abs(_next(ring) - ring).sum()) if len(corners) > 1 else 0.0
+def polygon_perimeter(corners: Points) -> float:
+    """Length around a polygon (h,); twice the distance for two corners."""
+    return float(np.abs(_next(corners) - corners).sum())
 
 
 def _next(ring: Points) -> Points:
@@ -68,11 +69,11 @@ def _new(other: Flags) -> Flags:
     return np.concatenate([_FIRST, other])
 
 
-def _outer_arcs(points: Floats, arcs: Arcs) -> Arcs:
+def _outer_arcs(points: Points, arcs: Arcs) -> Arcs:
     """Those of the arcs that can be on the hull, once each: what lies inside the polygon of the extremes of all cannot."""
     if len(arcs.radii) < _FEW_ARCS:
         return arcs
-    ring = _extremes(complex_points(np.concatenate([points, arcs.points(4)])), 16)
+    ring = _extremes(np.concatenate([points, complex_points(arcs.points(4))]), 16)
     outer = arcs.some(_beyond(complex_points(arcs.centres), ring, arcs.radii).nonzero()[0])
     every = np.concatenate([outer.centres.T, [outer.radii, outer.starts, outer.sweeps]])
     order = np.lexsort(every)
@@ -117,7 +118,7 @@ def _beyond(centres: Points, ring: Points, radii: Floats | None) -> Flags:
     return beyond
 
 
-def _around(corners: Points) -> Floats:
+def _around(corners: Points) -> Points:
     """The hull of sorted points: those below the line from the first to the last one, then those above it backwards."""
     side = ((corners - corners[0]) * (corners[-1] - corners[0]).conj()).imag
     side[0], side[-1] = -1.0, 0.0
@@ -130,11 +131,11 @@ def _around(corners: Points) -> Floats:
         kept = (ahead[:-1].conj() * ahead[1:]).imag > 0  # of all but the first
         kept[split - 1] = True
         if kept.all():
-            return plain_points(ring)
+            return ring
         split = int(np.count_nonzero(kept[: split - 1])) + 1
         ring = ring[_new(kept)]
     points = plain_points(ring).tolist()
-    return np.array(_chain(points[: split + 1])[:-1] + _chain([*points[split:], points[0]])[:-1])
+    return complex_points(np.array(_chain(points[: split + 1])[:-1] + _chain([*points[split:], points[0]])[:-1]))
 
 
 def _chain(points: list[list[float]]) -> list[list[float]]:

@@ -51,7 +51,10 @@ class Features:
 
 def features(study: SolidStudy | FlatStudy, wanted: FeatureVersion) -> Features:
     """The features of one shape. Raises `Failure` FEATURES_INCOMPLETE where not even the first version is whole."""
-    found, told, missing, whole = list[str](), list[float](), dict[str, str](), None
+    found: list[str] = []
+    told: list[float] = []
+    missing: dict[str, str] = {}
+    whole = None
     for version, groups in _computations(Family.SOLID if isinstance(study, SolidStudy) else Family.FLAT, wanted):
         for names, compute in groups:
             numbers, reason = attempted(compute, study)
@@ -64,10 +67,11 @@ def features(study: SolidStudy | FlatStudy, wanted: FeatureVersion) -> Features:
                 told += numbers
         if not missing:
             whole = version
-    slots = dict(zip(found, array("f", told), strict=True))
+    told = array("f", told).tolist()
+    slots = dict(zip(found, told, strict=True))
     if whole is None:
         raise Failure("FEATURES_INCOMPLETE", {"feature_version": wanted.value, "missing": missing, "slots": slots})
-    return Features(whole, list(slots.values())[: whole.width], slots, missing)
+    return Features(whole, told[: whole.width], slots, missing)
 
 
 @cache

@@ -73,8 +73,8 @@ def agrees(path: Path) -> bool:
     assert shape.geometry.expanded == model.geometry.expanded
     assert len(shape.geometry.lengths) == len(model.geometry.lengths)
     # the same pieces in another order
-    tails, others = np.sort(shape.geometry.tails, axis=None), np.sort(model.geometry.tails, axis=None)
-    assert np.allclose(tails, others, rtol=0, atol=1e-9 * np.abs(model.geometry.box).max())
+    ends, others = np.sort(shape.geometry.ends, axis=None), np.sort(model.geometry.ends, axis=None)
+    assert np.allclose(ends, others, rtol=0, atol=1e-9 * np.abs(model.geometry.box).max())
     assert (shape.geometry.inner.sum(), shape.geometry.curved.sum()) == (model.geometry.inner.sum(), model.geometry.curved.sum())
     assert len(shape.geometry.arcs.radii) == len(model.geometry.arcs.radii)
     box = model.geometry.box

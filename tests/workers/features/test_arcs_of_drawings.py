@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tasks.vocabulary import FLAT_SLOTS, FeatureVersion
 from workers.cad.dxf.strokes import Strokes, flattened
 from workers.cad.shape import Arcs, Paths
+from workers.features.arcs import complex_points
 from workers.features.flat import FlatStudy
 from workers.features.hull import hull_2d, polygon_area, polygon_perimeter
 from workers.features.vector import features
@@ -83,10 +84,8 @@ def test_a_corner_between_a_line_and_an_arc_turns_by_the_angle_of_their_tangents
     arc = arcs_of([(0, 0, 5, 0.0, math.pi / 2)])
     for angle, slot in ((0.0, None), (0.5, 2), (0.8, 3), (1.5, 5)):
         # from the end of the arc at (0, 5), which runs to the left there
-        head = np.array([[-3 * math.cos(angle), 5 - 3 * math.sin(angle)]])
-        both = replace(
-            arc, tails=np.array([[0.0, 5.0]]), heads=head, lengths=np.array([3.0]), curved=np.zeros(1, bool), inner=np.zeros((1, 2), bool)
-        )
+        ends = np.array([[[0.0, 5.0]], [[-3 * math.cos(angle), 5 - 3 * math.sin(angle)]]])
+        both = replace(arc, ends=ends, lengths=np.array([3.0]), curved=np.zeros(1, bool), inner=np.zeros((1, 2), bool))
         counts = FlatStudy(both, {}).turnings.tolist()
         assert counts == [int(at == slot) for at in range(1, 7)]
 
@@ -94,7 +93,7 @@ def test_a_corner_between_a_line_and_an_arc_turns_by_the_angle_of_their_tangents
 def test_arcs_left_out_of_the_hull_are_not_on_it() -> None:
     random = np.random.default_rng(3)
     arcs = Arcs(random.normal(size=(300, 2)), random.random(300), 7 * random.random(300), 0.1 + 6 * random.random(300))
-    points = random.normal(size=(50, 2))
-    found, every = hull_2d(points, arcs), hull_2d(np.concatenate([points, arcs.points(256, 64)]))
+    points = complex_points(random.normal(size=(50, 2)))
+    found, every = hull_2d(points, arcs), hull_2d(np.concatenate([points, complex_points(arcs.points(256, 64))]))
     assert polygon_area(found) == pytest.approx(polygon_area(every), rel=1e-12)
     assert polygon_perimeter(found) == pytest.approx(polygon_perimeter(every), rel=1e-12)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workers.features.arcs import complex_points
 from workers.features.hull import hull_2d, hull_volume, polygon_area, polygon_perimeter
 
 GRID_POINTS = st.lists(st.tuples(*[st.integers(-3, 3)] * 3), min_size=4, max_size=60, unique=True)
@@ -55,19 +56,19 @@ def test_points_within_a_hull_and_their_order_do_not_change_it(raw: list[tuple[i
 def test_a_prism_has_the_area_of_its_base_times_its_height(raw: list[tuple[int, int, int]]) -> None:
     base = np.array(raw, dtype=np.float64) * [1, 1, 0]
     prism = np.concatenate([base, base + np.array([0, 0, 2])])
-    assert hull_volume(prism) == pytest.approx(2 * polygon_area(hull_2d(base[:, :2])), abs=1e-7)
+    assert hull_volume(prism) == pytest.approx(2 * polygon_area(hull_2d(complex_points(base[:, :2]))), abs=1e-7)
 
 
 def test_the_hull_of_a_filled_square_is_the_square() -> None:
     square = np.stack(np.meshgrid(np.linspace(0, 2, 50), np.linspace(0, 2, 50)), axis=-1).reshape(-1, 2)
-    hull = hull_2d(square)
+    hull = hull_2d(complex_points(square))
     assert len(hull) == 4
     assert polygon_area(hull) == pytest.approx(4)
     assert polygon_perimeter(hull) == pytest.approx(8)
 
 
 def test_a_straight_line_has_no_area_and_twice_its_length_around() -> None:
-    hull = hull_2d(np.array([[0.0, 0], [1, 1], [3, 3]]))
+    hull = hull_2d(np.array([0j, 1 + 1j, 3 + 3j]))
     assert polygon_area(hull) == pytest.approx(0)
     assert polygon_perimeter(hull) == pytest.approx(2 * np.hypot(3, 3))
-    assert polygon_perimeter(hull_2d(np.zeros((3, 2)))) == 0.0
+    assert polygon_perimeter(hull_2d(np.zeros(3, dtype=np.complex128))) == 0.0

@@ -113,4 +113,4 @@ def mirrored(geometry: Mesh | Paths) -> Mesh | Paths:
     turned = Arcs(arcs.centres * flip, arcs.radii, np.pi - arcs.starts - arcs.sweeps, arcs.sweeps)
     low, high = geometry.box
     box = np.array([[-high[0], low[1]], [-low[0], high[1]]])
-    return replace(geometry, tails=geometry.tails * flip, heads=geometry.heads * flip, arcs=turned, box=box)
+    return replace(geometry, ends=geometry.ends * flip, arcs=turned, box=box)

@@ -11,8 +11,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from foundation.engine_settings import CadSettings
 from foundation.errors import Failure
@@ -53,9 +53,7 @@ _UNITS: dict[int, tuple[str, float]] = {
 _FILE_CONFIDENCE, _AT_ODDS_CONFIDENCE = 0.9, 0.6
 # that bare numbers are millimetres, by $MEASUREMENT: English, metric
 _SYSTEMS: dict[object, str] = {0: "english", 1: "metric"}
-_ASSUMED: dict[object, Units] = {
-    system: msgspec.structs.replace(MILLIMETRES_ASSUMED, confidence=confidence) for system, confidence in ((0, 0.3), (1, 0.6))
-}
+_ASSUMED: dict[object, Units] = {system: replace(MILLIMETRES_ASSUMED, confidence=sure) for system, sure in ((0, 0.3), (1, 0.6))}
 
 
 def read_dxf(path: Path, limits: CadSettings) -> Shape:
@@ -99,7 +97,7 @@ def measured(drawing: Drawing, limits: CadSettings) -> Shape:
     facts["total_length"] = length
     facts["paths"] = paths.paths
     told = tuple(Finding.of(code, count) for code, count in sorted(findings.items()) if count)
-    return Shape(Format.DXF, Family.FLAT, paths, units, told, dict(types), facts)
+    return Shape(Format.DXF, Family.FLAT, paths, units, told, types, facts)
 
 
 def _units(code: object, measurement: object) -> Units:

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from workers.cad.shape import LARGEST, TURN_PIECES, Arcs, Flags, Floats, Integers, Paths, pieces, steps
+from workers.cad.shape import LARGEST, NO_ARCS, TURN_PIECES, Arcs, Flags, Floats, Integers, Paths, pieces, steps
 
 # mm; shorter pieces would lose their squares to underflow
 _NO_LENGTH = 1e-90
-_NO_ARCS = Arcs(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0))
 
 
 class Strokes(msgspec.Struct, frozen=True, eq=False):
@@ -50,11 +49,8 @@ class Strokes(msgspec.Struct, frozen=True, eq=False):
 
     def sound(self) -> tuple[Strokes, int]:
         """Without pieces that have numbers which are not finite or too large; also how many those were."""
-        # comparisons are false for NaN as well
-        for some, most in ((self.lines, LARGEST), (self.arcs, LARGEST), (self.spans, 1e6)):
-            if len(some) and not np.abs(some).max() <= most:
-                break
-        else:
+        limits = ((self.lines, LARGEST), (self.arcs, LARGEST), (self.spans, 1e6))
+        if all(_within(some, most) for some, most in limits if len(some)):
             return self, 0
         lines = (np.abs(self.lines) <= LARGEST).all(axis=(1, 2))
         arcs = (np.abs(self.arcs) <= LARGEST).all(axis=(1, 2)) & (np.abs(self.spans) <= 1e6).all(axis=1)
@@ -107,52 +103,50 @@ def joined(parts: Sequence[Strokes]) -> Strokes:
     )
 
 
+def _within(numbers: Floats, most: float) -> bool:
+    """Whether no number is larger, either way; NaN is."""
+    return bool(np.count_nonzero(np.abs(numbers) <= most) == numbers.size)
+
+
 def flattened(strokes: Strokes, scale: float, expanded: Mapping[str, int]) -> Paths:
     """Seen from above, in millimetres (`scale` per unit). What has no length is left out; arcs that look like circles stay arcs."""
-    lines = strokes.lines[:, :, :2] * scale
-    curved, inner, path, round_ = strokes.curved, strokes.inner, strokes.line_path, _NO_ARCS
+    ends = np.multiply(strokes.lines.swapaxes(0, 1)[:, :, :2], scale, order="C")
+    curved, inner, path, circles = strokes.curved, strokes.inner, strokes.line_path, NO_ARCS
     known = np.zeros(strokes.paths, dtype=bool)
-    ends = [lines] if len(lines) else []
-    if len(strokes.arcs):
-        arcs, spans = strokes.arcs[:, :, :2] * scale, strokes.spans
-        ends.append(_turns(arcs, spans))
+    if not len(strokes.arcs):
+        box = _box(ends.reshape(-1, 2))
+    else:
+        arcs = strokes.arcs[:, :, :2] * scale
+        box = _box(np.concatenate([ends.reshape(-1, 2), _extremes(arcs, strokes.spans)]))
         radius, circular = _radii(arcs[:, 1], arcs[:, 2])
-        if np.count_nonzero(circular) < len(circular):
+        round_ = circular.nonzero()[0]
+        if len(round_) < len(arcs):
             bent = (~circular).nonzero()[0]
-            chords, corners = _chords(arcs[bent], spans[bent])
-            owner = np.repeat(bent, pieces(spans[bent, 1], TURN_PIECES))
-            lines, inner = np.concatenate([lines, chords]), np.concatenate([inner, ~corners])
+            chords, borders = _chords(arcs[bent], strokes.spans[bent])
+            owner = np.repeat(bent, pieces(strokes.spans[bent, 1], TURN_PIECES))
+            ends, inner = np.concatenate([ends, chords], axis=1), np.concatenate([inner, ~borders])
             curved, path = np.concatenate([curved, np.ones(len(owner), bool)]), np.concatenate([path, strokes.arc_path[owner]])
-        some = (circular & (radius * spans[:, 1] > _NO_LENGTH)).nonzero()[0]
-        known[strokes.arc_path[some]] = True
-        round_ = _circular(arcs[some], radius[some], spans[some])
-    along = lines[:, 1] - lines[:, 0]
+        round_ = round_[radius[round_] * strokes.spans[round_, 1] > _NO_LENGTH]
+        if len(round_):
+            circles = _circular(arcs[round_], radius[round_], strokes.spans[round_])
+        known[strokes.arc_path[round_]] = True
+    along = ends[1] - ends[0]
     lengths = np.hypot(along[:, 0], along[:, 1])
     long = lengths > _NO_LENGTH
-    # nothing to copy where all are long enough
-    kept = slice(None) if np.count_nonzero(long) == len(long) else long
-    known[path[kept]] = True
-    return Paths(
-        np.ascontiguousarray(lines[kept, 0]),
-        np.ascontiguousarray(lines[kept, 1]),
-        lengths[kept],
-        curved[kept],
-        inner[kept],
-        round_,
-        int(np.count_nonzero(known)),
-        _box(ends),
-        dict(expanded),
-    )
+    if np.count_nonzero(long) < len(long):
+        ends, lengths, curved, inner, path = ends.compress(long, axis=1), lengths[long], curved[long], inner[long], path[long]
+    known[path] = True
+    return Paths(ends, lengths, curved, inner, circles, int(np.count_nonzero(known)), box, expanded)
 
 
 def _chords(arcs: Floats, spans: Floats) -> tuple[Floats, Flags]:
-    """Arcs (m, 3, 2) as straight pieces (s, 2, 2), and which of their ends are ends of the arc (s, 2)."""
+    """Arcs (m, 3, 2) as straight pieces (2, s, 2), and which of their ends are ends of the arc (s, 2)."""
     counts = pieces(spans[:, 1], TURN_PIECES)
     # every arc has one point more than it has pieces
     owner, index = steps(counts + 1)
     points = _at(arcs[owner], spans[owner, 0] + spans[owner, 1] * (index / counts[owner]))
     first, last = index == 0, index == counts[owner]
-    return np.stack([points[~last], points[~first]], axis=1), np.stack([first[~last], last[~first]], axis=1)
+    return np.stack([points[~last], points[~first]]), np.stack([first[~last], last[~first]], axis=1)
 
 
 def _at(arcs: Floats, t: Floats) -> Floats:
@@ -161,36 +155,36 @@ def _at(arcs: Floats, t: Floats) -> Floats:
 
 def _circular(arcs: Floats, radii: Floats, spans: Floats) -> Arcs:
     """Arcs that are circular, which run clockwise where they were mirrored."""
-    u, v = arcs[:, 1], arcs[:, 2]
-    turned = u[:, 0] * v[:, 1] < u[:, 1] * v[:, 0]
-    begin = np.where(turned, -spans.sum(axis=1), spans[:, 0])
-    return Arcs(arcs[:, 0], radii, np.arctan2(u[:, 1], u[:, 0]) + begin, spans[:, 1])
+    (ux, vx), (uy, vy), (starts, sweeps) = arcs[:, 1:, 0].T, arcs[:, 1:, 1].T, spans.T
+    begin = np.where(ux * vy < uy * vx, -(starts + sweeps), starts)
+    return Arcs(arcs[:, 0], radii, np.arctan2(uy, ux) + begin, sweeps)
 
 
 def _radii(u: Floats, v: Floats) -> tuple[Floats, Flags]:
     """Longer half axis, and whether the projected arc is circular."""
-    uu, vv, uv = (u * u).sum(axis=1), (v * v).sum(axis=1), (u * v).sum(axis=1)
+    (ux, uy), (vx, vy) = u.T, v.T
+    uu, vv, uv = ux * ux + uy * uy, vx * vx + vy * vy, ux * vx + uy * vy
     size = np.maximum(uu, vv)
     return np.sqrt(size), (np.abs(uu - vv) <= 1e-9 * size) & (np.abs(uv) <= 1e-9 * size)
 
 
-def _turns(arcs: Floats, spans: Floats) -> Floats:
-    """Where arcs (m, 3, 2) are extreme (4, m, 2): at their ends, and for each axis where its derivative along it vanishes."""
+def _extremes(arcs: Floats, spans: Floats) -> Floats:
+    """The points (p, 2) where arcs (m, 3, 2) are extreme: their ends, and where their derivative along an axis vanishes."""
     start, sweep = spans.T[:, :, None]
+    # the ends, and for each axis where the arc turns back
     t = np.empty((4, len(arcs), 2))
     t[0], t[1] = start, start + sweep
     t[2] = np.arctan2(arcs[:, 2], arcs[:, 1])
     t[3] = t[2] + np.pi
     # an angle outside the arc is moved to its start, which counts anyway
     np.copyto(t[2:], start, where=np.mod(t[2:] - start, 2 * np.pi) > sweep)
-    return np.asarray(arcs[:, 0] + arcs[:, 1] * np.cos(t) + arcs[:, 2] * np.sin(t))
+    return np.asarray(arcs[:, 0] + arcs[:, 1] * np.cos(t) + arcs[:, 2] * np.sin(t)).reshape(-1, 2)
 
 
-def _box(parts: list[Floats]) -> Floats:
-    """Box (2, 2) of points (.., 2); that of the origin without any."""
-    if not parts:
+def _box(points: Floats) -> Floats:
+    """Lowest and highest corner (2, 2) of points (n, 2); of none, the origin twice."""
+    if not len(points):
         return np.zeros((2, 2))
     # column by column, for numpy is slow along short axes
-    columns = [[part[..., axis] for part in parts] for axis in (0, 1)]
-    low = [min([np.minimum.reduce(part, axis=None) for part in column]) for column in columns]
-    return np.array([low, [max([np.maximum.reduce(part, axis=None) for part in column]) for column in columns]])
+    x, y = points[:, 0], points[:, 1]
+    return np.array([[x.min(), y.min()], [x.max(), y.max()]])
