@@ -24,7 +24,7 @@ from workers.features.solid import SolidStudy
 from workers.features.vector import attempted, features
 
 # raised whenever a change alters any number of any result, or what previews look like
-ENGINE_BUILD = "6"
+ENGINE_BUILD = "7"
 
 
 @dataclass(frozen=True, slots=True)
