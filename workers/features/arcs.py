@@ -108,8 +108,10 @@ class ArcMoments(msgspec.Struct, frozen=True, eq=False, dict=True):
         centres = self.tops - self.radii * self.normals
         # a circle is farthest beyond its centre, if the arc goes so far
         beyond = np.abs(np.angle(centres * self.normals.conj())) <= self.halves
-        farthest = np.abs(centres[beyond]) + self.radii[beyond]
-        return max(float(part.max(initial=0.0)) for part in (farthest, *map(np.abs, self.ends)))
+        farthest = float((np.abs(centres[beyond]) + self.radii[beyond]).max(initial=0.0))
+        if np.count_nonzero(beyond) == len(beyond):
+            return farthest
+        return max(farthest, *(float(np.abs(ends).max()) for ends in self.ends))
 
     @property
     def _away(self) -> Floats:

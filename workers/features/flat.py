@@ -110,9 +110,8 @@ class FlatStudy:
         if np.count_nonzero(self.paths.inner):
             corner = ~self.paths.inner.T.ravel()
             points, outward = points[corner], outward[corner]
-        if self.arcs:
-            # a full circle has no ends
-            open_ = self.arcs.halves < np.pi - _MEETING
+        # a full circle has no ends
+        if self.arcs and np.count_nonzero(open_ := self.arcs.halves < np.pi - _MEETING):
             points = np.concatenate([points, *(ends[open_] for ends in self.arcs.ends)])
             outward = np.concatenate([outward, *(directions[open_] for directions in self.arcs.directions)])
         grid = np.rint(points.view(np.float64) / _MEETING).astype(np.int64)
