@@ -37,6 +37,8 @@ _STRANGERS = {
 # objects that the reference reads in R12 as in any other version, but for what stands in subclasses
 _PLAIN = {b"DICTIONARY", b"ACDBDICTIONARYWDFLT", b"ACDBPLACEHOLDER", b"DICTIONARYVAR", b"LAYOUT", b"MLINESTYLE"}
 _SPACES = ("*model_space", "*paper_space")
+# layouts whose records are lost are looked for one by one, each among all records and handles
+_MOST_LAYOUTS = 100
 # handles that the reference gives to what it adds before it sets up the layouts, arrows above all, besides a few for each entity
 _ADDED = 1000
 _DICTIONARIES = {b"DICTIONARY", b"ACDBDICTIONARYWDFLT"}
@@ -99,6 +101,8 @@ def _block_of_lost(plan: Plan, layout: int, handle: bytes, links: dict[str, byte
     the layout, else the first one that links to nothing. `links` are those that the reference has set right.
     """
     tags = plan.tags
+    if len(links) > _MOST_LAYOUTS:
+        raise NotCovered("too many layouts to look for their blocks")
     if _title(plan, layout) == "Model":
         return _SPACES[0]
     told = dict[str, bytes]()
