@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from foundation.engine_settings import CadSettings
 from tasks.vocabulary import Family, FeatureVersion, slot_names
