@@ -223,6 +223,26 @@ def test_hatches_of_all_boundaries_are_the_same_both_ways(tmp_path: Path) -> Non
         assert agrees(path)
 
 
+@pytest.mark.parametrize(("boundary", "code"), [("corners", 20), ("edges", 20), ("edges", 21)])
+def test_a_second_y_of_a_point_of_a_boundary_counts_as_for_the_reference(tmp_path: Path, boundary: str, code: int) -> None:
+    corners = [(0, 0), (9, 1), (4, 7), (0, 0)]
+    edges = [((72, 1), (10, a), (20, b), (11, c), (21, d)) for (a, b), (c, d) in itertools.pairwise(corners)]
+    ways: dict[str, Tags] = {
+        "corners": [(92, 2), (72, 0), (73, 1), (93, 3), *(tag for x, y in corners[:3] for tag in ((10, x), (20, y)))],
+        "edges": [(92, 1), (93, 3), *(tag for edge in edges for tag in edge)],
+    }
+    told = ways[boundary]
+    second = [here for here, _ in told].index(code) + 1
+    told = [*told[:second], (code, 5), *told[second:]]
+    tags: Tags = [(0, "HATCH"), (100, "AcDbEntity"), (8, "0"), (100, "AcDbHatch"), (10, 0), (20, 0), (30, 0), (2, "SOLID")]
+    tags += [(70, 1), (71, 0)]
+    tags += [(91, 1), *told, (97, 0), (75, 0), (76, 1)]
+    head: Tags = [(0, "SECTION"), (2, "HEADER"), (9, "$ACADVER"), (1, "AC1015"), (0, "ENDSEC"), (0, "SECTION"), (2, "ENTITIES")]
+    path = tmp_path / "a.dxf"
+    path.write_bytes("".join(f"{code}\n{value}\n" for code, value in [*head, *tags, (0, "ENDSEC"), (0, "EOF")]).encode())
+    assert agrees(path)
+
+
 @pytest.mark.parametrize(("columns", "sure"), [(0, True), (2, True), (7, False)])
 def test_texts_with_embedded_columns_are_the_same_both_ways(tmp_path: Path, columns: int, sure: bool) -> None:
     text: Tags = [(0, "MTEXT"), (100, "AcDbEntity"), (8, "0"), (100, "AcDbMText"), (10, 1), (20, 2), (40, 2.5), (3, "one "), (1, "two")]

@@ -67,6 +67,8 @@ class Hatches:
         of_chain = chain[bound]
         first, second = codes == 10, codes == 11
         previous = self._tags.codes[at - 1]
+        # a second y of a point counts for the reference
+        self._refuse(owner, ((codes == 20) & (previous != 10)) | ((codes == 21) & (previous != 11)))
         # a bulge belongs to the corner before it; a polyline is told once whether it is closed
         self._refuse(owner, (codes == 42) & (~of_chain | (previous != 20) | (np.abs(numbers) >= _NO_BULGE)))
         self._refuse(owner, np.where(of_chain, second, codes == 73))
