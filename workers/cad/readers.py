@@ -29,13 +29,10 @@ def read(path: Path, name: str, limits: CadSettings) -> Shape:
     CAD_KERNEL_MISSING.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        with open(path, "rb", buffering=0) as stream:
+            size, head = os.fstat(stream.fileno()).st_size, stream.read(HEAD_BYTES)
     except FileNotFoundError as error:
         raise Failure("FILE_MISSING") from error
-    try:
-        size, head = os.fstat(descriptor).st_size, os.read(descriptor, HEAD_BYTES)
-    finally:
-        os.close(descriptor)
     if size > limits.max_bytes:
         raise Failure("CAD_LIMIT", {"limit": "CADMILL_CAD_MAX_BYTES", "allowed": limits.max_bytes, "found": size})
     found = _judge(head, size, name)

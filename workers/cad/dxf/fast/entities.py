@@ -11,7 +11,7 @@ import numpy as np
 from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.hatches import Hatches
 from workers.cad.dxf.fast.layouts import model_is_titled
-from workers.cad.dxf.fast.plan import R12, Plan
+from workers.cad.dxf.fast.plan import R12, SPACES, Plan
 from workers.cad.dxf.fast.tags import NotCovered
 from workers.cad.dxf.repair import SUBCLASS
 from workers.cad.shape import Flags, Integers, steps
@@ -38,7 +38,6 @@ _FRAME = (b"INSERT", b"BLOCK", b"ENDBLK", b"VERTEX", b"ATTRIB", b"SEQEND")
 _COVERED = {*DRAWN, *LENT, *_COUNTED, *_COUNTED_BY_SUBCLASS, *_FRAME}
 _LINKED = (b"INSERT", b"POLYLINE", b"VERTEX", b"ATTRIB", b"SEQEND")
 _MODERN = tuple(name.encode() for name in SUBCLASS)
-_SPACES = ("*model_space", "*paper_space")
 # number of the modelspace among the places, and of what is nowhere: in paperspace, or part of another entity
 MODEL, NOWHERE = 0, -1
 _NONE: Integers = np.zeros(0, dtype=np.int64)
@@ -232,7 +231,7 @@ class Entities:
                 if key in keys:
                     raise NotCovered("an odd block")
                 keys.add(key)
-            if key == _SPACES[0] and size:
+            if key == SPACES[0] and size:
                 raise NotCovered("a modelspace in two sections")
             blocks.append(Block(self.plan.records.get(key, (text, None))[0], entity))
         # a block or a record without its counterpart gets one
@@ -271,7 +270,7 @@ class Entities:
         owned = (tags >= 0).nonzero()[0]
         if not len(owned):
             return paper
-        handles = [plan.records.get(space, ("", None))[1] for space in _SPACES]
+        handles = [plan.records.get(space, ("", None))[1] for space in SPACES]
         numbers, values = plan.tags.interned(tags[owned])
         if None in handles and any(map(plan.may_be_given, values)):
             raise NotCovered("owners without layouts")

@@ -42,7 +42,6 @@ class _Form:
 
     columns: dict[int, int] = field(default_factory=dict)  # group code: place within the entity, _TWO where there are more of it
     subclass: dict[int, int] = field(default_factory=dict)  # group code: number of its subclass
-    doubled: set[int] = field(default_factory=set)
     subclasses: list[bytes] = field(default_factory=lambda: [b""])
     owner: int = -1
     handle: int = -1
@@ -87,9 +86,7 @@ def _formed(codes: bytes, marks: tuple[bytes, ...]) -> _Form:
                 if (form.handle if code == 5 else form.owner) >= 0:
                     raise NotCovered("an entity of two owners")
                 form.handle, form.owner = (at, form.owner) if code == 5 else (form.handle, at)
-            if code in form.columns:
-                form.doubled.add(code)
-            form.columns[code] = _TWO if code in form.doubled else at
+            form.columns[code] = _TWO if code in form.columns else at
             form.subclass[code] = len(form.subclasses) - 1
     if braced:
         raise NotCovered("a group of an application without an end")

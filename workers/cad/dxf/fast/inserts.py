@@ -9,11 +9,10 @@ import numpy as np
 from workers.cad.dxf.blocks import References
 from workers.cad.dxf.fast.entities import Entities
 from workers.cad.dxf.fast.outlines import frames, raised
+from workers.cad.dxf.fast.plan import SPACES
 from workers.cad.dxf.fast.tags import NotCovered
 from workers.cad.shape import FindingCode, Floats, Integers
 
-# names of the reference's own for the layouts; to insert one is to insert the drawing into itself
-_LAYOUTS = ("*model_space", "*paper_space")
 _MISSING, _EXTERNAL = -1, -2
 
 
@@ -45,7 +44,8 @@ class Inserts:
         flags = self._forms.number(entities.form(np.array([block.entity for block in entities.blocks], dtype=np.int64)), 70)
         targets = []
         for at, key in enumerate(keys):
-            if not key or key.startswith(_LAYOUTS):
+            # to insert a layout is to insert the drawing into itself
+            if not key or key.startswith(SPACES):
                 raise NotCovered("a reference to a layout")
             block = entities.keys.get(key)
             external = block is not None and block >= 0 and int(flags[block]) & 4

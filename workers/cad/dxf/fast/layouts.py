@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from workers.cad.dxf.fast.plan import R12, Plan
+from workers.cad.dxf.fast.plan import R12, SPACES, Plan
 from workers.cad.dxf.fast.tags import NotCovered
 
 # what the reference looks up in the first dictionary, and expects to be dictionaries
@@ -36,7 +36,6 @@ _STRANGERS = {
 }
 # objects that the reference reads in R12 as in any other version, but for what stands in subclasses
 _PLAIN = {b"DICTIONARY", b"ACDBDICTIONARYWDFLT", b"ACDBPLACEHOLDER", b"DICTIONARYVAR", b"LAYOUT", b"MLINESTYLE"}
-_SPACES = ("*model_space", "*paper_space")
 # layouts whose records are lost are looked for one by one, each among all records and handles
 _MOST_LAYOUTS = 100
 # handles that the reference gives to what it adds before it sets up the layouts, arrows above all, besides a few for each entity
@@ -50,9 +49,10 @@ def check_layouts(plan: Plan) -> None:
     if not len(objects):
         return
     kinds = plan.kinds[objects.start : objects.stop].tolist()
-    if not _STRANGERS.isdisjoint([plan.names[kind] for kind in set(kinds)]):
+    present = {plan.names[kind] for kind in set(kinds)}
+    if not _STRANGERS.isdisjoint(present):
         raise NotCovered("an entity among the objects")
-    if plan.version == R12 and not _PLAIN.issuperset([plan.names[kind] for kind in set(kinds)]):
+    if plan.version == R12 and not present <= _PLAIN:
         raise NotCovered("an object of R2000 in a drawing of R12")
     wanted = {plan.number(name) for name in (*_DICTIONARIES, b"LAYOUT")}
     by_handle = _handles(plan, [entity for entity, kind in zip(objects, kinds, strict=True) if kind in wanted])
@@ -77,7 +77,7 @@ def check_layouts(plan: Plan) -> None:
             raise NotCovered("a layout that is none")
         record = _record(plan, found)
         space = spaces.get(record) or (None if _known(plan, record) else _block_of_lost(plan, found, handle, links))
-        if space is None or (space == _SPACES[0]) != (name.upper() == b"MODEL"):
+        if space is None or (space == SPACES[0]) != (name.upper() == b"MODEL"):
             raise NotCovered("a layout of another block")
         seen.append(name.upper())
         links[space] = handle
@@ -88,8 +88,7 @@ def check_layouts(plan: Plan) -> None:
 
 def _known(plan: Plan, handle: bytes) -> bool:
     """Whether the reference knows anything by this handle, before it sets up the layouts."""
-    tags = plan.tags
-    if handle in tags.values(tags.coded(5)) or handle in tags.values(tags.coded(105)):
+    if handle in plan.tags.values(plan.tags.handles):
         return True
     if plan.may_be_given(handle, len(plan.heads) + _ADDED):
         raise NotCovered("a handle that something may be given")
@@ -104,7 +103,7 @@ def _block_of_lost(plan: Plan, layout: int, handle: bytes, links: dict[str, byte
     if len(links) > _MOST_LAYOUTS:
         raise NotCovered("too many layouts to look for their blocks")
     if _title(plan, layout) == "Model":
-        return _SPACES[0]
+        return SPACES[0]
     told = dict[str, bytes]()
     for key, record in zip(plan.records, plan.which(b"BLOCK_RECORD"), strict=True):
         head, at = plan.heads[record], [at for at, code in plan.coded(record) if code == 340]
@@ -113,8 +112,8 @@ def _block_of_lost(plan: Plan, layout: int, handle: bytes, links: dict[str, byte
         told[key] = tags.value(at[0]) if at else b"0"
     # what has no record gets one, which links to nothing
     names = [plan.text(at).lower() for block in plan.which(b"BLOCK") for at, code in plan.coded(block) if code == 2]
-    told = told | {key: b"0" for key in (_SPACES[1], *names) if key not in told} | links
-    paper = [key for key in told if key.startswith(_SPACES[1])]
+    told = told | {key: b"0" for key in (SPACES[1], *names) if key not in told} | links
+    paper = [key for key in told if key.startswith(SPACES[1])]
     return next((key for key in paper if told[key] == handle), None) or next((key for key in paper if not _known(plan, told[key])), None)
 
 
@@ -174,7 +173,7 @@ def _entries(plan: Plan, entity: int) -> dict[bytes, bytes]:
 
 def model_is_titled(plan: Plan) -> bool:
     """Whether the layout of the modelspace bears its name as well, by which the reference looks it up, or there are no layouts."""
-    layouts, model = plan.which(b"LAYOUT"), plan.records.get(_SPACES[0], ("", None))[1]
+    layouts, model = plan.which(b"LAYOUT"), plan.records.get(SPACES[0], ("", None))[1]
     titles = [_title(plan, layout).upper() for layout in layouts if _record(plan, layout) == model]
     return set(titles) == {"MODEL"} if layouts else True
 

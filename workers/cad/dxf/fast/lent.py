@@ -61,7 +61,7 @@ def join_texts(entities: Entities) -> None:
     from ezdxf.lldxf.extendedtags import ExtendedTags
 
     plan, tags = entities.plan, entities.plan.tags
-    known = Counter([*tags.values(tags.coded(5)), *tags.values(tags.coded(105))])
+    known = Counter(tags.values(tags.handles))
     places = {plan.base(int(entities.own[place]), 5): place for place in entities.which(b"MTEXT", b"LWPOLYLINE").tolist()}
 
     def found(handle: str | None) -> int:

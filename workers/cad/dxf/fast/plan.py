@@ -13,6 +13,8 @@ from workers.cad.dxf.fast.tags import NotCovered, Tags
 from workers.cad.shape import Flags, Integers
 
 R12 = "AC1009"
+# the keys of the layouts, as they begin; that of the modelspace is whole
+SPACES = ("*model_space", "*paper_space")
 # tables that the reference may add to a file, and the records of modelspace and paperspace
 _TABLES = 9 + 2
 

@@ -20,7 +20,7 @@ from workers.cad.dxf.fast.entities import MODEL, Entities, mixed
 from workers.cad.dxf.fast.forms import Forms
 from workers.cad.dxf.fast.inserts import Inserts
 from workers.cad.dxf.fast.lent import collected, join_texts, lent
-from workers.cad.dxf.fast.plan import R12, Plan
+from workers.cad.dxf.fast.plan import R12, SPACES, Plan
 from workers.cad.dxf.fast.polylines import light_polylines, polylines
 from workers.cad.dxf.fast.scan import scanned
 from workers.cad.dxf.fast.sections import planned
@@ -62,7 +62,6 @@ def opened_fast(data: bytes) -> Drawing:
     words = [] if entities.present.isdisjoint(_WORDS) else model[entities.of(*_WORDS)[model]].tolist()
     types = _types(entities, model)
     places = _Places(entities, model, types)
-    spaces = ("*model_space", "*paper_space")
     names = (
         plan.arrows | {key: name for key, (name, _) in plan.records.items()} | {block.name.lower(): block.name for block in entities.blocks}
     )
@@ -74,7 +73,7 @@ def opened_fast(data: bytes) -> Drawing:
         measurement=plan.measurement,
         types=types,
         layers=entities.layers(model),
-        blocks=[name for key, name in names.items() if key != spaces[0] and not key.startswith(spaces[1])],
+        blocks=[name for key, name in names.items() if key != SPACES[0] and not key.startswith(SPACES[1])],
         texts=[_words(entities, word) for word in words[:TEXTS]],
         texts_total=len(words),
         node=places.node,

@@ -79,7 +79,7 @@ def _plainly_differ(tags: Tags, at: Integers) -> bool:
 def check_handles(plan: Plan) -> None:
     """Handles must be numbers and differ: what is looked up by its handle must be what the file means."""
     tags = plan.tags
-    at = ((tags.codes == 5) | (tags.codes == 105)).nonzero()[0] if tags.frequencies[105] else tags.coded(5)
+    at = tags.handles
     if not len(at):
         return
     # mostly all differ, whatever they belong to
@@ -128,8 +128,7 @@ def block_records(plan: Plan) -> dict[str, tuple[str, bytes | None]]:
 def _room_for_handles(plan: Plan, tables: range) -> bool:
     """Whether the handles that the reference gives to entries of tables are free: what it loads later would take them away."""
     tags = plan.tags
-    at = ((tags.codes == 5) | (tags.codes == 105)).nonzero()[0]
-    at = at[at >= plan.heads[1]]  # the seed is no handle yet
+    at = tags.handles[tags.handles >= plan.heads[1]]  # the seed is no handle yet
     inside = (at >= plan.heads[tables.start]) & (at < plan.heads[tables.stop])
     given = np.count_nonzero(inside) + np.count_nonzero(~plan.within(tables, b"TABLE", b"ENDTAB"))
     taken = _handles(tags, at) - plan.first_given if len(at) else at

@@ -73,6 +73,11 @@ class Tags(msgspec.Struct, frozen=True, eq=False, dict=True):
         begun: Integers = ((self.codes == 1001) | (self.codes == 101)).cumsum()
         return begun
 
+    @cached_property
+    def handles(self) -> Integers:
+        """The tags that may be handles: those of styles of dimensions have a code of their own."""
+        return ((self.codes == 5) | (self.codes == 105)).nonzero()[0] if self.frequencies[105] else self.coded(5)
+
     def coded(self, code: int) -> Integers:
         """The tags of this code."""
         return (self.codes == code).nonzero()[0] if self.frequencies[code] else _NOWHERE
